@@ -1,0 +1,434 @@
+"""The abstract machine: validation, training loop, features, scores, and the seam to the pruners.
+
+The seam is four members; a machine that is not ours needs no more:
+``connectivity_``, ``set_connectivity(masks)``, ``warm_start`` and
+``layer_samples(...)``, beside scikit-learn's ``components_`` for the weights.
+"""
+
+from __future__ import annotations
+
+import numbers
+import warnings
+from abc import ABC, abstractmethod
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.exceptions import InconsistentVersionWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from . import connectivity as masks_module
+from . import inference, likelihood
+from ._compat import CallbackSupportMixin
+from ._options import check_number
+from ._structures import Connections, LogPartition, Stack
+from ._threads import Team
+from ._training import Loop, new_velocity, run_pass
+
+VERSION = "0.1.0"
+
+
+class BoltzmannMachine(
+    CallbackSupportMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
+    ABC,
+):
+    """A stack of layers of binary units, as a scikit-learn transformer.
+
+    Fitted state, one entry a level or layer, bottom first: ``_weights`` (a
+    matrix, or a vector over the connections of a pruned level),
+    ``_connections`` (None, or the triple of :class:`Connections`), ``_biases``,
+    ``_activity`` (running means), ``_chains`` (uint8 states of the odd layers),
+    ``_velocity`` (momentum, or None).
+    """
+
+    _doc_link_module = "skprune"
+
+    # ------------------------------------------------------------- validation
+
+    def _check_data(self, X, reset):
+        """Validate data; bool and uint8 stay as compact as they came.
+
+        Returns C-contiguous rows, or CSR with int32 indices.
+        """
+        compact = getattr(X, "dtype", None) in (np.dtype(bool), np.dtype(np.uint8))
+        X = validate_data(
+            self,
+            X,
+            accept_sparse="csr",
+            dtype=None if compact else (np.float64, np.float32),
+            reset=reset,
+        )
+        if sparse.issparse(X):
+            if not X.has_canonical_format:
+                X = X.copy()
+                X.sum_duplicates()
+            values = X.data.view(np.uint8) if X.data.dtype == bool else X.data
+            indices = X.indices.astype(np.int32, copy=False)
+            return sparse.csr_array(
+                (values, indices, X.indptr.astype(indices.dtype, copy=False)), shape=X.shape
+            )
+        return np.ascontiguousarray(X.view(np.uint8) if X.dtype == bool else X)
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "_weights")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def __getstate__(self):
+        return {**super().__getstate__(), "_skprune_version": VERSION}
+
+    def __setstate__(self, state):
+        version = state.pop("_skprune_version", "unknown")
+        if version != VERSION:
+            warnings.warn(
+                InconsistentVersionWarning(
+                    estimator_name=type(self).__name__,
+                    current_sklearn_version=f"skprune {VERSION}",
+                    original_sklearn_version=f"skprune {version}",
+                ),
+                stacklevel=2,
+            )
+        super().__setstate__(state)
+
+    # ----------------------------------------------------------- fitted state
+
+    def _stack(self) -> Stack:
+        """Build the computing form of the machine. Arrays are shared where the form allows."""
+        levels = tuple(
+            inference.make_level(weights, None if stored is None else Connections(*stored))
+            for weights, stored in zip(self._weights, self._connections, strict=True)
+        )
+        return Stack(levels, tuple(self._biases))
+
+    def _team(self, n_samples) -> Team:
+        return Team(work=float(n_samples) * sum(weights.size for weights in self._weights))
+
+    @property
+    def connectivity_(self) -> list:
+        """Boolean masks (n_upper, n_lower) of the levels, bottom first; made on demand."""
+        check_is_fitted(self)
+        return [self._mask(number) for number in range(len(self._weights))]
+
+    def _mask(self, number):
+        stored = self._connections[number]
+        mask = (
+            np.ones(self._weights[number].shape, dtype=bool)
+            if stored is None
+            else masks_module.to_mask(Connections(*stored))
+        )
+        mask.flags.writeable = False
+        return mask
+
+    def _matrix(self, number) -> np.ndarray:
+        """Return the weights of a level as a matrix, zero where there is no connection."""
+        weights, stored = self._weights[number], self._connections[number]
+        if stored is None:
+            return weights
+        dense = np.zeros((stored[0].size - 1, stored[2]), weights.dtype)
+        dense[masks_module.to_mask(Connections(*stored))] = weights
+        dense.flags.writeable = False
+        return dense
+
+    def set_connectivity(self, masks):
+        """Set which connections exist; part of the seam to the pruners.
+
+        A connection that goes is zero from then on; one that is new starts at
+        0. Momentum and the kept log Z are dropped.
+
+        Parameters
+        ----------
+        masks : array-like or list of array-like of bool
+            One mask (n_upper, n_lower) a level, bottom first; a machine with
+            one level also takes the bare mask.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If the number of masks or a shape is wrong, or a level would be
+            left without connections.
+        """
+        check_is_fitted(self)
+        if not isinstance(masks, list | tuple) or (
+            len(self._weights) == 1 and np.ndim(masks) == 2 and not sparse.issparse(masks[0])
+        ):
+            masks = [masks]
+        if len(masks) != len(self._weights):
+            raise ValueError(
+                f"set_connectivity got {len(masks)} masks for {len(self._weights)} levels; "
+                "give one a level, bottom first."
+            )
+        matrices = [self._matrix(number) for number in range(len(masks))]
+        masks = [
+            masks_module.check_mask(mask, matrix.shape)
+            for mask, matrix in zip(masks, matrices, strict=True)
+        ]
+        for number, (mask, matrix) in enumerate(zip(masks, matrices, strict=True)):
+            self._set_level(number, matrix, mask)
+        self._velocity = None
+        self._log_partition = None
+        return self
+
+    def _set_level(self, number, matrix, mask):
+        """Store a level: a matrix where every connection exists, else weights by connection."""
+        if mask.all():
+            self._weights[number], self._connections[number] = np.array(matrix), None
+        else:
+            self._weights[number] = matrix[mask]
+            self._connections[number] = tuple(masks_module.to_connections(mask))
+
+    # --------------------------------------------------------------- training
+
+    def _new_key(self, random_state) -> np.uint64:
+        low, high = check_random_state(random_state).randint(0, 2**31 - 1, size=2)
+        return np.uint64((int(high) << 32) | int(low))
+
+    @abstractmethod
+    def _loop(self, stack: Stack, batch_size: int) -> Loop:
+        """Assemble what stays the same over the passes, from the constructor's parameters."""
+
+    def _run_passes(self, X, n_passes, loop, context=None):
+        """Train for some passes; keep history, report, and store what was learned."""
+        rows = []
+        watched = X[: min(1000, X.shape[0])]
+        with self._team(X.shape[0]) as team:
+            for number in range(n_passes):
+                task = context.subcontext(task_name="pass") if context else None
+                if task:
+                    task.call_on_fit_task_begin(estimator=self)
+                row = run_pass(loop, X, number, n_passes, self._step, team)
+                self._step += row.pop("n_minibatches")
+                if self.verbose:
+                    pseudo = float(
+                        likelihood.pseudo_log_likelihood(loop.stack, watched, team).mean()
+                    )
+                    row["pseudo_log_likelihood"] = pseudo
+                    print(
+                        f"[{type(self).__name__}] Pass {number + 1} of {n_passes}, "
+                        f"pseudo-log-likelihood = {pseudo:.2f}, time = {row['seconds']:.2f}s"
+                    )
+                rows.append(row)
+                if task and task.call_on_fit_task_end(
+                    estimator=self,
+                    reconstruction_attributes=lambda: self._learned(loop, copy=True),
+                ):
+                    break
+        for name, value in self._learned(loop).items():
+            setattr(self, name, value)
+        self._log_partition = None
+        self.n_iter_ = len(rows)
+        return {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}
+
+    def _learned(self, loop, copy=False) -> dict:
+        """Return the fitted attributes as the loop has them now."""
+        take = np.array if copy else np.asarray
+        stack, state = loop.stack, loop.state
+        n_chains = loop.n_chains
+        return {
+            "_weights": [take(inference.level_values(level)) for level in stack.levels],
+            "_connections": list(self._connections),
+            "_biases": [take(bias) for bias in stack.biases],
+            "_activity": [take(mean) for mean in state.activity],
+            "_chains": [
+                inference.to_rows(layer, n_chains).astype(np.uint8) if number % 2 else None
+                for number, layer in enumerate(state.chains)
+            ],
+            "_velocity": [take(v) for v in (*state.velocity, *state.bias_velocity)]
+            if loop.options.momentum
+            else None,
+        }
+
+    def _starting_velocity(self, stack, momentum):
+        if momentum and getattr(self, "_velocity", None) is not None:
+            return self._velocity
+        return new_velocity(stack, momentum)
+
+    # ---------------------------------------------------- features and scores
+
+    def transform(self, X):
+        """Return the activation probabilities of the top layer.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Values in [0, 1]; bool and uint8 are read as they are.
+
+        Returns
+        -------
+        features : ndarray of shape (n_samples, n_components)
+            In the floating type the machine was fitted in.
+        """
+        check_is_fitted(self)
+        X = self._check_data(X, reset=False)
+        with self._team(X.shape[0]) as team:
+            return inference.mean_field(self._stack(), X, team)[-1]
+
+    def log_partition(
+        self, method="auto", *, n_chains=100, n_temperatures=1000, random_state=None
+    ) -> LogPartition:
+        """Return log Z in nats.
+
+        Parameters
+        ----------
+        method : {"auto", "exact", "ais"}, default="auto"
+            "exact" enumerates the side with fewer units (at most 24); "ais" is
+            annealed importance sampling from the base-rate model; "auto" is
+            exact up to 20 units.
+        n_chains : int, default=100
+        n_temperatures : int, default=1000
+            Evenly spaced; for "ais".
+        random_state : int, RandomState instance or None, default=None
+            None draws from the seed of the fit, so that the result repeats.
+
+        Returns
+        -------
+        log_partition : LogPartition
+            Value first, then its standard error, bracket and method.
+
+        Raises
+        ------
+        ValueError
+            If the method is unknown, or an exact sum would be too long.
+        """
+        check_is_fitted(self)
+        key = self._key if random_state is None else self._new_key(random_state)
+        with self._team(n_chains * n_temperatures) as team:
+            return likelihood.log_partition(
+                self._stack(), self._activity[0], key, team, method, n_chains, n_temperatures
+            )
+
+    def _kept_log_partition(self) -> LogPartition:
+        """Return log Z of the fitted parameters, computed once."""
+        if self._log_partition is None:
+            self._log_partition = tuple(self.log_partition())
+        return LogPartition(*self._log_partition)
+
+    @abstractmethod
+    def score_samples(self, X):
+        """Return the log-likelihood, or a bound on it, of every row in nats."""
+
+    def score(self, X, y=None) -> float:
+        """Return the mean of :meth:`score_samples`, in nats.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        score : float
+        """
+        return float(np.mean(self.score_samples(X)))
+
+    # --------------------------------------------------------------- sampling
+
+    def _start(self, n_samples, rng) -> list:
+        """Return visible states drawn from the data means, the other layers empty."""
+        visible = rng.uniform(size=(n_samples, self._biases[0].size)) < self._activity[0]
+        dtype = self._biases[0].dtype
+        states = [np.zeros((n_samples, bias.size), dtype) for bias in self._biases]
+        states[0] = visible.astype(dtype)
+        for number in range(2, len(states), 2):
+            states[number] = (rng.uniform(size=states[number].shape) < 0.5).astype(dtype)
+        return states
+
+    def sample(self, n_samples=1, *, n_gibbs_steps=1000, clamped=None, random_state=None):
+        """Draw visible states by Gibbs sampling.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of independent chains.
+        n_gibbs_steps : int, default=1000
+            Length of each chain, which starts from the means of the data.
+        clamped : array-like of shape (n_features,) or (n_samples, n_features), default=None
+            Visible states that stay as given; NaN where a unit is free.
+        random_state : int, RandomState instance or None, default=None
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+
+        Raises
+        ------
+        ValueError
+            If ``clamped`` has another shape.
+        """
+        check_is_fitted(self)
+        check_number(n_samples, "n_samples", numbers.Integral, low=1)
+        check_number(n_gibbs_steps, "n_gibbs_steps", numbers.Integral, low=1)
+        rng = check_random_state(random_state)
+        states = self._start(n_samples, rng)
+        if clamped is not None:
+            clamped = self._check_clamped(clamped, states[0].shape)
+            states[0] = np.where(np.isnan(clamped), states[0], clamped)
+        with self._team(n_samples * n_gibbs_steps) as team:
+            return inference.gibbs(
+                self._stack(), states, n_gibbs_steps, n_samples, self._new_key(rng), team,
+                clamped=clamped,
+            )[0]  # fmt: skip
+
+    def _check_clamped(self, clamped, shape):
+        clamped = np.asarray(clamped, dtype=self._biases[0].dtype)
+        if clamped.shape not in (shape, shape[1:]):
+            raise ValueError(
+                f"clamped has shape {clamped.shape}; give {shape[1:]} or {shape}, "
+                "with NaN where a visible unit is free."
+            )
+        return np.ascontiguousarray(np.broadcast_to(clamped, shape))
+
+    def layer_samples(self, X=None, *, n_samples=1000, n_steps_between=10, random_state=None):
+        """Return states of all layers, given data or from the model; part of the seam.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_rows, n_features), default=None
+            Given: the visible layer is this data, the layers above are drawn
+            given it. None: states of the model.
+        n_samples : int, default=1000
+            Number of model states; at most 100 chains share them out.
+        n_steps_between : int, default=10
+            Gibbs steps between two states kept of a chain, and before the first.
+        random_state : int, RandomState instance or None, default=None
+
+        Returns
+        -------
+        layers : list of ndarray of shape (n_samples, n_units)
+            Visible layer first.
+        """
+        check_is_fitted(self)
+        rng = check_random_state(random_state)
+        key = self._new_key(rng)
+        stack = self._stack()
+        if X is not None:
+            X = self._check_data(X, reset=False)
+            with self._team(X.shape[0]) as team:
+                means = inference.mean_field(stack, X, team)
+            visible = X.toarray() if sparse.issparse(X) else X
+            draws = [(rng.uniform(size=mean.shape) < mean).astype(mean.dtype) for mean in means]
+            return [visible.astype(stack.biases[0].dtype), *draws]
+        n_chains = min(n_samples, 100)
+        states = self._start(n_chains, rng)
+        kept = []
+        with self._team(n_samples * n_steps_between) as team:
+            for number in range(-(-n_samples // n_chains)):
+                states = inference.gibbs(
+                    stack, states, n_steps_between, n_chains, key, team, number * n_steps_between
+                )
+                kept.append(states)
+        return [
+            np.concatenate(layers)[:n_samples] for layers in zip(*kept, strict=True)
+        ]

@@ -1,0 +1,41 @@
+"""What differs between scikit-learn versions, in one place."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+
+    HAS_CALLBACKS = True
+except ImportError:  # scikit-learn < 1.9
+    HAS_CALLBACKS = False
+
+    class CallbackSupportMixin:
+        """Stand-in without callbacks."""
+
+        def _init_callback_context(self, **kwargs):
+            return _NullCallbackContext()
+
+    def with_callbacks(method):
+        """Return the method unchanged."""
+        return method
+
+
+class _NullCallbackContext:
+    """Accepts every call of a callback context and does nothing."""
+
+    def subcontext(self, **kwargs):
+        return self
+
+    def call_on_fit_task_begin(self, **kwargs):
+        return None
+
+    def call_on_fit_task_end(self, **kwargs):
+        return False
+
+    def propagate_callback_context(self, estimator):
+        return nullcontext()
+
+
+__all__ = ["HAS_CALLBACKS", "CallbackSupportMixin", "with_callbacks"]

@@ -1,0 +1,1106 @@
+"""All compiled code, in one file.
+
+numba's cache knows a function by the file that holds it, not by the files of
+what it calls: kernels spread over files would be served stale after an upgrade.
+
+Conventions. States are unit-major, ``(units, lanes)``, one lane a sample or
+chain; the number of lanes is padded to whole 64-byte vectors and the padding
+holds zeros. A kernel that runs in a team ends its arguments with
+``barrier, thread, n_threads``; which thread works never changes a bit, since
+rows are shared out in fixed blocks and random numbers are functions of
+``(key, step, layer, unit, lane)``. BLAS is reached by address, on one thread,
+so that both threads of a team may call it on blocks of their own.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import get_cython_function_address, intrinsic, overload
+
+VECTOR_BYTES = 64
+MAX_VECTORS = 8  # vectors of lanes held in registers at a time
+EDGE_BLOCK = 16  # upper units a block on pruned levels
+DRAWS_PER_MINIBATCH = 4096
+
+_FLAGS = {
+    "nogil": True,
+    "error_model": "numpy",
+    "fastmath": {"reassoc", "contract", "arcp", "nsz"},
+}
+
+
+def _jit(function):
+    """Compile lazily, with a cache on disk where a place for one can be written."""
+    try:
+        return njit(cache=True, **_FLAGS)(function)
+    except RuntimeError:  # numba found no writable cache directory
+        return njit(**_FLAGS)(function)
+
+
+BLAS_ADDRESS = {
+    np.dtype(np.float32): get_cython_function_address("scipy.linalg.cython_blas", "sgemm"),
+    np.dtype(np.float64): get_cython_function_address("scipy.linalg.cython_blas", "dgemm"),
+}
+
+# ---------------------------------------------------------------- intrinsics
+
+
+def _pointer(context, builder, array_type, array, offset):
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.gep(data, [offset])
+
+
+@intrinsic
+def _atomic_add(typing_context, array, index, value):
+    signature = types.int64(array, types.intp, types.int64)
+
+    def codegen(context, builder, signature, args):
+        pointer = _pointer(context, builder, signature.args[0], args[0], args[1])
+        return builder.atomic_rmw("add", pointer, args[2], "seq_cst")
+
+    return signature, codegen
+
+
+@intrinsic
+def _atomic_load(typing_context, array, index):
+    signature = types.int64(array, types.intp)
+
+    def codegen(context, builder, signature, args):
+        pointer = _pointer(context, builder, signature.args[0], args[0], args[1])
+        return builder.load_atomic(pointer, "seq_cst", 8)
+
+    return signature, codegen
+
+
+@intrinsic
+def _gemm(
+    typing_context, address, transpose_a, transpose_b, m, n, k, alpha,
+    a, a_offset, lda, b, b_offset, ldb, beta, c, c_offset, ldc,
+):  # fmt: skip
+    """Call the Fortran-order gemm at this address: C = alpha op(A) op(B) + beta C."""
+    number, integer = c.dtype, types.int64
+    signature = types.void(
+        integer, types.boolean, types.boolean, integer, integer, integer, number,
+        a, integer, integer, b, integer, integer, number, c, integer, integer,
+    )  # fmt: skip
+
+    def codegen(context, builder, signature, args):
+        (address, transpose_a, transpose_b, m, n, k, alpha,
+         a, a_offset, lda, b, b_offset, ldb, beta, c, c_offset, ldc) = args  # fmt: skip
+        byte, int32 = ir.IntType(8), ir.IntType(32)
+
+        def by_reference(value, kind):
+            slot = cgutils.alloca_once(builder, kind)
+            builder.store(value, slot)
+            return slot
+
+        def size(value):
+            return by_reference(builder.trunc(value, int32), int32)
+
+        def letter(flag):
+            return by_reference(builder.select(flag, byte(ord("T")), byte(ord("N"))), byte)
+
+        kind = context.get_value_type(number)
+        pointers = [
+            letter(transpose_a), letter(transpose_b), size(m), size(n), size(k),
+            by_reference(alpha, kind),
+            _pointer(context, builder, signature.args[7], a, a_offset), size(lda),
+            _pointer(context, builder, signature.args[10], b, b_offset), size(ldb),
+            by_reference(beta, kind),
+            _pointer(context, builder, signature.args[14], c, c_offset), size(ldc),
+        ]  # fmt: skip
+        gemm_type = ir.FunctionType(ir.VoidType(), [pointer.type for pointer in pointers])
+        builder.call(builder.inttoptr(address, gemm_type.as_pointer()), pointers)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+def _vector_access(builder, kind, item_bytes):
+    """Return (vector type, load, store, broadcast) for 64-byte vectors of ``kind``."""
+    lanes = VECTOR_BYTES // item_bytes
+    vector = ir.VectorType(kind, lanes)
+    int32, int64 = ir.IntType(32), ir.IntType(64)
+
+    def place(pointer, number):
+        return builder.bitcast(
+            builder.gep(pointer, [int64(number * lanes)]), vector.as_pointer()
+        )
+
+    def load(pointer, number):
+        return builder.load(place(pointer, number), align=item_bytes)
+
+    def store(value, pointer, number):
+        builder.store(value, place(pointer, number), align=item_bytes)
+
+    def broadcast(value):
+        undefined = ir.Constant(vector, ir.Undefined)
+        first = builder.insert_element(undefined, value, int32(0))
+        zeros = ir.Constant(ir.VectorType(int32, lanes), [0] * lanes)
+        return builder.shuffle_vector(first, undefined, zeros)
+
+    return vector, load, store, broadcast
+
+
+def _multiply_add(builder, x, y, z):
+    return builder.fadd(builder.fmul(x, y, flags=("contract",)), z, flags=("contract",))
+
+
+def _edge_loop(builder, count, initial, body):
+    """Emit ``for e in range(count): carried = body(e, carried)``; return the carried values."""
+    int64 = ir.IntType(64)
+    before = builder.block
+    loop = builder.append_basic_block("edges")
+    after = builder.append_basic_block("after.edges")
+    builder.cbranch(builder.icmp_signed(">", count, int64(0)), loop, after)
+    builder.position_at_end(loop)
+    edge = builder.phi(int64)
+    edge.add_incoming(int64(0), before)
+    carried = [builder.phi(value.type) for value in initial]
+    for phi, value in zip(carried, initial, strict=True):
+        phi.add_incoming(value, before)
+    new = body(edge, carried)
+    following = builder.add(edge, int64(1))
+    edge.add_incoming(following, loop)
+    for phi, value in zip(carried, new, strict=True):
+        phi.add_incoming(value, loop)
+    builder.cbranch(builder.icmp_signed("<", following, count), loop, after)
+    builder.position_at_end(after)
+    result = []
+    for start, end in zip(initial, new, strict=True):
+        phi = builder.phi(start.type)
+        phi.add_incoming(start, before)
+        phi.add_incoming(end, loop)
+        result.append(phi)
+    return result
+
+
+def _make_gather_sum(n_vectors):
+    @intrinsic
+    def gather_sum(
+        typing_context, out, out_offset, states, offset, stride, indices, first, values, value_first,
+        count,
+    ):  # fmt: skip
+        """``out[lane] += sum_e values[e] * states[indices[e], lane]``, sums kept in registers."""
+        integer = types.int64
+        signature = types.void(
+            out, integer, states, integer, integer, indices, integer, values, integer, integer
+        )
+        number = out.dtype
+
+        def codegen(context, builder, signature, args):
+            out, out_offset, states, offset, stride, indices, first, values, value_first, count = args
+            kind = context.get_value_type(number)
+            _, load, store, broadcast = _vector_access(builder, kind, number.bitwidth // 8)
+            base = _pointer(context, builder, signature.args[2], states, offset)
+            target = _pointer(context, builder, signature.args[0], out, out_offset)
+            index = _pointer(context, builder, signature.args[5], indices, first)
+            value = _pointer(context, builder, signature.args[7], values, value_first)
+
+            def body(edge, sums):
+                unit = builder.sext(builder.load(builder.gep(index, [edge])), ir.IntType(64))
+                weight = broadcast(builder.load(builder.gep(value, [edge])))
+                row = builder.gep(base, [builder.mul(unit, stride)])
+                return [
+                    _multiply_add(builder, weight, load(row, k), sums[k])
+                    for k in range(n_vectors)
+                ]
+
+            sums = _edge_loop(builder, count, [load(target, k) for k in range(n_vectors)], body)
+            for k in range(n_vectors):
+                store(sums[k], target, k)
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    return gather_sum
+
+
+def _make_row_products(n_vectors):
+    @intrinsic
+    def row_products(
+        typing_context, out, out_offset, upper, upper_offset, lower, offset, stride, indices, first,
+        count, scale,
+    ):  # fmt: skip
+        """``out[e] += scale * sum_lane upper[lane] * lower[indices[e], lane]``."""
+        number, integer = out.dtype, types.int64
+        signature = types.void(
+            out, integer, upper, integer, lower, integer, integer, indices, integer, integer, number
+        )
+
+        def codegen(context, builder, signature, args):
+            (out, out_offset, upper, upper_offset, lower, offset, stride, indices, first,
+             count, scale) = args  # fmt: skip
+            kind = context.get_value_type(number)
+            vector, load, _, _ = _vector_access(builder, kind, number.bitwidth // 8)
+            target = _pointer(context, builder, signature.args[0], out, out_offset)
+            own = _pointer(context, builder, signature.args[2], upper, upper_offset)
+            base = _pointer(context, builder, signature.args[4], lower, offset)
+            index = _pointer(context, builder, signature.args[7], indices, first)
+            own = [load(own, k) for k in range(n_vectors)]
+
+            def body(edge, _):
+                unit = builder.sext(builder.load(builder.gep(index, [edge])), ir.IntType(64))
+                row = builder.gep(base, [builder.mul(unit, stride)])
+                total = builder.fmul(own[0], load(row, 0))
+                for k in range(1, n_vectors):
+                    total = _multiply_add(builder, own[k], load(row, k), total)
+                place = builder.gep(target, [edge])
+                total = builder.fmul(_sum_lanes(builder, total, vector.count), scale)
+                builder.store(builder.fadd(builder.load(place), total), place)
+                return []
+
+            _edge_loop(builder, count, [], body)
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    return row_products
+
+
+def _sum_lanes(builder, value, lanes):
+    """Add up a vector by halving, in an order that is the same everywhere."""
+    int32 = ir.IntType(32)
+    while lanes > 1:
+        lanes //= 2
+        undefined = ir.Constant(value.type, ir.Undefined)
+
+        def half(start, value=value, lanes=lanes, undefined=undefined):
+            picks = ir.Constant(ir.VectorType(int32, lanes), list(range(start, start + lanes)))
+            return builder.shuffle_vector(value, undefined, picks)
+
+        value = builder.fadd(half(0), half(lanes))
+    return builder.extract_element(value, int32(0))
+
+
+(_gather_1, _gather_2, _gather_3, _gather_4, _gather_5, _gather_6, _gather_7, _gather_8) = (
+    _make_gather_sum(n) for n in range(1, MAX_VECTORS + 1)
+)
+(_products_1, _products_2, _products_3, _products_4,
+ _products_5, _products_6, _products_7, _products_8) = (
+    _make_row_products(n) for n in range(1, MAX_VECTORS + 1)
+)  # fmt: skip
+
+_sched_yield = types.ExternalFunction("sched_yield", types.int32())
+
+
+@_jit
+def _meet(barrier, n_threads):
+    """Wait for the whole team; False if the team was called off.
+
+    Slots: 0 counts arrivals, 8 the meetings held, 16 calls the team off (one
+    cache line each). After some thousand looks the core is offered to others,
+    so that a busy machine slows a team down but never stops it.
+    """
+    if n_threads == 1:
+        return True
+    meeting = _atomic_load(barrier, 8)
+    if _atomic_add(barrier, 0, 1) == n_threads - 1:
+        _atomic_add(barrier, 0, -n_threads)
+        _atomic_add(barrier, 8, 1)
+        return True
+    looks = 0
+    while _atomic_load(barrier, 8) == meeting:
+        if _atomic_load(barrier, 16) != 0:
+            return False
+        looks += 1
+        if looks > 4000:
+            _sched_yield()
+    return True
+
+
+# ------------------------------------------------------------ random numbers
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+@_jit
+def _mix(x):
+    """The finaliser of splitmix64 (public domain; Steele, Lea & Flood 2014)."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+@_jit
+def row_key(key, step, layer, unit):
+    """64 bits for the draws of one unit at one step."""
+    place = (np.uint64(layer) << np.uint64(40)) | np.uint64(unit)
+    return _mix(_mix(key + np.uint64(step) * _GOLDEN) ^ (place * _GOLDEN))
+
+
+@_jit
+def uniform(row, lane):
+    """The uniform number in [0, 1) of a lane, 24 bits, as float32.
+
+    Two rounds of a 32-bit multiply-xorshift hash; the lower half of the row's
+    key starts it, the upper half enters between the rounds. 32-bit arithmetic
+    so that it runs in vectors.
+    """
+    x = np.uint32(np.uint32(lane) * np.uint32(0x9E3779B9)) + np.uint32(row)
+    x = np.uint32(x)
+    x = np.uint32(x ^ np.uint32(x >> np.uint32(16)))
+    x = np.uint32(x * np.uint32(0x7FEB352D))
+    x = np.uint32(x ^ np.uint32(row >> np.uint64(32)))
+    x = np.uint32(x ^ np.uint32(x >> np.uint32(15)))
+    x = np.uint32(x * np.uint32(0x846CA68B))
+    x = np.uint32(x ^ np.uint32(x >> np.uint32(16)))
+    return np.float32(np.int32(x >> np.uint32(8))) * np.float32(2.0**-24)
+
+
+@_jit
+def uniforms(key, step, layer, out):
+    """Fill ``out`` (units, lanes) with the numbers that a draw at this place uses."""
+    for i in range(out.shape[0]):
+        row = row_key(key, step, layer, i)
+        for lane in range(out.shape[1]):
+            out[i, lane] = uniform(row, lane)
+
+
+# ------------------------------------------------------------- unit by unit
+
+
+def exp(x):
+    """e**x in kernels: polynomial, without branches, so that it runs in vectors."""
+    return np.exp(x)
+
+
+@overload(exp, jit_options=_FLAGS, inline="never")
+def _exp_overload(x):
+    # Interpolation of exp at Chebyshev nodes on [-ln2/2, ln2/2]; relative error
+    # 1e-7 (degree 5) and 4e-18 (degree 11), our own coefficients.
+    if x == types.float32:
+        limit, log2e, ln2, half = (
+            np.float32(87.0), np.float32(1.4426950408889634), np.float32(0.6931471805599453),
+            np.float32(0.5),
+        )  # fmt: skip
+        c0, c1, c2, c3, c4, c5 = (
+            np.float32(1.0000000754548972), np.float32(1.00000001077157),
+            np.float32(0.49998869378303396), np.float32(0.16666505260408124),
+            np.float32(0.04191750724961526), np.float32(0.00836914849085642),
+        )  # fmt: skip
+
+        def exp32(x):
+            z = min(max(x, -limit), limit) * log2e
+            k = np.floor(z + half)
+            r = (z - k) * ln2
+            p = c0 + r * (c1 + r * (c2 + r * (c3 + r * (c4 + r * c5))))
+            power = np.int32((np.int32(k) + np.int32(127)) << np.int32(23))
+            return p * power.view(np.float32)
+
+        return exp32
+
+    def exp64(x):
+        z = min(max(x, -708.0), 708.0) * 1.4426950408889634
+        k = np.floor(z + 0.5)
+        r = (z - k) * 0.6931471805599453
+        p = 2.7632602969184506e-07 + r * 2.5107622666860355e-08
+        p = 2.4801485595661824e-05 + r * (2.755724864300753e-06 + r * p)
+        p = 0.0013888888952189188 + r * (0.00019841269881217498 + r * p)
+        p = 0.04166666666648869 + r * (0.008333333333323853 + r * p)
+        p = 0.5000000000000018 + r * (0.16666666666666674 + r * p)
+        p = 1.0 + r * (1.0 + r * p)
+        power = np.int64((np.int64(k) + np.int64(1023)) << np.int64(52))
+        return p * power.view(np.float64)
+
+    return exp64
+
+
+@_jit
+def _set_mean(field, i, shift, scale, n_lanes, out):
+    """``out[i] = sigmoid(scale * field[i] + shift)``, padding set to 0."""
+    one = field.dtype.type(1)
+    for lane in range(field.shape[1]):
+        out[i, lane] = one / (one + exp(-(scale * field[i, lane] + shift)))
+    out[i, n_lanes:] = 0
+
+
+@_jit
+def _draw(mean, i, row, lane_0, n_lanes, out):
+    """``out[i] = 1`` with probability ``mean[i]``, else 0; padding set to 0."""
+    for lane in range(mean.shape[1]):
+        out[i, lane] = uniform(row, lane_0 + lane) < mean[i, lane]
+    out[i, n_lanes:] = 0
+
+
+@_jit
+def _set_mean_and_draw(field, i, shift, scale, row, lane_0, n_lanes, out):
+    """Both at once, where only the draw is kept."""
+    one = field.dtype.type(1)
+    for lane in range(field.shape[1]):
+        mean = one / (one + exp(-(scale * field[i, lane] + shift)))
+        out[i, lane] = uniform(row, lane_0 + lane) < mean
+    out[i, n_lanes:] = 0
+
+
+# ------------------------------------------------------------------- fields
+
+
+@_jit
+def _add_edges(out, i, states, indices, first, values, value_first, count):
+    """Add the products of one unit's connections to row ``i``."""
+    stride = states.shape[1]
+    lanes = VECTOR_BYTES // out.itemsize
+    n_vectors = stride // lanes
+    done = 0
+    while n_vectors - done >= MAX_VECTORS:
+        shift = done * lanes
+        _gather_8(out, i * stride + shift, states, shift, stride, indices, first, values, value_first, count)
+        done += MAX_VECTORS
+    rest, shift = n_vectors - done, done * lanes
+    place = i * stride + shift
+    if rest == 1:
+        _gather_1(out, place, states, shift, stride, indices, first, values, value_first, count)
+    elif rest == 2:
+        _gather_2(out, place, states, shift, stride, indices, first, values, value_first, count)
+    elif rest == 3:
+        _gather_3(out, place, states, shift, stride, indices, first, values, value_first, count)
+    elif rest == 4:
+        _gather_4(out, place, states, shift, stride, indices, first, values, value_first, count)
+    elif rest == 5:
+        _gather_5(out, place, states, shift, stride, indices, first, values, value_first, count)
+    elif rest == 6:
+        _gather_6(out, place, states, shift, stride, indices, first, values, value_first, count)
+    elif rest == 7:
+        _gather_7(out, place, states, shift, stride, indices, first, values, value_first, count)
+
+
+@_jit
+def _edge_products(out, upper, i, lower, indices, first, count, scale):
+    """``out[e] += scale * upper[i] . lower[indices[first + e]]`` for one upper unit."""
+    stride = upper.shape[1]
+    lanes = VECTOR_BYTES // out.itemsize
+    n_vectors = stride // lanes
+    done = 0
+    while n_vectors - done >= MAX_VECTORS:
+        shift = done * lanes
+        _products_8(out, 0, upper, i * stride + shift, lower, shift, stride, indices, first, count, scale)
+        done += MAX_VECTORS
+    rest, shift = n_vectors - done, done * lanes
+    place = i * stride + shift
+    if rest == 1:
+        _products_1(out, 0, upper, place, lower, shift, stride, indices, first, count, scale)
+    elif rest == 2:
+        _products_2(out, 0, upper, place, lower, shift, stride, indices, first, count, scale)
+    elif rest == 3:
+        _products_3(out, 0, upper, place, lower, shift, stride, indices, first, count, scale)
+    elif rest == 4:
+        _products_4(out, 0, upper, place, lower, shift, stride, indices, first, count, scale)
+    elif rest == 5:
+        _products_5(out, 0, upper, place, lower, shift, stride, indices, first, count, scale)
+    elif rest == 6:
+        _products_6(out, 0, upper, place, lower, shift, stride, indices, first, count, scale)
+    elif rest == 7:
+        _products_7(out, 0, upper, place, lower, shift, stride, indices, first, count, scale)
+
+
+@_jit
+def _add_from_below(level, lower, out, start, stop, scratch, blas):
+    """Add ``weights[start:stop] @ lower`` to rows start..stop of ``out``."""
+    stride = lower.shape[1]
+    if level.weights.shape[0] > 0:
+        n_lower = level.weights.shape[1]
+        one = out.dtype.type(1)
+        _gemm(
+            blas, False, False, stride, stop - start, n_lower, one, lower, 0, stride,
+            level.weights, start * n_lower, n_lower, one, out, start * stride, stride,
+        )  # fmt: skip
+    else:
+        edges = level.edges
+        for i in range(start, stop):
+            first = edges.indptr[i]
+            count = edges.indptr[i + 1] - first
+            _add_edges(out, i, lower, edges.indices, first, level.values, first, count)
+
+
+@_jit
+def _add_from_above(level, upper, out, start, stop, scratch, blas):
+    """Add ``weights[:, start:stop].T @ upper`` to rows start..stop of ``out``."""
+    stride = upper.shape[1]
+    if level.weights.shape[0] > 0:
+        n_upper, n_lower = level.weights.shape
+        one = out.dtype.type(1)
+        _gemm(
+            blas, False, True, stride, stop - start, n_upper, one, upper, 0, stride,
+            level.weights, start, n_lower, one, out, start * stride, stride,
+        )  # fmt: skip
+    else:
+        edges = level.edges
+        for j in range(start, stop):
+            first = edges.down_indptr[j]
+            count = edges.down_indptr[j + 1] - first
+            for e in range(count):  # one random access a connection, not one a lane
+                scratch[e] = level.values[edges.down_order[first + e]]
+            _add_edges(out, j, upper, edges.down_indices, first, scratch, 0, count)
+
+
+@_jit
+def _field_rows(stack, layer, lower, upper, out, start, stop, scratch, blas):
+    """Rows start..stop of the input to a layer from both neighbours, without its bias."""
+    out[start:stop] = 0
+    if layer > 0:
+        _add_from_below(stack.levels[layer - 1], lower, out, start, stop, scratch, blas)
+    if layer < len(stack.levels):
+        _add_from_above(stack.levels[layer], upper, out, start, stop, scratch, blas)
+
+
+@_jit
+def block_rows(stack, layer):
+    """Units a block of this layer. Depends on the machine alone, never on the threads."""
+    n_units = stack.biases[layer].size
+    dense = False
+    if layer > 0:
+        dense = stack.levels[layer - 1].weights.shape[0] > 0
+    if layer < len(stack.levels):
+        dense = dense or stack.levels[layer].weights.shape[0] > 0
+    if not dense:
+        return EDGE_BLOCK
+    n_blocks = 4 * ((n_units + 511) // 512)
+    return (n_units + n_blocks - 1) // n_blocks
+
+
+# ----------------------------------------------------------- blocks of lanes
+
+
+@_jit
+def fields(stack, layer, states, out, scratch, blas):
+    """The input to a whole layer, bias included, given its neighbours' states."""
+    n_units = stack.biases[layer].size
+    lower = states[layer - 1] if layer > 0 else out
+    upper = states[layer + 1] if layer < len(stack.levels) else out
+    _field_rows(stack, layer, lower, upper, out, 0, n_units, scratch, blas)
+    for i in range(n_units):
+        out[i] += stack.biases[layer][i]
+
+
+@_jit
+def update_layer(stack, layer, states, sample, n_lanes, lane_0, key, step, scratch, blas):
+    """Replace a layer's states by its activation probabilities, or by a draw from them."""
+    out = states[layer]
+    lower = states[layer - 1] if layer > 0 else out
+    upper = states[layer + 1] if layer < len(stack.levels) else out
+    n_units = stack.biases[layer].size
+    one = out.dtype.type(1)
+    block = block_rows(stack, layer)
+    for start in range(0, n_units, block):
+        stop = min(start + block, n_units)
+        _field_rows(stack, layer, lower, upper, out, start, stop, scratch, blas)
+        for i in range(start, stop):
+            bias = stack.biases[layer][i]
+            if sample:
+                row = row_key(key, step, layer, i)
+                _set_mean_and_draw(out, i, bias, one, row, lane_0, n_lanes, out)
+            else:
+                _set_mean(out, i, bias, one, n_lanes, out)
+
+
+@_jit
+def gibbs_sweeps(stack, states, clamped, n_sweeps, n_lanes, lane_0, key, first_step, scratch, blas):
+    """Odd layers given even ones, then even given odd, ``n_sweeps`` times.
+
+    ``clamped`` (n_visible, lanes) holds the visible states that stay, NaN where
+    a unit is free; a size of 0 clamps nothing.
+    """
+    for sweep in range(n_sweeps):
+        step = first_step + sweep
+        for parity in (1, 0):
+            for layer in range(parity, len(states), 2):
+                update_layer(
+                    stack, layer, states, True, n_lanes, lane_0, key, step, scratch, blas
+                )
+        if clamped.size:
+            visible = states[0]
+            for i in range(visible.shape[0]):
+                for lane in range(n_lanes):
+                    if not np.isnan(clamped[i, lane]):
+                        visible[i, lane] = clamped[i, lane]
+
+
+@_jit
+def mean_field(stack, states, tolerance, max_updates, n_lanes, scratch, blas):
+    """Mean field of the hidden layers given the visible ones; returns updates used a lane.
+
+    A lane stops when no unit of it moved by more than ``tolerance``, whatever
+    the other lanes do, so a sample's result never depends on its batch. With
+    one hidden layer the first update is exact.
+    """
+    used = np.zeros(n_lanes, dtype=np.int64)
+    change = np.zeros(states[0].shape[1], dtype=states[0].dtype)
+    active = np.ones(states[0].shape[1], dtype=np.bool_)
+    n_layers = len(states)
+    fresh = np.zeros_like(states[0])
+    for _ in range(max_updates):
+        change[:] = 0
+        for layer in range(1, n_layers):
+            n_units = stack.biases[layer].size
+            if fresh.shape[0] < n_units:
+                fresh = np.zeros((n_units, states[0].shape[1]), dtype=states[0].dtype)
+            old = states[layer]
+            upper = states[layer + 1] if layer + 1 < n_layers else old
+            _field_rows(stack, layer, states[layer - 1], upper, fresh, 0, n_units, scratch, blas)
+            one = old.dtype.type(1)
+            for i in range(n_units):
+                _set_mean(fresh, i, stack.biases[layer][i], one, n_lanes, fresh)
+                for lane in range(n_lanes):
+                    if active[lane]:
+                        change[lane] = max(change[lane], abs(fresh[i, lane] - old[i, lane]))
+                        old[i, lane] = fresh[i, lane]
+        going = False
+        for lane in range(n_lanes):
+            if active[lane]:
+                used[lane] += 1
+                active[lane] = n_layers > 2 and change[lane] > tolerance
+                going = going or active[lane]
+        if not going:
+            break
+    return used
+
+
+@_jit
+def add_softplus(field, total):
+    """``total[lane] += sum_i log(1 + exp(field[i, lane]))``, in float64.
+
+    The logarithm of a product of sixteen factors is taken at once; a factor
+    1 + exp(-|x|) is at most 2, so the product cannot overflow.
+    """
+    lanes = field.shape[1]
+    product = np.ones(lanes, dtype=np.float64)
+    linear = np.zeros(lanes, dtype=np.float64)
+    one, zero = field.dtype.type(1), field.dtype.type(0)
+    for i in range(field.shape[0]):
+        for lane in range(lanes):
+            x = field[i, lane]
+            linear[lane] += max(x, zero)
+            product[lane] *= one + exp(-abs(x))
+        if i % 16 == 15:
+            for lane in range(lanes):
+                linear[lane] += np.log(product[lane])
+                product[lane] = 1.0
+    for lane in range(total.size):
+        total[lane] += linear[lane] + np.log(product[lane])
+
+
+@_jit
+def pseudo_log_likelihood(stack, visible, field, total):
+    """``total[lane] = sum_i log p(v_i | all other visible units)`` of an RBM.
+
+    ``field`` is the hidden units' input with bias. Turning bit i over changes
+    only the fields of the hidden units it is connected to.
+    """
+    level = stack.levels[0]
+    dense = level.weights.shape[0] > 0
+    lanes, n_hidden = field.shape[1], field.shape[0]
+    one, zero = field.dtype.type(1), field.dtype.type(0)
+    softplus = np.empty((n_hidden, lanes), dtype=np.float64)
+    for k in range(n_hidden):
+        for lane in range(lanes):
+            x = field[k, lane]
+            softplus[k, lane] = max(x, zero) + np.log1p(np.exp(-abs(x)))
+    product = np.empty(lanes, dtype=np.float64)
+    change = np.empty(lanes, dtype=np.float64)
+    for i in range(visible.shape[0]):
+        product[:] = 1
+        for lane in range(lanes):
+            change[lane] = (1 - 2 * visible[i, lane]) * stack.biases[0][i]
+        first = 0 if dense else level.edges.down_indptr[i]
+        last = n_hidden if dense else level.edges.down_indptr[i + 1]
+        for e in range(first, last):
+            k = e if dense else level.edges.down_indices[e]
+            weight = level.weights[k, i] if dense else level.values[level.edges.down_order[e]]
+            for lane in range(lanes):
+                x = field[k, lane] + (one - visible[i, lane] - visible[i, lane]) * weight
+                change[lane] += max(x, zero) - softplus[k, lane]
+                product[lane] *= one + exp(-abs(x))
+            if (e - first) % 16 == 15:
+                for lane in range(lanes):
+                    change[lane] += np.log(product[lane])
+                    product[lane] = 1
+        for lane in range(total.size):
+            d = change[lane] + np.log(product[lane])
+            total[lane] -= max(d, 0.0) + np.log1p(np.exp(-abs(d)))
+
+
+@_jit
+def anneal(stack, base, betas, states, field, log_weights, n_lanes, lane_0, key, scratch, blas):
+    """Annealed importance sampling of one block of chains (Neal 2001).
+
+    The odd layers are summed out. The path scales weights and odd biases by
+    beta and the even biases from ``base`` to their own: log p*_beta(even) =
+    sum_even ((1 - beta) base + beta b) s + sum_odd softplus(beta (W s + c)).
+    ``states`` and ``field`` are tuples over the layers; adds to ``log_weights``.
+    """
+    n_layers = len(states)
+    dtype = states[0].dtype
+    lanes = states[0].shape[1]
+    upper_product = np.ones(lanes, dtype=np.float64)
+    lower_product = np.ones(lanes, dtype=np.float64)
+    linear = np.zeros(lanes, dtype=np.float64)
+    one, zero = dtype.type(1), dtype.type(0)
+    for layer in range(0, n_layers, 2):
+        for i in range(stack.biases[layer].size):
+            field[layer][i] = 0
+            row = row_key(key, 0, layer, i)
+            _set_mean_and_draw(
+                field[layer], i, base[layer][i], one, row, lane_0, n_lanes, states[layer]
+            )
+    for k in range(1, betas.size):
+        old, new = dtype.type(betas[k - 1]), dtype.type(betas[k])
+        linear[:] = 0
+        for layer in range(0, n_layers, 2):
+            for i in range(stack.biases[layer].size):
+                gain = (new - old) * (stack.biases[layer][i] - base[layer][i])
+                for lane in range(lanes):
+                    linear[lane] += gain * states[layer][i, lane]
+        for layer in range(1, n_layers, 2):
+            n_units = stack.biases[layer].size
+            upper = states[layer + 1] if layer + 1 < n_layers else states[layer]
+            x = field[layer]
+            _field_rows(stack, layer, states[layer - 1], upper, x, 0, n_units, scratch, blas)
+            for i in range(n_units):
+                bias = stack.biases[layer][i]
+                for lane in range(lanes):
+                    a = x[i, lane] + bias
+                    linear[lane] += (new - old) * max(a, zero)
+                    upper_product[lane] *= one + exp(-abs(new * a))
+                    lower_product[lane] *= one + exp(-abs(old * a))
+                if i % 16 == 15 or i == n_units - 1:
+                    for lane in range(lanes):
+                        linear[lane] += np.log(upper_product[lane] / lower_product[lane])
+                    upper_product[:] = 1
+                    lower_product[:] = 1
+                row = row_key(key, k, layer, i)
+                _set_mean_and_draw(x, i, new * bias, new, row, lane_0, n_lanes, states[layer])
+        for lane in range(n_lanes):
+            log_weights[lane] += linear[lane]
+        if k == betas.size - 1:
+            break
+        for layer in range(0, n_layers, 2):
+            n_units = stack.biases[layer].size
+            lower = states[layer - 1] if layer > 0 else states[layer]
+            upper = states[layer + 1] if layer + 1 < n_layers else states[layer]
+            x = field[layer]
+            _field_rows(stack, layer, lower, upper, x, 0, n_units, scratch, blas)
+            for i in range(n_units):
+                shift = new * stack.biases[layer][i] + (one - new) * base[layer][i]
+                row = row_key(key, k, layer, i)
+                _set_mean_and_draw(x, i, shift, new, row, lane_0, n_lanes, states[layer])
+
+
+# --------------------------------------------------------------------- data
+
+
+@_jit
+def load_dense(data, rows, out):
+    """Copy rows of sample-major data into the lanes of ``out``; padding set to 0."""
+    for start in range(0, rows.size, 16):
+        stop = min(start + 16, rows.size)
+        for j in range(out.shape[0]):
+            for lane in range(start, stop):
+                out[j, lane] = data[rows[lane], j]
+    for j in range(out.shape[0]):
+        out[j, rows.size :] = 0
+
+
+@_jit
+def load_csr(values, indices, indptr, rows, out):
+    """Densify rows of a CSR matrix into the lanes of ``out``."""
+    out[:] = 0
+    for lane in range(rows.size):
+        row = rows[lane]
+        for e in range(indptr[row], indptr[row + 1]):
+            out[indices[e], lane] = values[e]
+
+
+@_jit
+def store_rows(states, out):
+    """Copy lanes back into sample-major rows."""
+    for start in range(0, out.shape[0], 16):
+        stop = min(start + 16, out.shape[0])
+        for i in range(states.shape[0]):
+            for lane in range(start, stop):
+                out[lane, i] = states[i, lane]
+
+
+@_jit
+def load_minibatches_dense(data, order, sizes, out, barrier, thread, n_threads):
+    """Load consecutive minibatches of ``order``; the team shares them out."""
+    if not _meet(barrier, n_threads):
+        return
+    start = 0
+    for m in range(sizes.size):
+        if m % n_threads == thread:
+            load_dense(data, order[start : start + sizes[m]], out[m])
+        start += sizes[m]
+
+
+@_jit
+def load_minibatches_csr(values, indices, indptr, order, sizes, out, barrier, thread, n_threads):
+    """The same from a CSR matrix."""
+    if not _meet(barrier, n_threads):
+        return
+    start = 0
+    for m in range(sizes.size):
+        if m % n_threads == thread:
+            load_csr(values, indices, indptr, order[start : start + sizes[m]], out[m])
+        start += sizes[m]
+
+
+# ----------------------------------------------------------------- training
+
+
+@_jit
+def _row_mean(states, i, count):
+    total = states.dtype.type(0)
+    for lane in range(states.shape[1]):
+        total += states[i, lane]
+    return total / states.dtype.type(count)
+
+
+@_jit
+def _step_weight(w, gradient, velocity, place, rate, options):
+    """One weight after one step: momentum and L2 on the gradient, then the L1 shrinkage."""
+    gradient -= options.l2 * w
+    if velocity.size:
+        gradient += options.momentum * velocity[place]
+        velocity[place] = gradient
+    w += rate * gradient
+    shrink = rate * options.l1
+    if shrink > 0:
+        w -= min(max(w, -shrink), shrink)
+    return w
+
+
+@_jit
+def _update_dense_rows(
+    level, velocity, data, model, n_data, n_model, delta_upper, delta_lower, mean_upper, mean_lower,
+    corrections, block_sum, start, stop, rate, options, work, blas,
+):  # fmt: skip
+    """Gradient step on rows start..stop of a dense level."""
+    n_lower = level.weights.shape[1]
+    lower, upper = data
+    zero = work.dtype.type(0)
+    one = work.dtype.type(1)
+    n_rows = stop - start
+    _gemm(
+        blas, True, False, n_lower, n_rows, lower.shape[1], one / work.dtype.type(n_data),
+        lower, 0, lower.shape[1], upper, start * upper.shape[1], upper.shape[1],
+        zero, work, 0, n_lower,
+    )  # fmt: skip
+    lower, upper = model
+    _gemm(
+        blas, True, False, n_lower, n_rows, lower.shape[1], -one / work.dtype.type(n_model),
+        lower, 0, lower.shape[1], upper, start * upper.shape[1], upper.shape[1],
+        one, work, 0, n_lower,
+    )  # fmt: skip
+    masked = level.mask.shape[0] > 0
+    weights = level.weights
+    for i in range(start, stop):
+        row = i - start
+        place = row * n_lower
+        total = zero
+        du, mu = delta_upper[i], mean_upper[i]
+        norm = zero
+        for j in range(n_lower):
+            g = work[place + j] - mean_lower[j] * du - mu * delta_lower[j]
+            if masked:
+                g *= level.mask[i, j]
+            work[place + j] = g
+            total += g * mean_lower[j]
+            block_sum[j] += g * mu
+        corrections[i] = total
+        for j in range(n_lower):
+            w = _step_weight(weights[i, j], work[place + j], velocity, i * n_lower + j, rate, options)
+            weights[i, j] = w
+            norm += w * w
+        if options.max_norm > 0 and norm > options.max_norm * options.max_norm:
+            weights[i] *= options.max_norm / np.sqrt(norm)
+
+
+@_jit
+def _update_edge_rows(
+    level, velocity, data, model, n_data, n_model, delta_upper, delta_lower, mean_upper, mean_lower,
+    corrections, block_sum, start, stop, rate, options, work,
+):  # fmt: skip
+    """Gradient step on the connections of upper units start..stop of a pruned level."""
+    one = work.dtype.type(1)
+    zero = work.dtype.type(0)
+    edges, values = level.edges, level.values
+    data_scale = one / work.dtype.type(n_data)
+    model_scale = -one / work.dtype.type(n_model)
+    for i in range(start, stop):
+        first = edges.indptr[i]
+        count = edges.indptr[i + 1] - first
+        work[:count] = 0
+        _edge_products(work, data[1], i, data[0], edges.indices, first, count, data_scale)
+        _edge_products(work, model[1], i, model[0], edges.indices, first, count, model_scale)
+        total = zero
+        norm = zero
+        du, mu = delta_upper[i], mean_upper[i]
+        for e in range(count):
+            j = edges.indices[first + e]
+            g = work[e] - mean_lower[j] * du - mu * delta_lower[j]
+            total += g * mean_lower[j]
+            block_sum[j] += g * mu
+            w = _step_weight(values[first + e], g, velocity, first + e, rate, options)
+            values[first + e] = w
+            norm += w * w
+        corrections[i] = total
+        if options.max_norm > 0 and norm > options.max_norm * options.max_norm:
+            factor = options.max_norm / np.sqrt(norm)
+            for e in range(first, first + count):
+                values[e] *= factor
+
+
+@_jit
+def _update_bias_rows(stack, layer, state, rate, options, start, stop):
+    """Step the biases of units start..stop; the centred gradient's correction is in the sums."""
+    biases = stack.biases[layer]
+    velocity = state.bias_velocity[layer]
+    for i in range(start, stop):
+        gradient = state.delta[layer][i]
+        if options.centered > 0:
+            if layer > 0:
+                gradient -= state.corrections[layer][i]
+            if layer < len(stack.levels):
+                sums = state.block_sums[layer]
+                for p in range(sums.shape[0]):
+                    gradient -= sums[p, i]
+        if velocity.size:
+            gradient += options.momentum * velocity[i]
+            velocity[i] = gradient
+        biases[i] += rate * gradient
+
+
+@_jit
+def _team_draw(stack, layer, states, n_lanes, key, step, scratch, blas, thread, n_threads):
+    """Draw this thread's rows of a layer given its neighbours."""
+    out = states[layer]
+    lower = states[layer - 1] if layer > 0 else out
+    upper = states[layer + 1] if layer + 1 < len(states) else out
+    block = block_rows(stack, layer)
+    one = out.dtype.type(1)
+    for b in range(thread, (out.shape[0] + block - 1) // block, n_threads):
+        start, stop = b * block, min(b * block + block, out.shape[0])
+        _field_rows(stack, layer, lower, upper, out, start, stop, scratch, blas)
+        for i in range(start, stop):
+            row = row_key(key, step, layer, i)
+            _set_mean_and_draw(out, i, stack.biases[layer][i], one, row, 0, n_lanes, out)
+
+
+@_jit
+def train_minibatches(
+    stack, state, data, sizes, rates, n_gibbs_steps, persistent, n_chains, options,
+    key, first_step, work, scratch, blas, barrier, thread, n_threads,
+):  # fmt: skip
+    """Gradient steps on consecutive minibatches of an RBM, by a team.
+
+    ``state`` holds the positive phase, the chains and the running means (see
+    ``_training.TrainingState``). Positive phase: probabilities. Negative phase:
+    ``n_gibbs_steps`` from the data (contrastive divergence) or from where the
+    chains stand (persistent); 0 leaves the even layers as the caller set them.
+    The last states of the odd layers enter the gradient as probabilities, the
+    even ones as drawn. Two meetings a minibatch and Gibbs step: a unit's row of
+    states, weights and biases always belongs to the same thread.
+    """
+    if not _meet(barrier, n_threads):
+        return
+    n_layers = len(stack.biases)
+    one = work.dtype.type(1)
+    work, scratch = work[thread], scratch[thread]
+    chains, means = state.chains, state.chain_means
+    for m in range(sizes.size):
+        size = sizes[m]
+        n_model = n_chains if persistent else size
+        rate = rates[m]
+        step = (first_step + m) * DRAWS_PER_MINIBATCH
+        visible = data[m]
+        hidden = state.positive[1]
+        block = block_rows(stack, 1)
+        for b in range(thread, (hidden.shape[0] + block - 1) // block, n_threads):
+            start, stop = b * block, min(b * block + block, hidden.shape[0])
+            _field_rows(stack, 1, visible, hidden, hidden, start, stop, scratch, blas)
+            for i in range(start, stop):
+                _set_mean(hidden, i, stack.biases[1][i], one, size, hidden)
+                if not persistent:
+                    row = row_key(key, step, 1, i)
+                    _draw(hidden, i, row, 0, size, chains[1])
+        if not persistent:
+            _meet(barrier, n_threads)
+        for sweep in range(n_gibbs_steps):
+            for layer in range(0, n_layers, 2):
+                _team_draw(stack, layer, chains, n_model, key, step + sweep + 1, scratch, blas, thread, n_threads)
+            _meet(barrier, n_threads)
+            if sweep < n_gibbs_steps - 1:
+                for layer in range(1, n_layers, 2):
+                    _team_draw(stack, layer, chains, n_model, key, step + sweep + 1, scratch, blas, thread, n_threads)
+                _meet(barrier, n_threads)
+        last = step + n_gibbs_steps + 1
+        for layer in range(1, n_layers, 2):
+            out = means[layer]
+            block = block_rows(stack, layer)
+            upper = chains[layer + 1] if layer + 1 < n_layers else out
+            for b in range(thread, (out.shape[0] + block - 1) // block, n_threads):
+                start, stop = b * block, min(b * block + block, out.shape[0])
+                _field_rows(stack, layer, chains[layer - 1], upper, out, start, stop, scratch, blas)
+                for i in range(start, stop):
+                    _set_mean(out, i, stack.biases[layer][i], one, n_model, out)
+                    if persistent:
+                        row = row_key(key, last, layer, i)
+                        _draw(out, i, row, 0, n_model, chains[layer])
+        for layer in range(n_layers):
+            positive = visible if layer == 0 else state.positive[layer]
+            negative = chains[layer] if layer % 2 == 0 else means[layer]
+            block = block_rows(stack, layer)
+            delta, mean = state.delta[layer], state.activity[layer]
+            for b in range(thread, (delta.size + block - 1) // block, n_threads):
+                for i in range(b * block, min(b * block + block, delta.size)):
+                    here = _row_mean(positive, i, size)
+                    delta[i] = here - _row_mean(negative, i, n_model)
+                    if layer == 0:
+                        state.gap[i] += abs(delta[i])
+                    if layer > 0 and options.activity_strength > 0:
+                        delta[i] += options.activity_strength * (options.activity_target - mean[i])
+                    state.fresh[layer][i] = here
+        _meet(barrier, n_threads)
+        for number in range(n_layers - 1):
+            level = stack.levels[number]
+            n_upper = stack.biases[number + 1].size
+            below = visible if number == 0 else state.positive[number]
+            model_below = chains[number] if number % 2 == 0 else means[number]
+            model_above = means[number + 1] if number % 2 == 0 else chains[number + 1]
+            pair = (below, state.positive[number + 1])
+            model = (model_below, model_above)
+            block = block_rows(stack, number + 1)
+            for b in range(thread, (n_upper + block - 1) // block, n_threads):
+                start, stop = b * block, min(b * block + block, n_upper)
+                sums = state.block_sums[number][b]
+                sums[:] = 0
+                if level.weights.shape[0] > 0:
+                    _update_dense_rows(
+                        level, state.velocity[number], pair, model, size, n_model,
+                        state.delta[number + 1], state.delta[number],
+                        state.offsets[number + 1], state.offsets[number],
+                        state.corrections[number + 1], sums, start, stop, rate, options, work, blas,
+                    )  # fmt: skip
+                else:
+                    _update_edge_rows(
+                        level, state.velocity[number], pair, model, size, n_model,
+                        state.delta[number + 1], state.delta[number],
+                        state.offsets[number + 1], state.offsets[number],
+                        state.corrections[number + 1], sums, start, stop, rate, options, work,
+                    )  # fmt: skip
+        _meet(barrier, n_threads)
+        for layer in range(n_layers):
+            n_units = stack.biases[layer].size
+            block = block_rows(stack, layer)
+            for b in range(thread, (n_units + block - 1) // block, n_threads):
+                start, stop = b * block, min(b * block + block, n_units)
+                _update_bias_rows(stack, layer, state, rate, options, start, stop)
+                for i in range(start, stop):
+                    mean = state.activity[layer]
+                    mean[i] += options.mean_rate * (state.fresh[layer][i] - mean[i])
+                    if options.centered > 0:
+                        state.offsets[layer][i] = mean[i]

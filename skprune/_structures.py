@@ -1,0 +1,111 @@
+"""The shapes that travel between rooms: connections, levels, stacks.
+
+Every array is in one of two orders. Public arrays are sample-major, one row a
+sample. Inside, states are *unit-major*: one row a unit, one column (lane) a
+sample or chain, so that a connection is one vector operation over the lanes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Connections(NamedTuple):
+    """The connections of a pruned level, by upper unit, without their weights.
+
+    Attributes
+    ----------
+    indptr : ndarray of shape (n_upper + 1,), int64
+        The connections of upper unit ``i`` are ``indptr[i]:indptr[i + 1]``.
+    indices : ndarray of shape (n_connections,), uint16 or int32
+        The lower unit of each connection, ascending within an upper unit.
+    n_lower : int
+        Number of lower units.
+    """
+
+    indptr: np.ndarray
+    indices: np.ndarray
+    n_lower: int
+
+
+class Edges(NamedTuple):
+    """An edge list readable from both sides, for the kernels.
+
+    ``indptr``/``indices`` lead from an upper unit to its lower units;
+    ``down_indptr``/``down_indices`` from a lower unit to its upper units, and
+    ``down_order`` to the place of that connection's weight.
+    """
+
+    indptr: np.ndarray
+    indices: np.ndarray
+    down_indptr: np.ndarray
+    down_indices: np.ndarray
+    down_order: np.ndarray
+
+
+class Level(NamedTuple):
+    """The weights between two adjacent layers, ready to compute with.
+
+    Either ``weights`` (n_upper, n_lower) is filled, with ``mask`` (uint8, same
+    shape) where connections are missing, or ``values`` (n_edges,) and
+    ``edges`` are; what is unused has size 0. All levels of a stack have the
+    same types, so kernels index them at run time.
+    """
+
+    weights: np.ndarray
+    mask: np.ndarray
+    values: np.ndarray
+    edges: Edges
+
+
+class Stack(NamedTuple):
+    """Layers of units, bottom first, and the levels between them.
+
+    Attributes
+    ----------
+    levels : tuple of Level
+    biases : tuple of ndarray
+        One more than levels; ``biases[0]`` belongs to the visible units.
+    """
+
+    levels: tuple
+    biases: tuple
+
+
+class LogPartition(NamedTuple):
+    """An estimate of log Z, in nats.
+
+    Attributes
+    ----------
+    value : float
+    standard_error : float
+        0 for the exact value.
+    bracket : tuple of float
+        (low, high). Exact: the value twice. AIS: the value minus and plus
+        three standard errors; AIS underestimates log Z on average, so the
+        truth is more often above.
+    method : str
+        "exact" or "ais".
+    """
+
+    value: float
+    standard_error: float
+    bracket: tuple
+    method: str
+
+
+class LevelView(NamedTuple):
+    """What a pruning criterion sees of one level.
+
+    Attributes
+    ----------
+    weights : ndarray of shape (n_upper, n_lower)
+    connectivity : ndarray of bool of shape (n_upper, n_lower)
+    rng : numpy.random.RandomState
+    """
+
+    weights: np.ndarray
+    connectivity: np.ndarray
+    rng: np.random.RandomState

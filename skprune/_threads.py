@@ -1,0 +1,118 @@
+"""How many threads, and how they work together on one kernel.
+
+Kernels release the GIL. A *team* runs one kernel in several threads at once;
+they meet at barriers inside the kernel (about 0.1 microseconds), and which
+thread computes what never changes a bit of the result. BLAS is held to one
+thread meanwhile, so that one pool owns the cores.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+
+import numpy as np
+from joblib import cpu_count
+from threadpoolctl import ThreadpoolController
+
+BARRIER_SLOTS = 24  # counter, generation and abort flag, each on a cache line of its own
+ABORT_SLOT = 16
+
+
+@lru_cache(maxsize=1)
+def _blas():
+    return ThreadpoolController().select(user_api="blas")
+
+
+def allowed_threads() -> int:
+    """Number of threads this call may use.
+
+    The processors the process may run on, no more than BLAS may use now
+    (joblib's workers and ``threadpoolctl.threadpool_limits`` set that) nor than
+    ``OMP_NUM_THREADS``; one outside the main thread, where the caller is
+    itself one of several.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return 1
+    limits = [cpu_count()]
+    limits += [library.num_threads for library in _blas().lib_controllers]
+    environment = os.environ.get("OMP_NUM_THREADS", "")
+    if environment.isdigit():
+        limits.append(int(environment))
+    return max(1, min(limits))
+
+
+class Team:
+    """Threads that run kernels together, for the length of a ``with`` block.
+
+    Parameters
+    ----------
+    work : float
+        Rough number of connection updates the block will do; little work is
+        left to one thread.
+    n_threads : int or None
+        None takes :func:`allowed_threads`.
+    """
+
+    def __init__(self, work=np.inf, n_threads=None):
+        wanted = allowed_threads() if n_threads is None else n_threads
+        self.n_threads = wanted if work > 2e6 else 1
+
+    def __enter__(self):
+        self._limit = _blas().limit(limits=1)
+        self._limit.__enter__()
+        self._pool = ThreadPoolExecutor(self.n_threads - 1) if self.n_threads > 1 else None
+        return self
+
+    def __exit__(self, *exception):
+        if self._pool is not None:
+            self._pool.shutdown()
+        self._limit.__exit__(*exception)
+
+    def run(self, kernel, *args):
+        """Call ``kernel(*args, barrier, thread, n_threads)`` once in each thread.
+
+        Each thread begins its kernel at a barrier; should one not start, the
+        others are released from it and return at once.
+        """
+        barrier = np.zeros(BARRIER_SLOTS, dtype=np.int64)
+        if self.n_threads == 1:
+            kernel(*args, barrier, 0, 1)
+            return
+        others = []
+        try:
+            for thread in range(1, self.n_threads):
+                others.append(
+                    self._pool.submit(kernel, *args, barrier, thread, self.n_threads)
+                )
+            kernel(*args, barrier, 0, self.n_threads)
+        except BaseException:
+            barrier[ABORT_SLOT] = 1
+            raise
+        finally:
+            for other in others:
+                other.result()
+
+    def map(self, function, items) -> list:
+        """``[function(item) for item in items]``, the calls spread over the threads."""
+        if self._pool is None:
+            return [function(item) for item in items]
+        pending = iter(list(enumerate(items)))
+        lock = threading.Lock()
+        results = {}
+
+        def work():
+            while True:
+                with lock:
+                    number, item = next(pending, (None, None))
+                if number is None:
+                    return
+                results[number] = function(item)
+
+        others = [self._pool.submit(work) for _ in range(self.n_threads - 1)]
+        work()
+        for other in others:
+            other.result()
+        return [results[number] for number in sorted(results)]

@@ -1,0 +1,200 @@
+"""The one minibatch loop."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from . import _kernels, inference
+from ._options import resolve
+from ._structures import Stack
+from ._threads import Team
+from .samplers import gibbs_steps_at
+
+BUFFER = 2**20  # numbers of loaded minibatches at a time: enough that Python's share is small
+MEAN_RATE = 0.01  # of the running means that centre the gradient (Melchior et al. 2016)
+
+
+def constant(progress: float) -> float:
+    """Return the same factor throughout."""
+    return 1.0
+
+
+def linear(progress: float) -> float:
+    """Return a factor that falls linearly to 0."""
+    return 1.0 - progress
+
+
+LEARNING_RATE_SCHEDULES = {"constant": constant, "linear": linear}
+
+
+class TrainingOptions(NamedTuple):
+    """Numbers of the gradient step, in the machine's floating type."""
+
+    momentum: float
+    l1: float
+    l2: float
+    max_norm: float
+    activity_target: float
+    activity_strength: float
+    centered: float
+    mean_rate: float
+
+
+class TrainingState(NamedTuple):
+    """Arrays of the minibatch loop, each a tuple over layers or levels.
+
+    ``activity`` holds running means of the positive phase; ``offsets`` is what
+    the gradient subtracts (the activity, or zeros); ``delta`` the data minus
+    the model means of a minibatch; ``corrections`` and ``block_sums`` what the
+    centred gradient takes off the biases, by upper unit and by block of upper
+    units; ``gap`` adds up |delta| of the visible units over a pass.
+    """
+
+    positive: tuple
+    chains: tuple
+    chain_means: tuple
+    delta: tuple
+    activity: tuple
+    offsets: tuple
+    fresh: tuple
+    corrections: tuple
+    block_sums: tuple
+    velocity: tuple
+    bias_velocity: tuple
+    gap: np.ndarray
+
+
+def new_state(stack, batch_size, n_chains, chains, activity, velocity, centered) -> TrainingState:
+    """Build the arrays of the loop; ``chains``, ``activity`` and ``velocity`` are continued."""
+    dtype = stack.biases[0].dtype
+
+    def vectors():
+        return tuple(np.zeros(bias.size, dtype) for bias in stack.biases)
+
+    activity = tuple(np.array(mean, dtype=dtype) for mean in activity)
+    blocks = [
+        -(-stack.biases[layer].size // _kernels.block_rows(stack, layer))
+        for layer in range(1, len(stack.biases))
+    ]
+    chain_states = inference.load_states(stack, *chains)
+    return TrainingState(
+        positive=inference.new_states(stack, batch_size),
+        chains=chain_states,
+        chain_means=inference.new_states(stack, n_chains),
+        delta=vectors(),
+        activity=activity,
+        offsets=tuple(mean.copy() if centered else np.zeros_like(mean) for mean in activity),
+        fresh=vectors(),
+        corrections=vectors(),
+        block_sums=tuple(
+            np.zeros((n, bias.size), dtype) for n, bias in zip(blocks, stack.biases, strict=False)
+        ),
+        velocity=tuple(velocity[: len(stack.levels)]),
+        bias_velocity=tuple(velocity[len(stack.levels) :]),
+        gap=np.zeros(stack.biases[0].size, dtype),
+    )
+
+
+def new_velocity(stack: Stack, momentum: float) -> list:
+    """Return zero momentum for every level, then every bias; empty where there is none."""
+    dtype = stack.biases[0].dtype
+    sizes = [level.weights.size + level.values.size for level in stack.levels]
+    sizes += [bias.size for bias in stack.biases]
+    return [np.zeros(size if momentum else 0, dtype) for size in sizes]
+
+
+class Loop(NamedTuple):
+    """Everything that stays the same over the passes of one fit."""
+
+    stack: Stack
+    state: TrainingState
+    options: TrainingOptions
+    negative_phase: object
+    n_gibbs_steps: object
+    learning_rate: float
+    schedule: object
+    batch_size: int
+    n_chains: int
+    key: np.uint64
+    shuffle: bool
+
+
+def run_pass(loop: Loop, X, number: int, n_passes: int, first_step: int, team: Team) -> dict:
+    """Walk through the data once, in minibatches of equal size; return one row of history."""
+    started = time.perf_counter()
+    n_samples = X.shape[0]
+    n_minibatches = -(-n_samples // loop.batch_size)
+    sizes = np.array([part.size for part in np.array_split(np.arange(n_samples), n_minibatches)])
+    order = np.arange(n_samples)
+    if loop.shuffle:
+        order = np.random.default_rng([int(loop.key), first_step]).permutation(n_samples)
+    schedule = resolve(loop.schedule, LEARNING_RATE_SCHEDULES, "learning_rate_schedule")
+    progress = (number + np.arange(n_minibatches) / n_minibatches) / n_passes
+    rates = loop.learning_rate * np.array([schedule(p) for p in progress])
+    n_steps = gibbs_steps_at(loop.n_gibbs_steps, number, n_passes)
+    loop.state.gap[:] = 0
+
+    stack, dtype = loop.stack, loop.stack.biases[0].dtype
+    n_visible = stack.biases[0].size
+    stride = inference.lanes(loop.batch_size, dtype)
+    advance = getattr(loop.negative_phase, "advance", None)
+    at_once = 1 if advance else max(1, min(n_minibatches, BUFFER // (n_visible * stride)))
+    buffer = inference.states_array(at_once * n_visible, stride, dtype)
+    buffer = buffer.reshape(at_once, n_visible, buffer.shape[1])
+    work, scratch = _workspace(stack, team.n_threads)
+    done = 0
+    for first in range(0, n_minibatches, at_once):
+        part = slice(first, min(first + at_once, n_minibatches))
+        n_rows = int(sizes[part].sum())
+        _load(X, order[done : done + n_rows], sizes[part], buffer, team)
+        done += n_rows
+        if advance:
+            advance(stack, loop.state.chains, n_steps, loop.key, first_step + first, team)
+        team.run(
+            _kernels.train_minibatches, stack, loop.state, buffer, sizes[part],
+            rates[part].astype(dtype), 0 if advance else n_steps,
+            bool(advance) or loop.negative_phase.persistent, loop.n_chains, loop.options, loop.key,
+            first_step + first, work, scratch, _kernels.BLAS_ADDRESS[dtype],
+        )  # fmt: skip
+    _check_finite(stack, number)
+    return {
+        "learning_rate": float(rates[-1]),
+        "n_gibbs_steps": n_steps,
+        "n_minibatches": n_minibatches,
+        "moment_gap": float(loop.state.gap.mean() / n_minibatches),
+        "seconds": time.perf_counter() - started,
+    }
+
+
+def _load(X, order, sizes, buffer, team):
+    if sparse.issparse(X):
+        team.run(
+            _kernels.load_minibatches_csr, X.data, X.indices, X.indptr, order, sizes, buffer
+        )
+    else:
+        team.run(_kernels.load_minibatches_dense, X, order, sizes, buffer)
+
+
+def _workspace(stack, n_threads):
+    """Return per-thread room for a block of gradients and for a unit's weights."""
+    dtype = stack.biases[0].dtype
+    widest = max(bias.size for bias in stack.biases)
+    room = widest
+    for layer, level in enumerate(stack.levels, start=1):
+        if level.weights.size:
+            room = max(room, _kernels.block_rows(stack, layer) * level.weights.shape[1])
+    return np.empty((n_threads, room), dtype), np.empty((n_threads, widest), dtype)
+
+
+def _check_finite(stack, number):
+    arrays = [*stack.biases, *(level.values for level in stack.levels)]
+    arrays += [level.weights for level in stack.levels]
+    if not all(np.isfinite(array.sum()) for array in arrays):
+        raise ValueError(
+            f"Training diverged in pass {number + 1}: a parameter is not finite. Use a lower "
+            "learning_rate, or bound the weights by max_norm."
+        )

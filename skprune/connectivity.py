@@ -1,0 +1,245 @@
+"""Which connections exist: masks, and keeping the best of them.
+
+A mask has the shape of ``components_``, (n_upper, n_lower), and is True where
+the connection exists.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import check_random_state
+
+from ._options import check_number
+from ._structures import Connections, Edges
+
+__all__ = ["check_mask", "full", "isolated_units", "keep_best", "random_dilution", "sparsity"]
+
+
+def full(shape) -> np.ndarray:
+    """Return the mask of a full level.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (n_upper, n_lower).
+
+    Returns
+    -------
+    mask : ndarray of bool of shape (n_upper, n_lower)
+
+    Examples
+    --------
+    >>> from skprune.connectivity import full
+    >>> full((2, 3)).all()
+    np.True_
+    """
+    return np.ones(shape, dtype=bool)
+
+
+def random_dilution(shape, sparsity, random_state=None) -> np.ndarray:
+    """Return a mask with an exact share of connections missing, chosen at random.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (n_upper, n_lower).
+    sparsity : float in [0, 1)
+        Share of absent connections; their number is rounded to the nearest.
+    random_state : int, RandomState instance or None, default=None
+
+    Returns
+    -------
+    mask : ndarray of bool of shape (n_upper, n_lower)
+
+    Raises
+    ------
+    ValueError
+        If ``sparsity`` is outside [0, 1) or leaves no connection.
+
+    Examples
+    --------
+    >>> from skprune.connectivity import random_dilution
+    >>> random_dilution((4, 5), 0.8, random_state=0).sum()
+    np.int64(4)
+    """
+    check_number(sparsity, "sparsity", low=0, high=1, closed="left")
+    rng = check_random_state(random_state)
+    n_full = int(np.prod(shape))
+    n_kept = n_full - round(sparsity * n_full)
+    if n_kept == 0:
+        raise ValueError(
+            f"sparsity={sparsity} leaves none of the {n_full} connections; use a lower one."
+        )
+    mask = np.zeros(n_full, dtype=bool)
+    mask[rng.permutation(n_full)[:n_kept]] = True
+    return mask.reshape(shape)
+
+
+def keep_best(scores, n_kept, connectivity=None, random_state=None) -> np.ndarray:
+    """Return the mask of the ``n_kept`` best connections, exact under ties.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_upper, n_lower)
+        What each connection is worth; higher is better.
+    n_kept : int
+        Number of connections to keep.
+    connectivity : ndarray of bool of shape (n_upper, n_lower), default=None
+        Connections to choose from; None means all.
+    random_state : int, RandomState instance or None, default=None
+        Decides between connections of equal score. Deciding by position
+        would cut off the last units first.
+
+    Returns
+    -------
+    mask : ndarray of bool of shape (n_upper, n_lower)
+
+    Raises
+    ------
+    ValueError
+        If scores are NaN, or ``n_kept`` is not between 0 and the number of
+        connections there are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skprune.connectivity import keep_best
+    >>> keep_best(np.array([[3., 1.], [0., 2.]]), 2)
+    array([[ True, False],
+           [False,  True]])
+    """
+    scores = np.asarray(scores, dtype=np.float64)
+    existing = full(scores.shape) if connectivity is None else check_mask(connectivity, scores.shape)
+    candidates = np.flatnonzero(existing)
+    if not 0 <= n_kept <= candidates.size:
+        raise ValueError(
+            f"n_kept={n_kept} connections cannot be kept of {candidates.size}; "
+            f"use a number from 0 to {candidates.size}."
+        )
+    values = scores.ravel()[candidates]
+    if np.isnan(values).any():
+        raise ValueError("The scores of existing connections contain NaN; every score must be a number.")
+    mask = np.zeros(scores.size, dtype=bool)
+    if n_kept:
+        threshold = np.partition(values, candidates.size - n_kept)[candidates.size - n_kept]
+        mask[candidates[values > threshold]] = True
+        tied = candidates[values == threshold]
+        n_tied = n_kept - int(mask.sum())
+        if n_tied < tied.size:
+            tied = check_random_state(random_state).permutation(tied)[:n_tied]
+        mask[tied] = True
+    return mask.reshape(scores.shape)
+
+
+def isolated_units(connectivity) -> tuple[np.ndarray, np.ndarray]:
+    """Return which upper and which lower units of a level have no connection.
+
+    Parameters
+    ----------
+    connectivity : ndarray of bool of shape (n_upper, n_lower)
+
+    Returns
+    -------
+    upper : ndarray of bool of shape (n_upper,)
+    lower : ndarray of bool of shape (n_lower,)
+
+    Examples
+    --------
+    >>> from skprune.connectivity import isolated_units
+    >>> isolated_units([[True, False], [False, False]])
+    (array([False,  True]), array([False,  True]))
+    """
+    mask = np.asarray(connectivity, dtype=bool)
+    return ~mask.any(axis=1), ~mask.any(axis=0)
+
+
+def sparsity(connectivity) -> float:
+    """Return the share of absent connections of one mask or a list of masks.
+
+    Examples
+    --------
+    >>> from skprune.connectivity import sparsity
+    >>> sparsity([[True, False], [False, False]])
+    0.75
+    """
+    masks = connectivity if isinstance(connectivity, list | tuple) else [connectivity]
+    masks = [np.asarray(mask, dtype=bool) for mask in masks]
+    total = sum(mask.size for mask in masks)
+    return float(1 - sum(int(mask.sum()) for mask in masks) / total)
+
+
+def check_mask(mask, shape) -> np.ndarray:
+    """Return ``mask`` as a boolean array of this shape.
+
+    Parameters
+    ----------
+    mask : array-like or sparse matrix of shape ``shape``
+        Booleans, or the numbers 0 and 1.
+    shape : tuple of int
+        (n_upper, n_lower).
+
+    Raises
+    ------
+    ValueError
+        If the shape is another, a value is neither 0 nor 1, or no connection
+        is left.
+    """
+    array = mask.toarray() if sparse.issparse(mask) else np.asarray(mask)
+    if array.shape != tuple(shape):
+        raise ValueError(
+            f"The connectivity mask has shape {array.shape}, but the level needs "
+            f"(n_upper, n_lower) = {tuple(shape)}, the shape of components_."
+        )
+    if array.dtype != bool:
+        if not np.isin(array, (0, 1)).all():
+            raise ValueError("A connectivity mask holds only True and False (or 1 and 0).")
+        array = array.astype(bool)
+    if not array.any():
+        raise ValueError("The connectivity mask leaves no connection; keep at least one.")
+    return array
+
+
+def from_option(option, shape, rng) -> np.ndarray:
+    """Resolve the ``connectivity`` parameter of a machine to a mask."""
+    if option is None:
+        return full(shape)
+    return check_mask(option(shape, rng) if callable(option) else option, shape)
+
+
+def to_connections(mask) -> Connections:
+    """Return the connections of a mask in the compact form that is stored."""
+    upper, lower = np.nonzero(mask)
+    n_upper, n_lower = mask.shape
+    indptr = np.zeros(n_upper + 1, dtype=np.int64)
+    np.cumsum(np.bincount(upper, minlength=n_upper), out=indptr[1:])
+    kind = np.uint16 if n_lower <= np.iinfo(np.uint16).max + 1 else np.int32
+    return Connections(indptr, lower.astype(kind), n_lower)
+
+
+def to_mask(connections: Connections) -> np.ndarray:
+    """Return the boolean mask of stored connections."""
+    indptr, indices, n_lower = connections
+    mask = np.zeros((indptr.size - 1, n_lower), dtype=bool)
+    mask[upper_units(connections), indices] = True
+    return mask
+
+
+def upper_units(connections: Connections) -> np.ndarray:
+    """Return the upper unit of every connection."""
+    return np.repeat(np.arange(connections.indptr.size - 1), np.diff(connections.indptr))
+
+
+def to_edges(connections: Connections) -> Edges:
+    """Return the edge list that kernels read from both sides."""
+    indptr, indices, n_lower = connections
+    order = np.argsort(indices, kind="stable")
+    down_indptr = np.zeros(n_lower + 1, dtype=np.int64)
+    np.cumsum(np.bincount(indices, minlength=n_lower), out=down_indptr[1:])
+    return Edges(
+        indptr,
+        indices.astype(np.int32),
+        down_indptr,
+        upper_units(connections)[order].astype(np.int32),
+        order.astype(np.int32),
+    )

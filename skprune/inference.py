@@ -1,0 +1,284 @@
+"""Energy, free energy, fields, mean field and Gibbs sweeps of a stack of any depth.
+
+Whether a level is computed by BLAS on a dense matrix or by an edge kernel is
+decided here, in :func:`make_level`, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from . import _kernels, connectivity
+from ._structures import Connections, Edges, Level, Stack
+
+# Share of absent connections from which the edge kernels beat BLAS (docs/design_notes.md).
+EDGE_SPARSITY = 0.7
+
+BLOCK = 256  # samples a block; fixed, so that no result depends on the number of threads
+
+
+def make_level(weights, connections: Connections | None, use_edges=None) -> Level:
+    """Build the computing form of one level.
+
+    Parameters
+    ----------
+    weights : ndarray
+        (n_upper, n_lower) of a full level, (n_connections,) of a pruned one.
+        Shared, not copied, wherever the form allows it.
+    connections : Connections or None
+        None for a full level.
+    use_edges : bool, default=None
+        None decides by sparsity.
+    """
+    dtype = weights.dtype
+    no_matrix, no_vector = np.empty((0, 0), dtype), np.empty(0, dtype)
+    no_mask = np.empty((0, 0), np.uint8)
+    none64, none32 = np.empty(0, np.int64), np.empty(0, np.int32)
+    no_edges = Edges(none64, none32, none64, none32, none32)
+    if connections is None:
+        if not use_edges:
+            return Level(np.ascontiguousarray(weights), no_mask, no_vector, no_edges)
+        connections, weights = connectivity.to_connections(np.ones(weights.shape)), weights.ravel()
+    n_full = (connections.indptr.size - 1) * connections.n_lower
+    if use_edges is None:
+        use_edges = weights.size <= (1 - EDGE_SPARSITY) * n_full
+    if use_edges:
+        return Level(no_matrix, no_mask, weights, connectivity.to_edges(connections))
+    mask = connectivity.to_mask(connections)
+    dense = np.zeros(mask.shape, dtype)
+    dense[mask] = weights
+    return Level(dense, mask.view(np.uint8), no_vector, no_edges)
+
+
+def level_values(level: Level) -> np.ndarray:
+    """Return the weights of a level in the stored form, inverse of :func:`make_level`."""
+    if level.edges.indptr.size:
+        return level.values
+    if level.mask.size:
+        return level.weights[level.mask.view(bool)]
+    return level.weights
+
+
+def as_dtype(stack: Stack, dtype) -> Stack:
+    """Return the same machine in another floating type."""
+    levels = tuple(
+        level._replace(weights=level.weights.astype(dtype), values=level.values.astype(dtype))
+        for level in stack.levels
+    )
+    return Stack(levels, tuple(bias.astype(dtype) for bias in stack.biases))
+
+
+def lanes(n_samples, dtype) -> int:
+    """Return the number of lanes, whole vectors, for this many samples."""
+    per_vector = _kernels.VECTOR_BYTES // np.dtype(dtype).itemsize
+    return max(1, -(-n_samples // per_vector)) * per_vector
+
+
+def states_array(n_units, n_samples, dtype) -> np.ndarray:
+    """Return zeroed unit-major states, aligned to vectors."""
+    shape = (n_units, lanes(n_samples, dtype))
+    n_bytes = shape[0] * shape[1] * np.dtype(dtype).itemsize
+    raw = np.zeros(n_bytes + _kernels.VECTOR_BYTES, np.uint8)
+    start = -raw.ctypes.data % _kernels.VECTOR_BYTES
+    return raw[start : start + n_bytes].view(dtype).reshape(shape)
+
+
+def new_states(stack: Stack, n_samples) -> tuple:
+    """Return zeroed states of every layer."""
+    return tuple(states_array(bias.size, n_samples, bias.dtype) for bias in stack.biases)
+
+
+def tools(stack: Stack) -> tuple:
+    """Return (scratch, BLAS address), the last arguments of serial kernels."""
+    dtype = stack.biases[0].dtype
+    widest = max(bias.size for bias in stack.biases)
+    return np.empty(widest, dtype), _kernels.BLAS_ADDRESS[dtype]
+
+
+def blocks(n_samples, size=BLOCK) -> list:
+    """Return slices of fixed size over the samples."""
+    return [slice(start, min(start + size, n_samples)) for start in range(0, n_samples, size)]
+
+
+def load(X, rows, out) -> None:
+    """Copy rows of dense or CSR data into unit-major states."""
+    if sparse.issparse(X):
+        _kernels.load_csr(X.data, X.indices, X.indptr, rows, out)
+    else:
+        _kernels.load_dense(X, rows, out)
+
+
+def to_rows(states, n_samples) -> np.ndarray:
+    """Return unit-major states as sample-major rows."""
+    rows = np.empty((n_samples, states.shape[0]), states.dtype)
+    _kernels.store_rows(states, rows)
+    return rows
+
+
+def load_states(stack: Stack, *layers) -> tuple:
+    """Return states filled from sample-major arrays, one a layer; None leaves zeros."""
+    n_samples = next(layer.shape[0] for layer in layers if layer is not None)
+    states = new_states(stack, n_samples)
+    rows = np.arange(n_samples)
+    for layer, target in zip(layers, states, strict=True):
+        if layer is not None:
+            load(np.ascontiguousarray(layer), rows, target)
+    return states
+
+
+def energy(stack: Stack, *layers) -> np.ndarray:
+    """Return E of joint states, eq. 1 of the pruning paper, for any depth.
+
+    .. math:: E(s) = -\\sum_l b_l^T s_l - \\sum_l s_{l+1}^T W_l s_l
+
+    Parameters
+    ----------
+    stack : Stack
+    *layers : ndarray of shape (n_samples, n_units of the layer)
+        All layers, bottom first.
+
+    Returns
+    -------
+    energy : ndarray of float64 of shape (n_samples,)
+    """
+    n_samples = layers[0].shape[0]
+    total = np.zeros(n_samples)
+    states = load_states(stack, *layers)
+    scratch, blas = tools(stack)
+    for number, bias in enumerate(stack.biases):
+        total -= np.asarray(layers[number], np.float64) @ bias.astype(np.float64)
+        if number:
+            only = tuple(s if k == number - 1 else np.zeros_like(s) for k, s in enumerate(states))
+            field = np.zeros_like(states[number])
+            _kernels.fields(stack, number, only, field, scratch, blas)
+            below = to_rows(field, n_samples) - bias
+            total -= np.einsum("ij,ij->i", below.astype(np.float64), layers[number])
+    return total
+
+
+def summed_free_energy(stack: Stack, states, n_samples, summed=1) -> np.ndarray:
+    """Return −log of the sum of e^−E over the layers of one parity, given the others.
+
+    Layers of equal parity are independent given the rest, so the sum is exact
+    at any depth. For an RBM, ``summed=1`` gives the free energy F(v) and
+    ``summed=0`` that of the hidden states.
+
+    Parameters
+    ----------
+    stack : Stack
+    states : tuple of ndarray
+        Unit-major; the summed layers are overwritten by their inputs.
+    n_samples : int
+    summed : {0, 1}, default=1
+    """
+    total = np.zeros(n_samples)
+    for layer, bias in enumerate(stack.biases):
+        if layer % 2 == summed:
+            _kernels.fields(stack, layer, states, states[layer], *tools(stack))
+    for layer, bias in enumerate(stack.biases):
+        if layer % 2 == summed:
+            _kernels.add_softplus(states[layer], total)
+        else:
+            total += bias.astype(np.float64) @ states[layer][:, :n_samples]
+    return -total
+
+
+def free_energy(stack: Stack, X, team) -> np.ndarray:
+    """Return F(v) in nats of an RBM for every row of the data.
+
+    .. math:: F(v) = -b^T v - \\sum_j \\log(1 + e^{c_j + W_j v})
+    """
+
+    def one_block(block):
+        rows = np.arange(block.start, block.stop)
+        states = new_states(stack, rows.size)
+        load(X, rows, states[0])
+        return summed_free_energy(stack, states, rows.size)
+
+    return np.concatenate(team.map(one_block, blocks(X.shape[0])))
+
+
+def conditional_means(stack: Stack, layer, *layers) -> np.ndarray:
+    """Return p(unit = 1 | neighbouring layers) of one layer.
+
+    Parameters
+    ----------
+    stack : Stack
+    layer : int
+        The layer asked for, 0 being the visible one.
+    *layers : ndarray of shape (n_samples, n_units) or None
+        One a layer; only the neighbours of ``layer`` are read.
+    """
+    n_samples = next(x.shape[0] for x in layers if x is not None)
+    states = load_states(stack, *layers)
+    key = np.uint64(0)
+    _kernels.update_layer(stack, layer, states, False, n_samples, 0, key, 0, *tools(stack))
+    return to_rows(states[layer], n_samples)
+
+
+def mean_field(stack: Stack, X, team, tolerance=1e-6, max_updates=100) -> list:
+    """Return the mean-field means of every hidden layer given the visible units.
+
+    With one hidden layer they are the exact posterior. Deeper, the layers are
+    updated in turn from 0.5 until no unit of a row moves by more than
+    ``tolerance``; rows stop one by one.
+    """
+    result = [np.empty((X.shape[0], bias.size), bias.dtype) for bias in stack.biases[1:]]
+
+    def one_block(block):
+        rows = np.arange(block.start, block.stop)
+        states = new_states(stack, rows.size)
+        load(X, rows, states[0])
+        if len(result) == 1:
+            key = np.uint64(0)
+            _kernels.update_layer(stack, 1, states, False, rows.size, 0, key, 0, *tools(stack))
+        else:
+            for layer in states[1:]:
+                layer[:, : rows.size] = 0.5
+            _kernels.mean_field(stack, states, tolerance, max_updates, rows.size, *tools(stack))
+        for layer, out in zip(states[1:], result, strict=True):
+            _kernels.store_rows(layer, out[block])
+
+    team.map(one_block, blocks(X.shape[0]))
+    return result
+
+
+def gibbs(stack: Stack, states, n_sweeps, n_samples, key, team, first_step=0, clamped=None) -> list:
+    """Advance chains by whole Gibbs sweeps and return every layer, sample-major.
+
+    A sweep draws the odd layers given the even ones, then the even ones.
+
+    Parameters
+    ----------
+    stack : Stack
+    states : list of ndarray of shape (n_samples, n_units)
+        Where the chains stand; only the even layers matter.
+    n_sweeps, n_samples : int
+    key : numpy.uint64
+        With ``first_step`` decides every draw.
+    team : Team
+    first_step : int
+    clamped : ndarray of shape (n_samples, n_visible) or None
+        Visible states that stay; NaN where a unit is free.
+    """
+    result = [np.empty((n_samples, bias.size), bias.dtype) for bias in stack.biases]
+
+    def one_block(block):
+        rows = np.arange(block.start, block.stop)
+        lanes_of_block = new_states(stack, rows.size)
+        for source, target in zip(states, lanes_of_block, strict=True):
+            load(source, rows, target)
+        held = np.empty((0, 0), stack.biases[0].dtype)
+        if clamped is not None:
+            held = states_array(stack.biases[0].size, rows.size, stack.biases[0].dtype)
+            load(clamped, rows, held)
+        _kernels.gibbs_sweeps(
+            stack, lanes_of_block, held, n_sweeps, rows.size, block.start, key, first_step,
+            *tools(stack),
+        )  # fmt: skip
+        for source, out in zip(lanes_of_block, result, strict=True):
+            _kernels.store_rows(source, out[block])
+
+    team.map(one_block, blocks(n_samples))
+    return result

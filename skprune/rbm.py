@@ -1,0 +1,427 @@
+"""The restricted Boltzmann machine."""
+
+from __future__ import annotations
+
+import numbers
+
+import numpy as np
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from . import connectivity as masks_module
+from . import inference, likelihood
+from ._base import BoltzmannMachine
+from ._compat import with_callbacks
+from ._options import check_number, resolve
+from ._structures import Stack
+from ._training import (
+    LEARNING_RATE_SCHEDULES,
+    MEAN_RATE,
+    Loop,
+    TrainingOptions,
+    new_state,
+)
+from .samplers import NEGATIVE_PHASES, check_gibbs_steps
+
+__all__ = ["PrunedBernoulliRBM"]
+
+
+class PrunedBernoulliRBM(BoltzmannMachine):
+    """Restricted Boltzmann machine of binary units whose connections can be pruned.
+
+    A drop-in replacement of :class:`sklearn.neural_network.BernoulliRBM` with
+    a likelihood, CD-k and PCD-k, the centred gradient, and a connection graph:
+    what is pruned stays exactly zero, costs no time and takes no room.
+
+    .. math:: E(v, h) = -b^T v - c^T h - h^T W v
+
+    with W zero where there is no connection (eq. 1 of Zuo et al. 2019).
+
+    Parameters
+    ----------
+    n_components : int, default=256
+        Number of hidden units.
+    learning_rate : float, default=0.05
+        Step on the mean gradient of a minibatch.
+    batch_size : int, default=10
+        Rows a minibatch; minibatches of a pass have equal size, within one.
+    n_iter : int, default=10
+        Passes over the data.
+    negative_phase : {"pcd", "cd"} or object, default="pcd"
+        Persistent chains, chains from the data, or a sampler of one's own
+        (see :mod:`skprune.samplers`).
+    n_gibbs_steps : int or (int, int), default=1
+        Gibbs steps a minibatch; a pair rises from the first to the last over
+        the passes.
+    n_chains : int, default=None
+        Persistent chains; None takes ``batch_size``. With "cd" there are as
+        many as rows.
+    momentum : float in [0, 1), default=0.0
+    l1, l2 : float, default=0.0
+        Penalties on the weights. L1 is a shrinkage after each step (proximal),
+        L2 a term of the gradient.
+    centered : bool, default=True
+        Use the centred gradient (Montavon & Müller 2012; Melchior et al.
+        2016): visible and hidden units enter it less their running means.
+    learning_rate_schedule : {"linear", "constant"} or callable, default="linear"
+        Factor on the rate as a function of progress in [0, 1); "linear" falls
+        to 0 over the passes.
+    max_norm : float, default=None
+        Bound on the norm of the weights of each hidden unit.
+    hidden_activity_target : float or (float, float), default=None
+        Pull the mean activity of hidden units to this share; a pair adds the
+        strength of the pull (0.1 where only the share is given). It acts on the
+        hidden biases (Lee et al. 2008).
+    connectivity : mask, sparse matrix or callable, default=None
+        Which connections exist, (n_components, n_features); a callable gets
+        (shape, rng). None is full.
+    initial_sparsity : float in [0, 1), default=0.0
+        Share of the full matrix diluted at random before training.
+    warm_start : bool, default=False
+        Go on from the fitted parameters, connectivity and chains.
+    verbose : int, default=0
+        1 prints a line a pass, with the pseudo-log-likelihood of the first
+        1,000 rows.
+    random_state : int, RandomState instance or None, default=None
+        The same integer gives the same bits, for any number of threads.
+
+    Attributes
+    ----------
+    components_ : ndarray of shape (n_components, n_features)
+        Weights, zero where there is no connection. Of a pruned machine a
+        read-only matrix made on demand.
+    connectivity_ : list of one ndarray of bool of shape (n_components, n_features)
+    intercept_hidden_ : ndarray of shape (n_components,)
+    intercept_visible_ : ndarray of shape (n_features,)
+    h_samples_ : ndarray of uint8 of shape (n_chains, n_components)
+        Hidden states of the chains.
+    history_ : dict of ndarray
+        One entry a pass: ``learning_rate``, ``n_gibbs_steps``, ``moment_gap``
+        (mean difference of visible means, data to chains), ``seconds``, with
+        ``verbose`` also ``pseudo_log_likelihood``.
+    n_iter_ : int
+        Passes run.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+
+    See Also
+    --------
+    IterativePruner : Prunes this machine while training goes on.
+
+    Notes
+    -----
+    bool and uint8 data stay as they are; the machine is then float32, as for
+    float32 data. For data outside {0, 1} the scores are a conventional
+    extension of the formulas.
+
+    References
+    ----------
+    .. [1] Hinton, "Training products of experts by minimizing contrastive
+       divergence", Neural Computation 2002.
+    .. [2] Tieleman, "Training restricted Boltzmann machines using
+       approximations to the likelihood gradient", ICML 2008.
+    .. [3] Melchior, Fischer, Wiskott, "How to center deep Boltzmann machines",
+       JMLR 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skprune import PrunedBernoulliRBM
+    >>> X = np.array([[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]])
+    >>> rbm = PrunedBernoulliRBM(n_components=2, random_state=0).fit(X)
+    >>> rbm.transform(X).shape
+    (4, 2)
+    >>> bool(np.isclose(np.exp(rbm.score_samples([[a, b, c] for a in (0, 1)
+    ...     for b in (0, 1) for c in (0, 1)])).sum(), 1))
+    True
+    """
+
+    def __init__(
+        self,
+        n_components=256,
+        *,
+        learning_rate=0.05,
+        batch_size=10,
+        n_iter=10,
+        negative_phase="pcd",
+        n_gibbs_steps=1,
+        n_chains=None,
+        momentum=0.0,
+        l1=0.0,
+        l2=0.0,
+        centered=True,
+        learning_rate_schedule="linear",
+        max_norm=None,
+        hidden_activity_target=None,
+        connectivity=None,
+        initial_sparsity=0.0,
+        warm_start=False,
+        verbose=0,
+        random_state=None,
+    ):
+        self.n_components = n_components
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.n_iter = n_iter
+        self.negative_phase = negative_phase
+        self.n_gibbs_steps = n_gibbs_steps
+        self.n_chains = n_chains
+        self.momentum = momentum
+        self.l1 = l1
+        self.l2 = l2
+        self.centered = centered
+        self.learning_rate_schedule = learning_rate_schedule
+        self.max_norm = max_norm
+        self.hidden_activity_target = hidden_activity_target
+        self.connectivity = connectivity
+        self.initial_sparsity = initial_sparsity
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.random_state = random_state
+
+    # --------------------------------------------------------------- training
+
+    def _check_parameters(self):
+        integer = numbers.Integral
+        check_number(self.n_components, "n_components", integer, low=1)
+        check_number(self.learning_rate, "learning_rate", low=0, closed="right")
+        check_number(self.batch_size, "batch_size", integer, low=1)
+        check_number(self.n_iter, "n_iter", integer, low=0)
+        check_number(self.momentum, "momentum", low=0, high=1, closed="left")
+        check_number(self.l1, "l1", low=0)
+        check_number(self.l2, "l2", low=0)
+        check_number(self.initial_sparsity, "initial_sparsity", low=0, high=1, closed="left")
+        if self.n_chains is not None:
+            check_number(self.n_chains, "n_chains", integer, low=1)
+        if self.max_norm is not None:
+            check_number(self.max_norm, "max_norm", low=0, closed="right")
+        check_gibbs_steps(self.n_gibbs_steps)
+        self._activity_goal()
+        resolve(self.negative_phase, NEGATIVE_PHASES, "negative_phase")
+        resolve(self.learning_rate_schedule, LEARNING_RATE_SCHEDULES, "learning_rate_schedule")
+
+    def _activity_goal(self) -> tuple[float, float]:
+        """Return (target, strength) of the hidden activity; strength 0 where there is none."""
+        goal = self.hidden_activity_target
+        if goal is None:
+            return 0.0, 0.0
+        target, strength = goal if isinstance(goal, tuple | list) else (goal, 0.1)
+        check_number(target, "hidden_activity_target", low=0, high=1, closed="neither")
+        check_number(strength, "the strength in hidden_activity_target", low=0)
+        return target, strength
+
+    def _initialize(self, X, rng):
+        """Set small random weights, log-odds as visible biases, and random chains."""
+        dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float32)
+        shape = (self.n_components, X.shape[1])
+        mask = masks_module.from_option(self.connectivity, shape, rng)
+        if self.initial_sparsity:
+            n_kept = mask.size - round(self.initial_sparsity * mask.size)
+            if n_kept == 0:
+                raise ValueError(
+                    f"initial_sparsity={self.initial_sparsity} leaves none of the {mask.size} "
+                    "connections; use a lower one."
+                )
+            scores = rng.uniform(size=shape)
+            mask = masks_module.keep_best(scores, min(n_kept, int(mask.sum())), mask)
+        self._weights, self._connections = [None], [None]
+        self._set_level(0, (0.01 * rng.standard_normal(shape)).astype(dtype), mask)
+        means = np.asarray(X.mean(axis=0, dtype=np.float64)).ravel()
+        smoothed = np.clip((means * X.shape[0] + 0.5) / (X.shape[0] + 1), 1e-6, 1 - 1e-6)
+        self._biases = [
+            np.log(smoothed / (1 - smoothed)).astype(dtype),
+            np.zeros(self.n_components, dtype),
+        ]
+        self._activity = [means.astype(dtype), np.full(self.n_components, 0.5, dtype)]
+        n_chains = self.batch_size if self.n_chains is None else self.n_chains
+        self._chains = [None, rng.randint(0, 2, (n_chains, self.n_components)).astype(np.uint8)]
+        self._velocity = self._log_partition = None
+        self._step = self._gibbs_calls = 0
+        self._key = self._new_key(rng)
+
+    def _loop(self, stack: Stack, n_rows: int) -> Loop:
+        negative = resolve(self.negative_phase, NEGATIVE_PHASES, "negative_phase")
+        batch_size = min(self.batch_size, n_rows)
+        persistent = hasattr(negative, "advance") or negative.persistent
+        n_chains = self._chains[1].shape[0]
+        if not persistent:
+            n_chains = batch_size
+        kind = stack.biases[0].dtype.type
+        target, strength = self._activity_goal()
+        options = TrainingOptions(
+            kind(self.momentum), kind(self.l1), kind(self.l2), kind(self.max_norm or 0),
+            kind(target), kind(strength), kind(self.centered), kind(MEAN_RATE),
+        )  # fmt: skip
+        chains = [None, np.resize(self._chains[1], (n_chains, self._chains[1].shape[1]))]
+        velocity = self._starting_velocity(stack, self.momentum)
+        state = new_state(
+            stack, batch_size, n_chains, chains, self._activity, velocity, self.centered
+        )
+        return Loop(
+            stack, state, options, negative, self.n_gibbs_steps, self.learning_rate,
+            self.learning_rate_schedule, batch_size, n_chains, self._key, True,
+        )  # fmt: skip
+
+    @with_callbacks
+    def fit(self, X, y=None):
+        """Fit the machine to data.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Values in [0, 1]; bool and uint8 are read as they are.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : PrunedBernoulliRBM
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data are not legal, or training diverges.
+        """
+        self._check_parameters()
+        going_on = self.warm_start and hasattr(self, "_weights")
+        X = self._check_data(X, reset=not going_on)
+        if not going_on:
+            self._initialize(X, check_random_state(self.random_state))
+        context = self._init_callback_context(max_subtasks=self.n_iter)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        loop = self._loop(self._stack(), X.shape[0])
+        self.history_ = self._run_passes(X, self.n_iter, loop, context)
+        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        return self
+
+    def partial_fit(self, X, y=None):
+        """Walk through this part of the data once, at the constant rate; chains go on.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : PrunedBernoulliRBM
+        """
+        self._check_parameters()
+        first = not hasattr(self, "_weights")
+        X = self._check_data(X, reset=first)
+        if first:
+            self._initialize(X, check_random_state(self.random_state))
+        loop = self._loop(self._stack(), X.shape[0])
+        self._run_passes(X, 1, loop._replace(schedule="constant", shuffle=False))
+        return self
+
+    # ----------------------------------------------------------- fitted state
+
+    @property
+    def components_(self) -> np.ndarray:
+        """Weights (n_components, n_features), zero where there is no connection."""
+        check_is_fitted(self)
+        return self._matrix(0)
+
+    @property
+    def intercept_visible_(self) -> np.ndarray:
+        """Biases of the visible units."""
+        check_is_fitted(self)
+        return self._biases[0]
+
+    @property
+    def intercept_hidden_(self) -> np.ndarray:
+        """Biases of the hidden units."""
+        check_is_fitted(self)
+        return self._biases[1]
+
+    @property
+    def h_samples_(self) -> np.ndarray:
+        """Hidden states of the chains."""
+        check_is_fitted(self)
+        return self._chains[1]
+
+    @property
+    def _n_features_out(self) -> int:
+        return self._biases[1].size
+
+    # ----------------------------------------------------------------- scores
+
+    def free_energy(self, X) -> np.ndarray:
+        """Return F(v) in nats; p(v) = exp(−F(v)) / Z.
+
+        .. math:: F(v) = -b^T v - \\sum_j \\log(1 + e^{c_j + W_j v})
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        free_energy : ndarray of float64 of shape (n_samples,)
+        """
+        check_is_fitted(self)
+        X = self._check_data(X, reset=False)
+        with self._team(X.shape[0]) as team:
+            return inference.free_energy(self._stack(), X, team)
+
+    def score_samples(self, X) -> np.ndarray:
+        """Return the log-likelihood −F(v) − log Z of every row, in nats.
+
+        log Z is exact where one side has at most 20 units, else estimated by
+        AIS (100 chains, 1,000 temperatures) once for the fitted parameters,
+        with a key from the seed, and kept. See :meth:`log_partition` for its
+        uncertainty.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        log_likelihood : ndarray of float64 of shape (n_samples,)
+        """
+        return -self.free_energy(X) - self._kept_log_partition().value
+
+    def pseudo_log_likelihood(self, X) -> np.ndarray:
+        """Return sum_i log p(v_i | rest) of every row, over all bits, in nats.
+
+        A cheap, deterministic proxy; no likelihood.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        pseudo_log_likelihood : ndarray of float64 of shape (n_samples,)
+        """
+        check_is_fitted(self)
+        X = self._check_data(X, reset=False)
+        with self._team(float(X.shape[0]) * X.shape[1]) as team:
+            return likelihood.pseudo_log_likelihood(self._stack(), X, team)
+
+    def gibbs(self, v) -> np.ndarray:
+        """Return the visible states after one Gibbs step from ``v``.
+
+        Successive calls go on in one stream of random numbers.
+
+        Parameters
+        ----------
+        v : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        v_new : ndarray of shape (n_samples, n_features)
+        """
+        check_is_fitted(self)
+        v = self._check_data(v, reset=False)
+        n_samples = v.shape[0]
+        hidden = np.zeros((n_samples, self._n_features_out), self._biases[0].dtype)
+        self._gibbs_calls += 1
+        key = np.uint64((int(self._key) ^ 0x6762) & (2**64 - 1))
+        with self._team(n_samples) as team:
+            return inference.gibbs(
+                self._stack(), [v, hidden], 1, n_samples, key, team, self._gibbs_calls
+            )[0]
