@@ -1,7 +1,17 @@
 """Boltzmann machines whose connections can be pruned, as scikit-learn estimators."""
 
-from . import connectivity, likelihood, samplers
+from . import connectivity, criteria, likelihood, samplers, schedules
 from ._base import VERSION as __version__
+from .pruning import IterativePruner
 from .rbm import PrunedBernoulliRBM
 
-__all__ = ["PrunedBernoulliRBM", "__version__", "connectivity", "likelihood", "samplers"]
+__all__ = [
+    "IterativePruner",
+    "PrunedBernoulliRBM",
+    "__version__",
+    "connectivity",
+    "criteria",
+    "likelihood",
+    "samplers",
+    "schedules",
+]

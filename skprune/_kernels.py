@@ -992,13 +992,15 @@ def _team_draw(stack, layer, states, n_lanes, key, step, scratch, blas, thread, 
 
 @_jit
 def train_minibatches(
-    stack, state, data, sizes, rates, n_gibbs_steps, persistent, n_chains, options,
+    stack, state, data, sizes, rates, infer, n_gibbs_steps, persistent, n_chains, options,
     key, first_step, work, scratch, blas, barrier, thread, n_threads,
 ):  # fmt: skip
-    """Gradient steps on consecutive minibatches of an RBM, by a team.
+    """Gradient steps on consecutive minibatches, by a team.
 
     ``state`` holds the positive phase, the chains and the running means (see
-    ``_training.TrainingState``). Positive phase: probabilities. Negative phase:
+    ``_training.TrainingState``). Positive phase: with ``infer`` the
+    probabilities of the one hidden layer, else what the caller put there, for
+    any depth. Negative phase:
     ``n_gibbs_steps`` from the data (contrastive divergence) or from where the
     chains stand (persistent); 0 leaves the even layers as the caller set them.
     The last states of the odd layers enter the gradient as probabilities, the
@@ -1019,7 +1021,8 @@ def train_minibatches(
         visible = data[m]
         hidden = state.positive[1]
         block = block_rows(stack, 1)
-        for b in range(thread, (hidden.shape[0] + block - 1) // block, n_threads):
+        n_blocks = (hidden.shape[0] + block - 1) // block if infer else 0
+        for b in range(thread, n_blocks, n_threads):
             start, stop = b * block, min(b * block + block, hidden.shape[0])
             _field_rows(stack, 1, visible, hidden, hidden, start, stop, scratch, blas)
             for i in range(start, stop):

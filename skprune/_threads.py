@@ -21,9 +21,35 @@ BARRIER_SLOTS = 24  # counter, generation and abort flag, each on a cache line o
 ABORT_SLOT = 16
 
 
+MIN_WORK = 2e6  # connection updates below which a second thread does not pay
+
+
 @lru_cache(maxsize=1)
 def _blas():
     return ThreadpoolController().select(user_api="blas")
+
+
+class _SerialBlas:
+    """BLAS on one thread while at least one team is at work, whichever ends last."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._users = 0
+
+    def __enter__(self):
+        with self._lock:
+            if self._users == 0:
+                self._limit = _blas().limit(limits=1)
+            self._users += 1
+
+    def __exit__(self, *exception):
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                self._limit.restore_original_limits()
+
+
+_serial_blas = _SerialBlas()
 
 
 def allowed_threads() -> int:
@@ -58,18 +84,17 @@ class Team:
 
     def __init__(self, work=np.inf, n_threads=None):
         wanted = allowed_threads() if n_threads is None else n_threads
-        self.n_threads = wanted if work > 2e6 else 1
+        self.n_threads = wanted if work > MIN_WORK else 1
 
     def __enter__(self):
-        self._limit = _blas().limit(limits=1)
-        self._limit.__enter__()
+        _serial_blas.__enter__()
         self._pool = ThreadPoolExecutor(self.n_threads - 1) if self.n_threads > 1 else None
         return self
 
     def __exit__(self, *exception):
         if self._pool is not None:
             self._pool.shutdown()
-        self._limit.__exit__(*exception)
+        _serial_blas.__exit__(*exception)
 
     def run(self, kernel, *args):
         """Call ``kernel(*args, barrier, thread, n_threads)`` once in each thread.

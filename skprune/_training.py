@@ -156,7 +156,7 @@ def run_pass(loop: Loop, X, number: int, n_passes: int, first_step: int, team: T
             advance(stack, loop.state.chains, n_steps, loop.key, first_step + first, team)
         team.run(
             _kernels.train_minibatches, stack, loop.state, buffer, sizes[part],
-            rates[part].astype(dtype), 0 if advance else n_steps,
+            rates[part].astype(dtype), True, 0 if advance else n_steps,
             bool(advance) or loop.negative_phase.persistent, loop.n_chains, loop.options, loop.key,
             first_step + first, work, scratch, _kernels.BLAS_ADDRESS[dtype],
         )  # fmt: skip

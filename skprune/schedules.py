@@ -1,0 +1,143 @@
+"""How many connections go, and when.
+
+A schedule has one method, ``n_kept(scores, weights, n_start, n_end, number,
+n_rounds)``: the number of connections that survive round ``number`` (from 0),
+given the scores and weights of those that remain, how many there were before
+pruning, and how many must be left at the end (0 where there is no cap). A new
+one is a small class and a row in ``SCHEDULES``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from ._options import check_number
+
+__all__ = [
+    "SCHEDULES",
+    "Cubic",
+    "FractionOfRemaining",
+    "Geometric",
+    "Linear",
+    "OneShot",
+    "StdThreshold",
+    "Threshold",
+]
+
+
+class _TargetSchedule(BaseEstimator):
+    """Goes from ``n_start`` to exactly ``n_end`` along a curve over the rounds."""
+
+    needs_target = True
+
+    def n_kept(self, scores, weights, n_start, n_end, number, n_rounds) -> int:
+        """Return how many connections survive this round."""
+        if number == n_rounds - 1:
+            return n_end
+        return round(self._curve(n_start, n_end, (number + 1) / n_rounds))
+
+
+@dataclass(eq=False, repr=False)
+class OneShot(_TargetSchedule):
+    """Everything goes in the first round."""
+
+    def _curve(self, n_start, n_end, progress):
+        return n_end
+
+
+@dataclass(eq=False, repr=False)
+class Geometric(_TargetSchedule):
+    """The same share of what remains goes in every round."""
+
+    def _curve(self, n_start, n_end, progress):
+        return n_start * (n_end / n_start) ** progress
+
+
+@dataclass(eq=False, repr=False)
+class Linear(_TargetSchedule):
+    """The same number goes in every round."""
+
+    def _curve(self, n_start, n_end, progress):
+        return n_start + (n_end - n_start) * progress
+
+
+@dataclass(eq=False, repr=False)
+class Cubic(_TargetSchedule):
+    """Fast at first, slow at the end: what is still to go falls as (1 − t)³ (Zhu & Gupta 2017)."""
+
+    def _curve(self, n_start, n_end, progress):
+        return n_end + (n_start - n_end) * (1 - progress) ** 3
+
+
+class _Rule(BaseEstimator):
+    """Decides for itself; the target is only a cap."""
+
+    needs_target = False
+
+    def n_kept(self, scores, weights, n_start, n_end, number, n_rounds) -> int:
+        """Return how many connections survive this round."""
+        return max(n_end, self._survivors(scores, weights))
+
+
+@dataclass(eq=False, repr=False)
+class FractionOfRemaining(_Rule):
+    """The percentile rule, eq. 7 of Zuo et al. (2019): this share of the remaining goes each round.
+
+    Parameters
+    ----------
+    fraction : float in [0, 1), default=0.3
+    """
+
+    fraction: float = 0.3
+
+    def _survivors(self, scores, weights):
+        check_number(self.fraction, "fraction", low=0, high=1, closed="left")
+        return scores.size - math.floor(self.fraction * scores.size)
+
+
+@dataclass(eq=False, repr=False)
+class StdThreshold(_Rule):
+    """The λσ rule, eq. 8 of Zuo et al. (2019) after Han et al. (2015).
+
+    Scores below ``quality`` times the standard deviation of the remaining
+    weights go. Meant for ``criterion="magnitude"``.
+
+    Parameters
+    ----------
+    quality : float, default=0.5
+        λ.
+    """
+
+    quality: float = 0.5
+
+    def _survivors(self, scores, weights):
+        check_number(self.quality, "quality", low=0)
+        return int((scores >= self.quality * np.std(weights, dtype=np.float64)).sum())
+
+
+@dataclass(eq=False, repr=False)
+class Threshold(_Rule):
+    """Scores below a fixed value go.
+
+    Parameters
+    ----------
+    value : float, default=0.05
+    """
+
+    value: float = 0.05
+
+    def _survivors(self, scores, weights):
+        check_number(self.value, "value")
+        return int((scores >= self.value).sum())
+
+
+SCHEDULES = {
+    "one_shot": OneShot(),
+    "geometric": Geometric(),
+    "linear": Linear(),
+    "cubic": Cubic(),
+}

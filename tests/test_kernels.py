@@ -1,0 +1,139 @@
+"""Kernels against their NumPy twins."""
+
+import numpy as np
+import pytest
+from numba import njit
+
+from skprune import _kernels, inference
+from tests.machines import random_machine
+
+GOLDEN = 0x9E3779B97F4A7C15
+
+
+def twin_mix(x):
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) % 2**64
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) % 2**64
+    return x ^ (x >> 31)
+
+
+def twin_uniform(key, step, layer, unit, lane):
+    place = (layer << 40) | unit
+    row = twin_mix(twin_mix((key + step * GOLDEN) % 2**64) ^ ((place * GOLDEN) % 2**64))
+    x = (lane * 0x9E3779B9 + (row % 2**32)) % 2**32
+    x ^= x >> 16
+    x = (x * 0x7FEB352D) % 2**32
+    x ^= row >> 32
+    x ^= x >> 15
+    x = (x * 0x846CA68B) % 2**32
+    x ^= x >> 16
+    return (x >> 8) * 2.0**-24
+
+
+def draws(key, step, layer, shape):
+    out = np.empty(shape)
+    _kernels.uniforms(np.uint64(key), step, layer, out)
+    return out
+
+
+def test_uniform_is_its_python_twin():
+    key = 0xDEADBEEF12345678
+    for step, layer in ((0, 0), (5, 1), (2**33, 2)):
+        out = draws(key, step, layer, (3, 20))
+        twin = [[twin_uniform(key, step, layer, i, b) for b in range(20)] for i in range(3)]
+        np.testing.assert_array_equal(out, twin)
+
+
+@pytest.mark.parametrize("key", [0, 1, 2**63 + 12345])
+def test_uniforms_are_uniform_and_uncorrelated(key):
+    """Bins, serial correlations over lanes, units and steps, each within five sigma."""
+    x = draws(key, 0, 0, (200, 500))
+    n = x.size
+    counts = np.histogram(x, bins=256, range=(0, 1))[0]
+    chi2 = ((counts - n / 256) ** 2 / (n / 256)).sum()
+    assert abs(chi2 - 255) < 5 * np.sqrt(2 * 255)
+    z = (x - 0.5) * np.sqrt(12)
+    following = (draws(key, 1, 0, x.shape) - 0.5) * np.sqrt(12)
+    above = (draws(key, 0, 1, x.shape) - 0.5) * np.sqrt(12)
+    other_key = (draws(key + 1, 0, 0, x.shape) - 0.5) * np.sqrt(12)
+    for a, b in (
+        (z[:, :-1], z[:, 1:]), (z[:, :-2], z[:, 2:]), (z[:-1], z[1:]), (z[:, :-16], z[:, 16:]),
+        (z, following), (z, above), (z, other_key),
+    ):  # fmt: skip
+        assert abs((a * b).sum() / np.sqrt(a.size)) < 5
+    bits = (x * 2**24).astype(np.int64)
+    for bit in range(24):
+        assert abs(((bits >> bit) & 1).mean() - 0.5) < 5 * 0.5 / np.sqrt(n)
+
+
+@pytest.mark.parametrize(("dtype", "error"), [(np.float32, 5e-7), (np.float64, 1e-14)])
+def test_exp_is_accurate(dtype, error):
+    @njit(error_model="numpy")
+    def run(x):
+        out = np.empty_like(x)
+        for i in range(x.size):
+            out[i] = _kernels.exp(x[i])
+        return out
+
+    x = np.linspace(-20, 20, 10001).astype(dtype)
+    exact = np.exp(x.astype(np.float64))
+    assert np.abs(run(x) / exact - 1).max() < 20 * error
+    near = np.abs(x) < 1
+    assert np.abs(run(x)[near] / exact[near] - 1).max() < error
+    assert np.isfinite(run(np.array([-1e30, 1e30, np.inf, -np.inf], dtype))).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("density", [0.01, 0.3, 1.0])
+@pytest.mark.parametrize("n_lanes", [1, 10, 16, 40, 72, 100, 128, 500])
+def test_edge_path_is_dense_path(dtype, density, n_lanes):
+    """Fields both ways and the gradient step, for all numbers of vectors a row."""
+    rng = np.random.default_rng(n_lanes)
+    mask = rng.uniform(size=(30, 41)) < density
+    mask[3, 5] = True
+    weights = rng.normal(size=mask.shape).astype(dtype) * mask
+    connections = inference.connectivity.to_connections(mask)
+    tolerance = 2e-4 if dtype == np.float32 else 1e-12
+    lower = inference.states_array(41, n_lanes, dtype)
+    upper = inference.states_array(30, n_lanes, dtype)
+    lower[:, :n_lanes] = rng.uniform(size=(41, n_lanes))
+    upper[:, :n_lanes] = rng.uniform(size=(30, n_lanes))
+    for use_edges in (True, False):
+        level = inference.make_level(weights[mask], connections, use_edges)
+        assert (level.values.size > 0) == use_edges
+        stack = inference.Stack((level,), (np.zeros(41, dtype), np.zeros(30, dtype)))
+        out = np.zeros_like(upper)
+        _kernels.fields(stack, 1, (lower, upper), out, *inference.tools(stack))
+        np.testing.assert_allclose(out, weights @ lower, atol=tolerance)
+        out = np.zeros_like(lower)
+        _kernels.fields(stack, 0, (lower, upper), out, *inference.tools(stack))
+        np.testing.assert_allclose(out, weights.T @ upper, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_draw_is_uniform_below_mean(dtype):
+    stack, weights, biases = random_machine(1, "full", dtype=dtype)
+    visible = np.random.default_rng(0).integers(0, 2, (9, 5)).astype(dtype)
+    states = inference.load_states(stack, visible, None)
+    _kernels.update_layer(
+        stack, 1, states, True, 9, 100, np.uint64(3), 17, *inference.tools(stack)
+    )
+    field = visible @ weights[0].T + biases[1]
+    u = draws(3, 17, 1, (4, 109))[:, 100:].T
+    margin = np.abs(1 / (1 + np.exp(-field)) - u) > 1e-5
+    expected = (u < 1 / (1 + np.exp(-field))).astype(dtype)
+    np.testing.assert_array_equal(inference.to_rows(states[1], 9)[margin], expected[margin])
+    assert not states[1][:, 9:].any()
+
+
+def test_load_dense_and_csr_agree():
+    from scipy import sparse
+
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 2, (50, 13)).astype(np.uint8)
+    rows = rng.permutation(50)[:21]
+    dense = inference.states_array(13, 21, np.float32)
+    other = inference.states_array(13, 21, np.float32)
+    inference.load(X, rows, dense)
+    inference.load(sparse.csr_array(X), rows, other)
+    np.testing.assert_array_equal(dense, other)
+    np.testing.assert_array_equal(inference.to_rows(dense, 21), X[rows])
