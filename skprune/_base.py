@@ -429,6 +429,4 @@ class BoltzmannMachine(
                     stack, states, n_steps_between, n_chains, key, team, number * n_steps_between
                 )
                 kept.append(states)
-        return [
-            np.concatenate(layers)[:n_samples] for layers in zip(*kept, strict=True)
-        ]
+        return [np.concatenate(layers)[:n_samples] for layers in zip(*kept, strict=True)]

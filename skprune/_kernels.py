@@ -126,9 +126,7 @@ def _vector_access(builder, kind, item_bytes):
     int32, int64 = ir.IntType(32), ir.IntType(64)
 
     def place(pointer, number):
-        return builder.bitcast(
-            builder.gep(pointer, [int64(number * lanes)]), vector.as_pointer()
-        )
+        return builder.bitcast(builder.gep(pointer, [int64(number * lanes)]), vector.as_pointer())
 
     def load(pointer, number):
         return builder.load(place(pointer, number), align=item_bytes)
@@ -192,7 +190,9 @@ def _make_gather_sum(n_vectors):
         number = out.dtype
 
         def codegen(context, builder, signature, args):
-            out, out_offset, states, offset, stride, indices, first, values, value_first, count = args
+            out, out_offset, states, offset, stride, indices, first, values, value_first, count = (
+                args
+            )
             kind = context.get_value_type(number)
             _, load, store, broadcast = _vector_access(builder, kind, number.bitwidth // 8)
             base = _pointer(context, builder, signature.args[2], states, offset)
@@ -205,8 +205,7 @@ def _make_gather_sum(n_vectors):
                 weight = broadcast(builder.load(builder.gep(value, [edge])))
                 row = builder.gep(base, [builder.mul(unit, stride)])
                 return [
-                    _multiply_add(builder, weight, load(row, k), sums[k])
-                    for k in range(n_vectors)
+                    _multiply_add(builder, weight, load(row, k), sums[k]) for k in range(n_vectors)
                 ]
 
             sums = _edge_loop(builder, count, [load(target, k) for k in range(n_vectors)], body)
@@ -448,7 +447,18 @@ def _add_edges(out, i, states, indices, first, values, value_first, count):
     done = 0
     while n_vectors - done >= MAX_VECTORS:
         shift = done * lanes
-        _gather_8(out, i * stride + shift, states, shift, stride, indices, first, values, value_first, count)
+        _gather_8(
+            out,
+            i * stride + shift,
+            states,
+            shift,
+            stride,
+            indices,
+            first,
+            values,
+            value_first,
+            count,
+        )
         done += MAX_VECTORS
     rest, shift = n_vectors - done, done * lanes
     place = i * stride + shift
@@ -477,7 +487,9 @@ def _edge_products(out, upper, i, lower, indices, first, count, scale):
     done = 0
     while n_vectors - done >= MAX_VECTORS:
         shift = done * lanes
-        _products_8(out, 0, upper, i * stride + shift, lower, shift, stride, indices, first, count, scale)
+        _products_8(
+            out, 0, upper, i * stride + shift, lower, shift, stride, indices, first, count, scale
+        )
         done += MAX_VECTORS
     rest, shift = n_vectors - done, done * lanes
     place = i * stride + shift
@@ -608,9 +620,7 @@ def gibbs_sweeps(stack, states, clamped, n_sweeps, n_lanes, lane_0, key, first_s
         step = first_step + sweep
         for parity in (1, 0):
             for layer in range(parity, len(states), 2):
-                update_layer(
-                    stack, layer, states, True, n_lanes, lane_0, key, step, scratch, blas
-                )
+                update_layer(stack, layer, states, True, n_lanes, lane_0, key, step, scratch, blas)
         if clamped.size:
             visible = states[0]
             for i in range(visible.shape[0]):
@@ -912,7 +922,9 @@ def _update_dense_rows(
             block_sum[j] += g * mu
         corrections[i] = total
         for j in range(n_lower):
-            w = _step_weight(weights[i, j], work[place + j], velocity, i * n_lower + j, rate, options)
+            w = _step_weight(
+                weights[i, j], work[place + j], velocity, i * n_lower + j, rate, options
+            )
             weights[i, j] = w
             norm += w * w
         if options.max_norm > 0 and norm > options.max_norm * options.max_norm:
@@ -1034,11 +1046,33 @@ def train_minibatches(
             _meet(barrier, n_threads)
         for sweep in range(n_gibbs_steps):
             for layer in range(0, n_layers, 2):
-                _team_draw(stack, layer, chains, n_model, key, step + sweep + 1, scratch, blas, thread, n_threads)
+                _team_draw(
+                    stack,
+                    layer,
+                    chains,
+                    n_model,
+                    key,
+                    step + sweep + 1,
+                    scratch,
+                    blas,
+                    thread,
+                    n_threads,
+                )
             _meet(barrier, n_threads)
             if sweep < n_gibbs_steps - 1:
                 for layer in range(1, n_layers, 2):
-                    _team_draw(stack, layer, chains, n_model, key, step + sweep + 1, scratch, blas, thread, n_threads)
+                    _team_draw(
+                        stack,
+                        layer,
+                        chains,
+                        n_model,
+                        key,
+                        step + sweep + 1,
+                        scratch,
+                        blas,
+                        thread,
+                        n_threads,
+                    )
                 _meet(barrier, n_threads)
         last = step + n_gibbs_steps + 1
         for layer in range(1, n_layers, 2):

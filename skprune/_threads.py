@@ -109,9 +109,7 @@ class Team:
         others = []
         try:
             for thread in range(1, self.n_threads):
-                others.append(
-                    self._pool.submit(kernel, *args, barrier, thread, self.n_threads)
-                )
+                others.append(self._pool.submit(kernel, *args, barrier, thread, self.n_threads))
             kernel(*args, barrier, 0, self.n_threads)
         except BaseException:
             barrier[ABORT_SLOT] = 1

@@ -172,9 +172,7 @@ def run_pass(loop: Loop, X, number: int, n_passes: int, first_step: int, team: T
 
 def _load(X, order, sizes, buffer, team):
     if sparse.issparse(X):
-        team.run(
-            _kernels.load_minibatches_csr, X.data, X.indices, X.indptr, order, sizes, buffer
-        )
+        team.run(_kernels.load_minibatches_csr, X.data, X.indices, X.indptr, order, sizes, buffer)
     else:
         team.run(_kernels.load_minibatches_dense, X, order, sizes, buffer)
 

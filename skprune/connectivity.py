@@ -110,7 +110,9 @@ def keep_best(scores, n_kept, connectivity=None, random_state=None) -> np.ndarra
            [False,  True]])
     """
     scores = np.asarray(scores, dtype=np.float64)
-    existing = full(scores.shape) if connectivity is None else check_mask(connectivity, scores.shape)
+    existing = (
+        full(scores.shape) if connectivity is None else check_mask(connectivity, scores.shape)
+    )
     candidates = np.flatnonzero(existing)
     if not 0 <= n_kept <= candidates.size:
         raise ValueError(
@@ -119,7 +121,9 @@ def keep_best(scores, n_kept, connectivity=None, random_state=None) -> np.ndarra
         )
     values = scores.ravel()[candidates]
     if np.isnan(values).any():
-        raise ValueError("The scores of existing connections contain NaN; every score must be a number.")
+        raise ValueError(
+            "The scores of existing connections contain NaN; every score must be a number."
+        )
     mask = np.zeros(scores.size, dtype=bool)
     if n_kept:
         threshold = np.partition(values, candidates.size - n_kept)[candidates.size - n_kept]

@@ -109,6 +109,17 @@ def load(X, rows, out) -> None:
         _kernels.load_dense(X, rows, out)
 
 
+def column_means(X) -> np.ndarray:
+    """Return the mean of every feature in float64, the same bits for dense and CSR data."""
+    total = np.zeros(X.shape[1])
+    for block in blocks(X.shape[0]):
+        rows = np.arange(block.start, block.stop)
+        states = states_array(X.shape[1], rows.size, np.float64)
+        load(X, rows, states)
+        total += states.sum(axis=1)
+    return total / X.shape[0]
+
+
 def to_rows(states, n_samples) -> np.ndarray:
     """Return unit-major states as sample-major rows."""
     rows = np.empty((n_samples, states.shape[0]), states.dtype)

@@ -226,7 +226,9 @@ class IterativePruner(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
         rows = []
         for number in range(self.n_rounds):
             started = time.perf_counter()
-            masks, threshold = self._prune(estimator, criterion, schedule, start, targets, number, rng)
+            masks, threshold = self._prune(
+                estimator, criterion, schedule, start, targets, number, rng
+            )
             before = sum(int(mask.sum()) for mask in estimator.connectivity_)
             after = sum(int(mask.sum()) for mask in masks)
             if after < before:

@@ -41,7 +41,7 @@ class PrunedBernoulliRBM(BoltzmannMachine):
     ----------
     n_components : int, default=256
         Number of hidden units.
-    learning_rate : float, default=0.05
+    learning_rate : float, default=0.1
         Step on the mean gradient of a minibatch.
     batch_size : int, default=10
         Rows a minibatch; minibatches of a pass have equal size, within one.
@@ -140,7 +140,7 @@ class PrunedBernoulliRBM(BoltzmannMachine):
         self,
         n_components=256,
         *,
-        learning_rate=0.05,
+        learning_rate=0.1,
         batch_size=10,
         n_iter=10,
         negative_phase="pcd",
@@ -226,7 +226,7 @@ class PrunedBernoulliRBM(BoltzmannMachine):
             mask = masks_module.keep_best(scores, min(n_kept, int(mask.sum())), mask)
         self._weights, self._connections = [None], [None]
         self._set_level(0, (0.01 * rng.standard_normal(shape)).astype(dtype), mask)
-        means = np.asarray(X.mean(axis=0, dtype=np.float64)).ravel()
+        means = inference.column_means(X)
         smoothed = np.clip((means * X.shape[0] + 0.5) / (X.shape[0] + 1), 1e-6, 1 - 1e-6)
         self._biases = [
             np.log(smoothed / (1 - smoothed)).astype(dtype),

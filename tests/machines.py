@@ -10,7 +10,9 @@ SIZES = {1: (5, 4), 2: (4, 3, 3)}
 MASKS = ("full", "random", "isolated")
 
 
-def random_machine(depth, mask_kind, seed=0, dtype=np.float64, use_edges=None, scale=1.0, sizes=None):
+def random_machine(
+    depth, mask_kind, seed=0, dtype=np.float64, use_edges=None, scale=1.0, sizes=None
+):
     """(stack, weights, biases) with the named kind of mask on every level."""
     rng = np.random.default_rng(seed)
     sizes = SIZES[depth] if sizes is None else sizes

@@ -9,12 +9,7 @@ from skprune._threads import Team
 from tests import oracles
 from tests.machines import MASKS, SIZES, random_machine
 
-CASES = [
-    (depth, mask, edges)
-    for depth in (1, 2)
-    for mask in MASKS
-    for edges in (False, True)
-]
+CASES = [(depth, mask, edges) for depth in (1, 2) for mask in MASKS for edges in (False, True)]
 
 
 @pytest.mark.parametrize(("depth", "mask", "use_edges"), CASES)
@@ -28,7 +23,9 @@ def test_energy_and_free_energy(depth, mask, use_edges):
     exact = oracles.free_energy(weights, biases, visible)
     if depth == 1:
         with Team() as team:
-            np.testing.assert_allclose(inference.free_energy(stack, visible, team), exact, atol=1e-12)
+            np.testing.assert_allclose(
+                inference.free_energy(stack, visible, team), exact, atol=1e-12
+            )
     else:
         top = oracles.all_states(SIZES[depth][2])
         for v, expected in zip(visible, exact, strict=True):
@@ -132,7 +129,9 @@ def test_blocks_do_not_change_rows():
     visible = np.random.default_rng(0).integers(0, 2, (600, 6)).astype(float)
     with Team() as team:
         whole = inference.free_energy(stack, visible, team)
-        parts = [inference.free_energy(stack, visible[k : k + 1], team)[0] for k in (0, 255, 256, 599)]
+        parts = [
+            inference.free_energy(stack, visible[k : k + 1], team)[0] for k in (0, 255, 256, 599)
+        ]
     np.testing.assert_allclose(whole[[0, 255, 256, 599]], parts, atol=1e-12)
 
 

@@ -114,9 +114,7 @@ def test_draw_is_uniform_below_mean(dtype):
     stack, weights, biases = random_machine(1, "full", dtype=dtype)
     visible = np.random.default_rng(0).integers(0, 2, (9, 5)).astype(dtype)
     states = inference.load_states(stack, visible, None)
-    _kernels.update_layer(
-        stack, 1, states, True, 9, 100, np.uint64(3), 17, *inference.tools(stack)
-    )
+    _kernels.update_layer(stack, 1, states, True, 9, 100, np.uint64(3), 17, *inference.tools(stack))
     field = visible @ weights[0].T + biases[1]
     u = draws(3, 17, 1, (4, 109))[:, 100:].T
     margin = np.abs(1 / (1 + np.exp(-field)) - u) > 1e-5

@@ -1,0 +1,406 @@
+"""PrunedBernoulliRBM as a user meets it."""
+
+import pickle
+import warnings
+
+import joblib
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.exceptions import InconsistentVersionWarning, NotFittedError
+
+from skprune import PrunedBernoulliRBM
+from skprune.samplers import ContrastiveDivergence
+from tests import oracles
+
+
+def small(**parameters):
+    return PrunedBernoulliRBM(**{"n_components": 12, "n_iter": 3, "random_state": 0, **parameters})
+
+
+def test_score_samples_sums_to_one():
+    X = np.random.RandomState(0).randint(0, 2, (60, 8))
+    rbm = PrunedBernoulliRBM(30, n_iter=20, initial_sparsity=0.5, random_state=0).fit(X)
+    everything = oracles.all_states(8)
+    assert np.exp(rbm.score_samples(everything)).sum() == pytest.approx(1, abs=1e-9)
+    assert rbm.log_partition().method == "exact"
+    assert rbm.score(X) == pytest.approx(rbm.score_samples(X).mean())
+
+
+def test_training_raises_the_likelihood(digits):
+    before = small(n_iter=0).fit(digits)
+    after = small(n_iter=15).fit(digits)
+    assert after.score(digits) > before.score(digits) + 3
+    assert (
+        after.pseudo_log_likelihood(digits).mean() > before.pseudo_log_likelihood(digits).mean() + 3
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_dtype_is_kept(digits, dtype):
+    rbm = small().fit(digits.astype(dtype))
+    assert rbm.components_.dtype == dtype
+    assert rbm.transform(digits.astype(dtype)).dtype == dtype
+    assert rbm.score_samples(digits.astype(dtype)).dtype == np.float64
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8])
+def test_compact_data_are_not_copied(digits, dtype):
+    """bool and uint8 give the bits that float32 gives, and no copy of the data is made."""
+    import tracemalloc
+
+    X = np.tile(digits.astype(dtype), (40, 1))
+    rbm = small(n_iter=1, batch_size=100)
+    rbm.fit(X[:200])
+    tracemalloc.start()
+    rbm.fit(X)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # the pass order (8 bytes a row), a finite-value check and a buffer of minibatches
+    assert peak < 1.0 * X.nbytes + 8 * 2**20
+    a = small().fit(digits.astype(dtype))
+    b = small().fit(digits.astype(np.float32))
+    np.testing.assert_array_equal(a.components_, b.components_)
+    np.testing.assert_array_equal(
+        a.transform(digits.astype(dtype)), b.transform(digits.astype("f4"))
+    )
+
+
+@pytest.mark.parametrize("container", [sparse.csr_array, sparse.csr_matrix, sparse.coo_array])
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.float32, np.float64])
+def test_sparse_data_give_the_same_bits(digits, container, dtype):
+    X = digits[:200].astype(dtype)
+    a, b = small().fit(X), small().fit(container(X))
+    np.testing.assert_array_equal(a.components_, b.components_)
+    np.testing.assert_array_equal(a.transform(X), b.transform(container(X)))
+    np.testing.assert_array_equal(a.score_samples(X), b.score_samples(container(X)))
+
+
+def test_pruned_connections_stay_zero(digits):
+    mask = np.random.RandomState(0).uniform(size=(12, 64)) < 0.2
+    rbm = small(connectivity=mask, n_iter=5).fit(digits)
+    assert not rbm.components_[~mask].any()
+    assert (rbm.components_[mask] != 0).all()
+    np.testing.assert_array_equal(rbm.connectivity_[0], mask)
+    rbm.partial_fit(digits[:50])
+    again = pickle.loads(pickle.dumps(rbm))
+    assert not again.components_[~mask].any()
+    with pytest.raises(ValueError, match="read-only"):
+        rbm.components_[0, 0] = 1
+
+
+@pytest.mark.parametrize("kind", ["mask", "sparse", "callable"])
+def test_connectivity_forms(digits, kind):
+    mask = np.eye(12, 64, dtype=bool)
+    option = {
+        "mask": mask,
+        "sparse": sparse.csr_array(mask),
+        "callable": lambda shape, rng: np.eye(*shape, dtype=bool),
+    }[kind]
+    np.testing.assert_array_equal(small(connectivity=option).fit(digits).connectivity_[0], mask)
+
+
+def test_initial_sparsity_is_exact_and_combines_with_a_mask(digits):
+    rbm = small(initial_sparsity=0.9).fit(digits)
+    assert rbm.connectivity_[0].sum() == round(0.1 * 12 * 64)
+    mask = np.zeros((12, 64), bool)
+    mask[:, :32] = True
+    both = small(initial_sparsity=0.9, connectivity=mask).fit(digits).connectivity_[0]
+    assert both.sum() == round(0.1 * 12 * 64)
+    assert not both[~mask].any()
+
+
+def test_set_connectivity(digits):
+    rbm = small().fit(digits)
+    rbm.score(digits)
+    kept = rbm.components_.copy()
+    mask = np.arange(12 * 64).reshape(12, 64) % 4 == 0
+    assert rbm.set_connectivity([mask]) is rbm
+    assert rbm._log_partition is None
+    np.testing.assert_array_equal(rbm.components_, kept * mask)
+    rbm.set_connectivity(np.ones((12, 64), bool))
+    np.testing.assert_array_equal(rbm.components_, kept * mask)
+    with pytest.raises(ValueError, match=r"shape \(3, 3\)"):
+        rbm.set_connectivity(np.ones((3, 3), bool))
+    with pytest.raises(ValueError, match="leaves no connection"):
+        rbm.set_connectivity(np.zeros((12, 64), bool))
+    with pytest.raises(ValueError, match="2 masks for 1 levels"):
+        rbm.set_connectivity([mask, mask])
+    with pytest.raises(ValueError, match="only True and False"):
+        rbm.set_connectivity(np.full((12, 64), 0.5))
+    with pytest.raises(NotFittedError):
+        small().set_connectivity(mask)
+
+
+def test_warm_start_goes_on(digits):
+    """Two fits of constant rate differ from one: fresh draws, but never worse than the start."""
+    rbm = small(warm_start=True, n_iter=5).fit(digits)
+    first, step = rbm.score(digits), rbm._step
+    rbm.fit(digits)
+    assert rbm._step == 2 * step
+    assert rbm.score(digits) > first
+    cold = small(n_iter=5).fit(digits)
+    np.testing.assert_array_equal(cold.components_, small(n_iter=5).fit(digits).components_)
+
+
+def test_partial_fit(digits):
+    rbm = small(momentum=0.5)
+    assert rbm.partial_fit(digits[:200]) is rbm
+    start = rbm.score(digits)
+    for _ in range(10):
+        for block in range(0, 1797, 200):
+            rbm.partial_fit(digits[block : block + 200])
+    assert rbm.score(digits) > start + 3
+    one = small().partial_fit(digits[:7])
+    assert one._step == 1
+
+
+def test_gibbs_advances_and_sample_is_pure(digits):
+    rbm = small().fit(digits)
+    first, second = rbm.gibbs(digits[:50]), rbm.gibbs(digits[:50])
+    assert np.isin(first, (0, 1)).all()
+    assert (first != second).any()
+    a = rbm.sample(5, n_gibbs_steps=20, random_state=1)
+    np.testing.assert_array_equal(a, rbm.sample(5, n_gibbs_steps=20, random_state=1))
+    assert (a != rbm.sample(5, n_gibbs_steps=20, random_state=2)).any()
+    assert a.shape == (5, 64)
+
+
+def test_sample_with_clamped_units(digits):
+    rbm = small(n_components=40, n_iter=30).fit(digits)
+    image = digits[3].astype(float)
+    clamped = image.copy()
+    clamped[32:] = np.nan
+    samples = rbm.sample(200, n_gibbs_steps=50, clamped=clamped, random_state=0)
+    np.testing.assert_array_equal(samples[:, :32], np.tile(image[:32], (200, 1)))
+    free = rbm.sample(200, n_gibbs_steps=50, random_state=0)
+    guided = np.abs(samples[:, 32:].mean(axis=0) - image[32:]).mean()
+    assert guided < np.abs(free[:, 32:].mean(axis=0) - image[32:]).mean()
+    with pytest.raises(ValueError, match="NaN where a visible unit is free"):
+        rbm.sample(3, clamped=np.zeros(5))
+
+
+def test_samples_follow_the_model():
+    """Means of 4,000 samples within five sigma of the exact visible means."""
+    X = np.random.RandomState(0).randint(0, 2, (60, 6))
+    X[:, 1] = X[:, 0]
+    rbm = PrunedBernoulliRBM(4, n_iter=60, random_state=0).fit(X)
+    everything = oracles.all_states(6)
+    exact = np.exp(rbm.score_samples(everything)) @ everything
+    samples = rbm.sample(4000, n_gibbs_steps=100, random_state=0)
+    assert np.abs(samples.mean(axis=0) - exact).max() < 5 * 0.5 / np.sqrt(4000)
+
+
+def test_layer_samples(digits):
+    rbm = small(n_iter=10).fit(digits)
+    visible, hidden = rbm.layer_samples(digits[:300], random_state=0)
+    np.testing.assert_array_equal(visible, digits[:300])
+    means = rbm.transform(digits[:300])
+    assert np.isin(hidden, (0, 1)).all()
+    assert np.abs(hidden.mean(axis=0) - means.mean(axis=0)).max() < 5 * 0.5 / np.sqrt(300)
+    visible, hidden = rbm.layer_samples(n_samples=250, n_steps_between=3, random_state=0)
+    assert visible.shape == (250, 64)
+    assert hidden.shape == (250, 12)
+
+
+def test_own_negative_phase_object(digits):
+    """A sampler with ``advance`` moves the even layers itself, before every minibatch."""
+
+    class Replay:
+        calls = 0
+
+        def advance(self, stack, chains, n_gibbs_steps, key, step, team):
+            Replay.calls += 1
+            chains[0][:, :600] = 1
+
+    rbm = small(negative_phase=Replay(), n_iter=1, batch_size=600).fit(digits)
+    assert Replay.calls == 3
+    assert rbm.intercept_visible_.sum() < small(n_iter=0).fit(digits).intercept_visible_.sum()
+    a = small(negative_phase=ContrastiveDivergence()).fit(digits).components_
+    np.testing.assert_array_equal(a, small(negative_phase="cd").fit(digits).components_)
+
+
+def test_rising_gibbs_steps_and_history(digits):
+    rbm = small(n_gibbs_steps=(1, 5), n_iter=5, learning_rate=0.1).fit(digits)
+    np.testing.assert_array_equal(rbm.history_["n_gibbs_steps"], [1, 2, 3, 4, 5])
+    assert rbm.n_iter_ == 5
+    assert set(rbm.history_) == {"learning_rate", "n_gibbs_steps", "moment_gap", "seconds"}
+    rates = rbm.history_["learning_rate"]
+    assert (np.diff(rates) < 0).all()
+    assert rates[0] < 0.1
+    flat = small(learning_rate_schedule="constant", learning_rate=0.1).fit(digits)
+    np.testing.assert_array_equal(flat.history_["learning_rate"], 0.1)
+    own = small(learning_rate_schedule=lambda progress: 0.5, learning_rate=0.1).fit(digits)
+    np.testing.assert_array_equal(own.history_["learning_rate"], 0.05)
+
+
+def test_verbose_prints_a_line_a_pass(digits, capsys):
+    rbm = small(verbose=1, n_iter=2).fit(digits)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("[PrunedBernoulliRBM] Pass 1 of 2, pseudo-log-likelihood = -")
+    assert rbm.history_["pseudo_log_likelihood"].shape == (2,)
+
+
+def test_kept_log_partition_is_dropped_by_fitting(digits):
+    rbm = PrunedBernoulliRBM(30, n_iter=2, random_state=0).fit(digits)
+    assert rbm.log_partition().method == "ais"
+    assert rbm.score(digits) == rbm.score(digits)
+    kept = rbm._log_partition
+    assert kept is not None
+    assert kept == tuple(rbm.log_partition())
+    assert rbm.partial_fit(digits)._log_partition is None
+
+
+def test_ais_agrees_with_exact_on_digits(digits):
+    rbm = PrunedBernoulliRBM(20, n_iter=20, random_state=0).fit(digits)
+    exact = rbm.log_partition("exact")
+    ais = rbm.log_partition("ais", random_state=0)
+    assert abs(ais.value - exact.value) < 3 * ais.standard_error + 1e-3
+    assert ais.bracket[0] < ais.value < ais.bracket[1]
+
+
+def test_clone_pickle_and_joblib(digits, tmp_path):
+    rbm = small(initial_sparsity=0.5).fit(digits)
+    assert clone(rbm).get_params() == rbm.get_params()
+    joblib.dump(rbm, tmp_path / "rbm.joblib")
+    for again in (pickle.loads(pickle.dumps(rbm)), joblib.load(tmp_path / "rbm.joblib")):
+        np.testing.assert_array_equal(again.transform(digits), rbm.transform(digits))
+        assert again.score(digits) == rbm.score(digits)
+
+
+def test_version_mismatch_warns(digits):
+    state = small().fit(digits).__getstate__()
+    state["_skprune_version"] = "0.0.0"
+    with pytest.warns(InconsistentVersionWarning, match=r"skprune 0\.0\.0"):
+        small().__setstate__(state)
+
+
+def test_skops_needs_to_trust_the_class_alone(digits):
+    import skops.io
+
+    rbm = small(initial_sparsity=0.5).fit(digits)
+    blob = skops.io.dumps(rbm)
+    untrusted = skops.io.get_untrusted_types(data=blob)
+    assert untrusted == ["skprune.rbm.PrunedBernoulliRBM"]
+    again = skops.io.loads(blob, trusted=untrusted)
+    np.testing.assert_array_equal(again.transform(digits), rbm.transform(digits))
+
+
+def test_output_containers_and_names(digits):
+    import pandas as pd
+
+    frame = pd.DataFrame(digits, columns=[f"pixel{k}" for k in range(64)])
+    rbm = small().set_output(transform="pandas").fit(frame)
+    out = rbm.transform(frame)
+    assert isinstance(out, pd.DataFrame)
+    assert list(out.columns) == list(rbm.get_feature_names_out())
+    assert out.columns[0] == "prunedbernoullirbm0"
+    assert list(rbm.feature_names_in_) == list(frame.columns)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sentence"),
+    [
+        ({"n_components": 0}, r"n_components must be an integer in \[1, inf\], got 0"),
+        ({"n_components": 2.5}, "n_components must be an integer"),
+        ({"learning_rate": 0}, r"learning_rate must be a number in \(0, inf\]"),
+        ({"learning_rate": np.nan}, "learning_rate must be a number"),
+        ({"batch_size": 0}, "batch_size must be an integer"),
+        ({"n_iter": -1}, "n_iter must be an integer"),
+        ({"momentum": 1.0}, r"momentum must be a number in \[0, 1\)"),
+        ({"l1": -1}, "l1 must be a number"),
+        ({"l2": -1}, "l2 must be a number"),
+        ({"n_chains": 0}, "n_chains must be an integer"),
+        ({"max_norm": 0}, "max_norm must be a number"),
+        ({"n_gibbs_steps": 0}, "n_gibbs_steps must be an integer"),
+        ({"n_gibbs_steps": "many"}, "a pair"),
+        ({"hidden_activity_target": 1.5}, "hidden_activity_target must be a number"),
+        ({"initial_sparsity": 1.0}, r"initial_sparsity must be a number in \[0, 1\), got 1.0"),
+        ({"initial_sparsity": -0.1}, r"initial_sparsity must be a number in \[0, 1\), got -0.1"),
+        ({"initial_sparsity": 0.9999}, "leaves none of the 768 connections"),
+        (
+            {"negative_phase": "exact"},
+            "negative_phase='exact' is not known. Use one of 'cd', 'pcd'",
+        ),
+        ({"learning_rate_schedule": "cosine"}, "Use one of 'constant', 'linear'"),
+        ({"connectivity": np.ones((2, 2))}, r"\(n_upper, n_lower\) = \(12, 64\)"),
+        ({"connectivity": np.zeros((12, 64))}, "leaves no connection"),
+    ],
+)
+def test_bad_parameters_get_a_sentence(digits, parameters, sentence):
+    with pytest.raises((ValueError, TypeError), match=sentence):
+        small(**parameters).fit(digits)
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit", "transform", "score_samples", "gibbs"])
+@pytest.mark.parametrize(
+    ("X", "sentence"),
+    [
+        (np.array([[0.0, np.nan], [1, 0]]), "NaN"),
+        (np.array([[0.0, np.inf], [1, 0]]), "infinity"),
+        (np.empty((0, 2)), "0 sample"),
+        (np.array([0.0, 1.0]), "1D array"),
+        (np.ones((3, 5)), "5 features"),
+    ],
+)
+def test_bad_data_get_a_sentence(method, X, sentence):
+    rbm = PrunedBernoulliRBM(3, random_state=0)
+    if method != "fit":
+        rbm.fit(np.array([[0.0, 1.0], [1.0, 0.0]]))
+    elif sentence == "5 features":
+        rbm.set_params(connectivity=np.ones((3, 2)))
+        sentence = "connectivity mask has shape"
+    with pytest.raises(ValueError, match=sentence):
+        getattr(rbm, method)(X)
+
+
+def test_unfitted_machines_say_so():
+    for method in ("transform", "score_samples", "gibbs", "free_energy", "pseudo_log_likelihood"):
+        with pytest.raises(NotFittedError):
+            getattr(PrunedBernoulliRBM(), method)(np.ones((2, 2)))
+    for method in ("sample", "log_partition", "layer_samples"):
+        with pytest.raises(NotFittedError):
+            getattr(PrunedBernoulliRBM(), method)()
+
+
+def test_repr_evaluates_no_score(digits):
+    rbm = PrunedBernoulliRBM(30, n_iter=1).fit(digits)
+    assert "PrunedBernoulliRBM" in rbm._repr_html_()
+    assert rbm._log_partition is None
+
+
+def test_data_outside_zero_one_are_taken_without_a_warning():
+    X = np.random.RandomState(0).normal(size=(50, 4))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isfinite(small().fit(X).score_samples(X)).all()
+
+
+def test_callbacks_see_passes_and_can_stop(digits):
+    callback = pytest.importorskip("sklearn.callback")
+
+    class Stop:
+        seen = []
+
+        def setup(self, estimator, context):
+            pass
+
+        def teardown(self, estimator, context):
+            pass
+
+        def on_fit_task_begin(self, estimator, context, **kwargs):
+            pass
+
+        def on_fit_task_end(self, estimator, context, *, fitted_estimator=None, **kwargs):
+            if context.task_name == "pass":
+                self.seen.append(fitted_estimator.score(digits))
+                return len(self.seen) == 2
+
+    rbm = small(n_iter=6)
+    rbm.set_callbacks(Stop()).fit(digits)
+    assert rbm.n_iter_ == 2
+    assert len(Stop.seen) == 2
+    assert Stop.seen[-1] == pytest.approx(rbm.score(digits))
+    small(n_iter=2).set_callbacks(callback.ProgressBar()).fit(digits)

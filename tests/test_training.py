@@ -1,0 +1,191 @@
+"""The gradient step against the exact gradient, and what training must keep true."""
+
+import numpy as np
+import pytest
+
+from skprune import PrunedBernoulliRBM, _kernels, _threads, inference
+from skprune._threads import Team
+from skprune._training import TrainingOptions, _workspace, new_state, new_velocity
+from tests import oracles
+from tests.machines import MASKS, SIZES, random_machine
+
+
+def one_step(depth, mask, use_edges, positive, even, offsets=None, dtype=np.float64):
+    """Change of all parameters by one step of rate 1 with given states of one sample each."""
+    stack, _, _ = random_machine(depth, mask, use_edges=use_edges, dtype=dtype)
+    before = [inference.level_values(level).copy() for level in stack.levels]
+    before_b = [b.copy() for b in stack.biases]
+    zeros = [np.zeros(b.size) for b in stack.biases]
+    activity = zeros if offsets is None else offsets
+    chains = [x[None] if k % 2 == 0 else None for k, x in enumerate(even)]
+    state = new_state(stack, 1, 1, chains, activity, new_velocity(stack, 0.0), offsets is not None)
+    for k in range(1, depth + 1):
+        state.positive[k][:, 0] = positive[k]
+    data = inference.states_array(stack.biases[0].size, 1, dtype)[None]
+    data[0, :, 0] = positive[0]
+    kind = dtype
+    options = TrainingOptions(*(kind(x) for x in (0, 0, 0, 0, 0, 0, offsets is not None, 0.0)))
+    work, scratch = _workspace(stack, 1)
+    with Team(n_threads=1) as team:
+        team.run(
+            _kernels.train_minibatches, stack, state, data, np.array([1]), np.ones(1, dtype),
+            False, 0, True, 1, options, np.uint64(0), 0, work, scratch,
+            _kernels.BLAS_ADDRESS[np.dtype(dtype)],
+        )  # fmt: skip
+    dw = [inference.level_values(level) - b for level, b in zip(stack.levels, before, strict=True)]
+    db = [b - a for b, a in zip(stack.biases, before_b, strict=True)]
+    return [*dw, *db]
+
+
+def add(total, parts, factor):
+    return (
+        [factor * p for p in parts]
+        if total is None
+        else [t + factor * p for t, p in zip(total, parts, strict=True)]
+    )
+
+
+def exact_chain_gradient(depth, mask, use_edges, data, offsets=None):
+    """Expectation of the kernel's step under the exact posterior and the exact model.
+
+    The step is linear in the statistics of each phase, so the two expectations
+    are taken one at a time: E[G(pos, 0)] + E[G(0, neg)] - G(0, 0).
+    """
+    _, weights, biases = random_machine(depth, mask)
+    sizes = SIZES[depth]
+    layers, p = oracles.joint(weights, biases)
+    rest = [np.zeros(n) for n in sizes]
+    total = add(None, one_step(depth, mask, use_edges, rest, rest, offsets), -1.0)
+    for v in data:
+        chosen = (layers[0] == v).all(axis=1)
+        for row in np.flatnonzero(chosen):
+            step = one_step(depth, mask, use_edges, [x[row] for x in layers], rest, offsets)
+            total = add(total, step, p[row] / p[chosen].sum() / len(data))
+    even = oracles.all_states(sum(sizes[0::2]))
+    joint_even = np.hstack(layers[0::2])
+    for state in even:
+        share = p[(joint_even == state).all(axis=1)].sum()
+        parts = np.split(state, np.cumsum(sizes[0::2])[:-1])
+        given = [np.zeros(n) for n in sizes]
+        given[0::2] = parts
+        total = add(total, one_step(depth, mask, use_edges, rest, given, offsets), share)
+    return total
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("use_edges", [False, True])
+@pytest.mark.parametrize("depth", [1, 2])
+def test_exact_chain_gradient(depth, mask, use_edges):
+    """Equals the exact log-likelihood gradient on the connections that exist."""
+    _, weights, biases = random_machine(depth, mask)
+    data = oracles.all_states(SIZES[depth][0])[[1, 6, 11]]
+    exact_w, exact_b = oracles.log_likelihood_gradient(weights, biases, data)
+    got = exact_chain_gradient(depth, mask, use_edges, data)
+    for k, w in enumerate(weights):
+        stack = random_machine(depth, mask, use_edges=False)[0]
+        level = stack.levels[k]
+        exists = level.mask.view(bool) if level.mask.size else np.ones(w.shape, bool)
+        values = got[k] if got[k].ndim == 1 else got[k][exists]
+        np.testing.assert_allclose(values, exact_w[k][exists], atol=1e-12)
+    for k, b in enumerate(exact_b):
+        np.testing.assert_allclose(got[len(weights) + k], b, atol=1e-12)
+
+
+@pytest.mark.parametrize("use_edges", [False, True])
+def test_centred_gradient_is_that_of_the_centred_machine(use_edges):
+    """Melchior et al. (2016), eq. 8-10: dW = <(v-mu)(h-lambda)> difference, biases corrected."""
+    _, weights, biases = random_machine(1, "random")
+    data = oracles.all_states(5)[[1, 6, 11]]
+    offsets = [np.linspace(0.1, 0.9, 5), np.linspace(0.3, 0.6, 4)]
+    dw, db, dc = exact_chain_gradient(1, "random", use_edges, data, offsets)
+    exact_w, exact_b = oracles.log_likelihood_gradient(weights, biases, data)
+    mask = weights[0] != 0
+    centred = exact_w[0] - np.outer(exact_b[1], offsets[0]) - np.outer(offsets[1], exact_b[0])
+    np.testing.assert_allclose(dw if dw.ndim == 1 else dw[mask], centred[mask], atol=1e-12)
+    np.testing.assert_allclose(db, exact_b[0] - (centred * mask).T @ offsets[1], atol=1e-12)
+    np.testing.assert_allclose(dc, exact_b[1] - (centred * mask) @ offsets[0], atol=1e-12)
+
+
+def parameters(rbm):
+    return [*rbm._weights, *rbm._biases, rbm.h_samples_]
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 0.3, 0.9])
+@pytest.mark.parametrize("negative_phase", ["cd", "pcd"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+def test_same_bits_for_any_number_of_threads(
+    force_threads, digits, sparsity, negative_phase, dtype
+):
+    X = digits[:300].astype(dtype)
+    results = []
+    for n_threads in (1, 2, 3):
+        force_threads(n_threads)
+        rbm = PrunedBernoulliRBM(
+            150, n_iter=2, batch_size=30, n_gibbs_steps=2, momentum=0.5, l1=1e-3, max_norm=2.0,
+            initial_sparsity=sparsity, negative_phase=negative_phase, random_state=0,
+        ).fit(X)  # fmt: skip
+        results.append([*parameters(rbm), rbm.transform(X), rbm.score_samples(X)])
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_options_of_the_step(digits):
+    """L1 makes zeros, L2 shrinks, max_norm bounds, the target pulls, momentum changes the path."""
+    X = digits[:400]
+    base = {"n_components": 20, "n_iter": 10, "random_state": 0}
+    plain = PrunedBernoulliRBM(**base).fit(X)
+    shrunk = PrunedBernoulliRBM(l1=0.02, **base).fit(X)
+    assert (shrunk.components_ == 0).mean() > 0.2 > (plain.components_ == 0).mean()
+    assert (
+        np.abs(PrunedBernoulliRBM(l2=0.1, **base).fit(X).components_).sum()
+        < 0.8 * np.abs(plain.components_).sum()
+    )
+    bounded = PrunedBernoulliRBM(max_norm=0.5, **base).fit(X)
+    norms = np.linalg.norm(bounded.components_, axis=1)
+    assert norms.max() <= 0.5 * (1 + 1e-5)
+    assert np.linalg.norm(plain.components_, axis=1).max() > 0.6
+    pulled = PrunedBernoulliRBM(hidden_activity_target=(0.1, 2.0), **base).fit(X)
+    assert abs(pulled.transform(X).mean() - 0.1) < 0.5 * abs(plain.transform(X).mean() - 0.1)
+    fast = PrunedBernoulliRBM(momentum=0.9, **base).fit(X)
+    assert fast.score(X) > plain.score(X) + 1
+
+
+def test_l2_step_is_exact():
+    """With a zero gradient (data = chains are alike) one step multiplies w by 1 - rate * l2."""
+    w = np.array([0.5, -0.25])
+    options = TrainingOptions(*(np.float64(x) for x in (0, 0.1, 0.2, 0, 0, 0, 0, 0)))
+    velocity = np.empty(0)
+    stepped = [_kernels._step_weight(x, 0.0, velocity, 0, 0.5, options) for x in w]
+    np.testing.assert_allclose(stepped, [0.5 * 0.9 - 0.05, -0.25 * 0.9 + 0.05])
+    assert _kernels._step_weight(0.03, 0.0, velocity, 0, 0.5, options) == 0
+
+
+def test_a_thread_that_cannot_start_calls_the_team_off(monkeypatch):
+    class NoThreads:
+        def submit(self, *args):
+            raise RuntimeError("can't start new thread")
+
+        def shutdown(self):
+            pass
+
+    team = Team(n_threads=2)
+    with team:
+        pool, team._pool = team._pool, NoThreads()
+        with pytest.raises(RuntimeError, match="start new thread"):
+            team.run(_kernels.load_minibatches_dense, None, None, None, None)
+        team._pool = pool
+
+
+def test_threads_outside_the_main_one_work_alone():
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(_threads.allowed_threads).result() == 1
+
+
+def test_divergence_is_said(digits):
+    with pytest.raises(ValueError, match="lower learning_rate"):
+        PrunedBernoulliRBM(5, learning_rate=1e38, n_iter=3, l2=10.0, random_state=0).fit(
+            digits[:100].astype(np.float32)
+        )
