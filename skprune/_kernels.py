@@ -119,32 +119,83 @@ def _gemm(
     return signature, codegen
 
 
-def _vector_access(builder, kind, item_bytes):
-    """Return (vector type, load, store, broadcast) for 64-byte vectors of ``kind``."""
-    lanes = VECTOR_BYTES // item_bytes
-    vector = ir.VectorType(kind, lanes)
-    int32, int64 = ir.IntType(32), ir.IntType(64)
+class _Vectors:
+    """Emits loads, stores and arithmetic on 64-byte vectors of one number type."""
 
-    def place(pointer, number):
-        return builder.bitcast(builder.gep(pointer, [int64(number * lanes)]), vector.as_pointer())
+    def __init__(self, context, builder, number):
+        self.builder = builder
+        self.item_bytes = number.bitwidth // 8
+        self.lanes = VECTOR_BYTES // self.item_bytes
+        self.type = ir.VectorType(context.get_value_type(number), self.lanes)
 
-    def load(pointer, number):
-        return builder.load(place(pointer, number), align=item_bytes)
+    def _place(self, row, position, k):
+        number = self.builder.add(position, ir.IntType(64)(k))
+        offset = self.builder.mul(number, ir.IntType(64)(self.lanes))
+        return self.builder.bitcast(self.builder.gep(row, [offset]), self.type.as_pointer())
 
-    def store(value, pointer, number):
-        builder.store(value, place(pointer, number), align=item_bytes)
+    def load(self, row, position, k):
+        return self.builder.load(self._place(row, position, k), align=self.item_bytes)
 
-    def broadcast(value):
-        undefined = ir.Constant(vector, ir.Undefined)
-        first = builder.insert_element(undefined, value, int32(0))
-        zeros = ir.Constant(ir.VectorType(int32, lanes), [0] * lanes)
-        return builder.shuffle_vector(first, undefined, zeros)
+    def store(self, value, row, position, k):
+        self.builder.store(value, self._place(row, position, k), align=self.item_bytes)
 
-    return vector, load, store, broadcast
+    def broadcast(self, value):
+        undefined = ir.Constant(self.type, ir.Undefined)
+        first = self.builder.insert_element(undefined, value, ir.IntType(32)(0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
+        return self.builder.shuffle_vector(first, undefined, zeros)
+
+    def multiply_add(self, x, y, z):
+        product = self.builder.fmul(x, y, flags=("contract",))
+        return self.builder.fadd(product, z, flags=("contract",))
+
+    def total(self, value):
+        """Add up the lanes by halving, in an order that is the same everywhere."""
+        lanes = self.lanes
+        while lanes > 1:
+            lanes //= 2
+            undefined = ir.Constant(value.type, ir.Undefined)
+            halves = [
+                self.builder.shuffle_vector(
+                    value,
+                    undefined,
+                    ir.Constant(ir.VectorType(ir.IntType(32), lanes), list(range(k, k + lanes))),
+                )
+                for k in (0, lanes)
+            ]
+            value = self.builder.fadd(*halves)
+        return self.builder.extract_element(value, ir.IntType(32)(0))
 
 
-def _multiply_add(builder, x, y, z):
-    return builder.fadd(builder.fmul(x, y, flags=("contract",)), z, flags=("contract",))
+def _for_each_chunk(builder, n_vectors, emit):
+    """Emit ``emit(size, position)`` over a row of vectors: eights, then what is left.
+
+    ``size`` is known when the code is made, so a chunk lives in registers;
+    which remainder it is, is decided at run time.
+    """
+    int64 = ir.IntType(64)
+    position = cgutils.alloca_once_value(builder, int64(0))
+    head = builder.append_basic_block("chunks")
+    body = builder.append_basic_block("chunk")
+    rest = builder.append_basic_block("rest")
+    done = builder.append_basic_block("chunks.done")
+    builder.branch(head)
+    builder.position_at_end(head)
+    left = builder.sub(n_vectors, builder.load(position))
+    builder.cbranch(builder.icmp_signed(">=", left, int64(MAX_VECTORS)), body, rest)
+    builder.position_at_end(body)
+    emit(MAX_VECTORS, builder.load(position))
+    builder.store(builder.add(builder.load(position), int64(MAX_VECTORS)), position)
+    builder.branch(head)
+    builder.position_at_end(rest)
+    switch = builder.switch(left, done)
+    for size in range(1, MAX_VECTORS):
+        case = builder.append_basic_block(f"rest.{size}")
+        switch.add_case(int64(size), case)
+        builder.position_at_end(case)
+        emit(size, builder.load(position))
+        builder.branch(done)
+    builder.position_at_end(done)
 
 
 def _edge_loop(builder, count, initial, body):
@@ -176,112 +227,86 @@ def _edge_loop(builder, count, initial, body):
     return result
 
 
-def _make_gather_sum(n_vectors):
-    @intrinsic
-    def gather_sum(
-        typing_context, out, out_offset, states, offset, stride, indices, first, values, value_first,
-        count,
-    ):  # fmt: skip
-        """``out[lane] += sum_e values[e] * states[indices[e], lane]``, sums kept in registers."""
-        integer = types.int64
-        signature = types.void(
-            out, integer, states, integer, integer, indices, integer, values, integer, integer
-        )
-        number = out.dtype
+@intrinsic
+def _add_edges(typing_context, out, i, states, indices, first, values, value_first, count):
+    """``out[i, lane] += sum_e values[value_first + e] * states[indices[first + e], lane]``.
 
-        def codegen(context, builder, signature, args):
-            out, out_offset, states, offset, stride, indices, first, values, value_first, count = (
-                args
-            )
-            kind = context.get_value_type(number)
-            _, load, store, broadcast = _vector_access(builder, kind, number.bitwidth // 8)
-            base = _pointer(context, builder, signature.args[2], states, offset)
-            target = _pointer(context, builder, signature.args[0], out, out_offset)
-            index = _pointer(context, builder, signature.args[5], indices, first)
-            value = _pointer(context, builder, signature.args[7], values, value_first)
+    The sums of a chunk of lanes stay in registers over all connections.
+    """
+    integer = types.int64
+    signature = types.void(out, integer, states, indices, integer, values, integer, integer)
 
+    def codegen(context, builder, signature, args):
+        out, i, states, indices, first, values, value_first, count = args
+        kinds = signature.args
+        vectors = _Vectors(context, builder, kinds[0].dtype)
+        stride = cgutils.unpack_tuple(builder, context.make_array(kinds[2])(context, builder, states).shape)[1]
+        base = _pointer(context, builder, kinds[2], states, ir.IntType(64)(0))
+        target = _pointer(context, builder, kinds[0], out, builder.mul(i, stride))
+        index = _pointer(context, builder, kinds[3], indices, first)
+        value = _pointer(context, builder, kinds[5], values, value_first)
+        n_vectors = builder.sdiv(stride, ir.IntType(64)(vectors.lanes))
+
+        def emit(size, position):
             def body(edge, sums):
                 unit = builder.sext(builder.load(builder.gep(index, [edge])), ir.IntType(64))
-                weight = broadcast(builder.load(builder.gep(value, [edge])))
+                weight = vectors.broadcast(builder.load(builder.gep(value, [edge])))
                 row = builder.gep(base, [builder.mul(unit, stride)])
                 return [
-                    _multiply_add(builder, weight, load(row, k), sums[k]) for k in range(n_vectors)
+                    vectors.multiply_add(weight, vectors.load(row, position, k), sums[k])
+                    for k in range(size)
                 ]
 
-            sums = _edge_loop(builder, count, [load(target, k) for k in range(n_vectors)], body)
-            for k in range(n_vectors):
-                store(sums[k], target, k)
-            return context.get_dummy_value()
+            initial = [vectors.load(target, position, k) for k in range(size)]
+            for k, value_ in enumerate(_edge_loop(builder, count, initial, body)):
+                vectors.store(value_, target, position, k)
 
-        return signature, codegen
+        _for_each_chunk(builder, n_vectors, emit)
+        return context.get_dummy_value()
 
-    return gather_sum
+    return signature, codegen
 
 
-def _make_row_products(n_vectors):
-    @intrinsic
-    def row_products(
-        typing_context, out, out_offset, upper, upper_offset, lower, offset, stride, indices, first,
-        count, scale,
-    ):  # fmt: skip
-        """``out[e] += scale * sum_lane upper[lane] * lower[indices[e], lane]``."""
-        number, integer = out.dtype, types.int64
-        signature = types.void(
-            out, integer, upper, integer, lower, integer, integer, indices, integer, integer, number
-        )
+@intrinsic
+def _add_edge_products(typing_context, out, out_first, upper, i, lower, indices, first, count, scale):
+    """``out[out_first + e] += scale * upper[i] . lower[indices[first + e]]`` for every connection."""
+    integer = types.int64
+    signature = types.void(
+        out, integer, upper, integer, lower, indices, integer, integer, out.dtype
+    )
 
-        def codegen(context, builder, signature, args):
-            (out, out_offset, upper, upper_offset, lower, offset, stride, indices, first,
-             count, scale) = args  # fmt: skip
-            kind = context.get_value_type(number)
-            vector, load, _, _ = _vector_access(builder, kind, number.bitwidth // 8)
-            target = _pointer(context, builder, signature.args[0], out, out_offset)
-            own = _pointer(context, builder, signature.args[2], upper, upper_offset)
-            base = _pointer(context, builder, signature.args[4], lower, offset)
-            index = _pointer(context, builder, signature.args[7], indices, first)
-            own = [load(own, k) for k in range(n_vectors)]
+    def codegen(context, builder, signature, args):
+        out, out_first, upper, i, lower, indices, first, count, scale = args
+        kinds = signature.args
+        vectors = _Vectors(context, builder, kinds[0].dtype)
+        stride = cgutils.unpack_tuple(builder, context.make_array(kinds[4])(context, builder, lower).shape)[1]
+        target = _pointer(context, builder, kinds[0], out, out_first)
+        own = _pointer(context, builder, kinds[2], upper, builder.mul(i, stride))
+        base = _pointer(context, builder, kinds[4], lower, ir.IntType(64)(0))
+        index = _pointer(context, builder, kinds[5], indices, first)
+        n_vectors = builder.sdiv(stride, ir.IntType(64)(vectors.lanes))
+        factor = vectors.broadcast(scale)
+
+        def emit(size, position):
+            mine = [builder.fmul(factor, vectors.load(own, position, k)) for k in range(size)]
 
             def body(edge, _):
                 unit = builder.sext(builder.load(builder.gep(index, [edge])), ir.IntType(64))
                 row = builder.gep(base, [builder.mul(unit, stride)])
-                total = builder.fmul(own[0], load(row, 0))
-                for k in range(1, n_vectors):
-                    total = _multiply_add(builder, own[k], load(row, k), total)
+                total = builder.fmul(mine[0], vectors.load(row, position, 0))
+                for k in range(1, size):
+                    total = vectors.multiply_add(mine[k], vectors.load(row, position, k), total)
                 place = builder.gep(target, [edge])
-                total = builder.fmul(_sum_lanes(builder, total, vector.count), scale)
-                builder.store(builder.fadd(builder.load(place), total), place)
+                builder.store(builder.fadd(builder.load(place), vectors.total(total)), place)
                 return []
 
             _edge_loop(builder, count, [], body)
-            return context.get_dummy_value()
 
-        return signature, codegen
+        _for_each_chunk(builder, n_vectors, emit)
+        return context.get_dummy_value()
 
-    return row_products
+    return signature, codegen
 
-
-def _sum_lanes(builder, value, lanes):
-    """Add up a vector by halving, in an order that is the same everywhere."""
-    int32 = ir.IntType(32)
-    while lanes > 1:
-        lanes //= 2
-        undefined = ir.Constant(value.type, ir.Undefined)
-
-        def half(start, value=value, lanes=lanes, undefined=undefined):
-            picks = ir.Constant(ir.VectorType(int32, lanes), list(range(start, start + lanes)))
-            return builder.shuffle_vector(value, undefined, picks)
-
-        value = builder.fadd(half(0), half(lanes))
-    return builder.extract_element(value, int32(0))
-
-
-(_gather_1, _gather_2, _gather_3, _gather_4, _gather_5, _gather_6, _gather_7, _gather_8) = (
-    _make_gather_sum(n) for n in range(1, MAX_VECTORS + 1)
-)
-(_products_1, _products_2, _products_3, _products_4,
- _products_5, _products_6, _products_7, _products_8) = (
-    _make_row_products(n) for n in range(1, MAX_VECTORS + 1)
-)  # fmt: skip
 
 _sched_yield = types.ExternalFunction("sched_yield", types.int32())
 
@@ -409,104 +434,40 @@ def _exp_overload(x):
 
 
 @_jit
-def _set_mean(field, i, shift, scale, n_lanes, out):
-    """``out[i] = sigmoid(scale * field[i] + shift)``, padding set to 0."""
-    one = field.dtype.type(1)
-    for lane in range(field.shape[1]):
-        out[i, lane] = one / (one + exp(-(scale * field[i, lane] + shift)))
-    out[i, n_lanes:] = 0
+def _to_mean(states, i, shift, scale, n_lanes):
+    """Turn row i from its input into ``sigmoid(scale * input + shift)``; padding set to 0.
+
+    In place: were source and target two arguments, the compiler would have to
+    check whether they overlap, and would not use vectors where they do.
+    """
+    one = states.dtype.type(1)
+    for lane in range(states.shape[1]):
+        states[i, lane] = one / (one + exp(-(scale * states[i, lane] + shift)))
+    for lane in range(n_lanes, states.shape[1]):
+        states[i, lane] = 0
 
 
 @_jit
-def _draw(mean, i, row, lane_0, n_lanes, out):
-    """``out[i] = 1`` with probability ``mean[i]``, else 0; padding set to 0."""
-    for lane in range(mean.shape[1]):
-        out[i, lane] = uniform(row, lane_0 + lane) < mean[i, lane]
-    out[i, n_lanes:] = 0
+def _to_draw(states, i, shift, scale, row, lane_0, n_lanes):
+    """Turn row i from its input into a draw: 1 with probability sigmoid(scale * input + shift)."""
+    one = states.dtype.type(1)
+    for lane in range(states.shape[1]):
+        mean = one / (one + exp(-(scale * states[i, lane] + shift)))
+        states[i, lane] = uniform(row, lane_0 + lane) < mean
+    for lane in range(n_lanes, states.shape[1]):
+        states[i, lane] = 0
 
 
 @_jit
-def _set_mean_and_draw(field, i, shift, scale, row, lane_0, n_lanes, out):
-    """Both at once, where only the draw is kept."""
-    one = field.dtype.type(1)
-    for lane in range(field.shape[1]):
-        mean = one / (one + exp(-(scale * field[i, lane] + shift)))
-        out[i, lane] = uniform(row, lane_0 + lane) < mean
-    out[i, n_lanes:] = 0
+def _draw_from(means, i, row, lane_0, n_lanes, out):
+    """Draw row i of ``out`` from the probabilities in ``means``, another array."""
+    for lane in range(means.shape[1]):
+        out[i, lane] = uniform(row, lane_0 + lane) < means[i, lane]
+    for lane in range(n_lanes, means.shape[1]):
+        out[i, lane] = 0
 
 
 # ------------------------------------------------------------------- fields
-
-
-@_jit
-def _add_edges(out, i, states, indices, first, values, value_first, count):
-    """Add the products of one unit's connections to row ``i``."""
-    stride = states.shape[1]
-    lanes = VECTOR_BYTES // out.itemsize
-    n_vectors = stride // lanes
-    done = 0
-    while n_vectors - done >= MAX_VECTORS:
-        shift = done * lanes
-        _gather_8(
-            out,
-            i * stride + shift,
-            states,
-            shift,
-            stride,
-            indices,
-            first,
-            values,
-            value_first,
-            count,
-        )
-        done += MAX_VECTORS
-    rest, shift = n_vectors - done, done * lanes
-    place = i * stride + shift
-    if rest == 1:
-        _gather_1(out, place, states, shift, stride, indices, first, values, value_first, count)
-    elif rest == 2:
-        _gather_2(out, place, states, shift, stride, indices, first, values, value_first, count)
-    elif rest == 3:
-        _gather_3(out, place, states, shift, stride, indices, first, values, value_first, count)
-    elif rest == 4:
-        _gather_4(out, place, states, shift, stride, indices, first, values, value_first, count)
-    elif rest == 5:
-        _gather_5(out, place, states, shift, stride, indices, first, values, value_first, count)
-    elif rest == 6:
-        _gather_6(out, place, states, shift, stride, indices, first, values, value_first, count)
-    elif rest == 7:
-        _gather_7(out, place, states, shift, stride, indices, first, values, value_first, count)
-
-
-@_jit
-def _edge_products(out, upper, i, lower, indices, first, count, scale):
-    """``out[e] += scale * upper[i] . lower[indices[first + e]]`` for one upper unit."""
-    stride = upper.shape[1]
-    lanes = VECTOR_BYTES // out.itemsize
-    n_vectors = stride // lanes
-    done = 0
-    while n_vectors - done >= MAX_VECTORS:
-        shift = done * lanes
-        _products_8(
-            out, 0, upper, i * stride + shift, lower, shift, stride, indices, first, count, scale
-        )
-        done += MAX_VECTORS
-    rest, shift = n_vectors - done, done * lanes
-    place = i * stride + shift
-    if rest == 1:
-        _products_1(out, 0, upper, place, lower, shift, stride, indices, first, count, scale)
-    elif rest == 2:
-        _products_2(out, 0, upper, place, lower, shift, stride, indices, first, count, scale)
-    elif rest == 3:
-        _products_3(out, 0, upper, place, lower, shift, stride, indices, first, count, scale)
-    elif rest == 4:
-        _products_4(out, 0, upper, place, lower, shift, stride, indices, first, count, scale)
-    elif rest == 5:
-        _products_5(out, 0, upper, place, lower, shift, stride, indices, first, count, scale)
-    elif rest == 6:
-        _products_6(out, 0, upper, place, lower, shift, stride, indices, first, count, scale)
-    elif rest == 7:
-        _products_7(out, 0, upper, place, lower, shift, stride, indices, first, count, scale)
 
 
 @_jit
@@ -604,9 +565,9 @@ def update_layer(stack, layer, states, sample, n_lanes, lane_0, key, step, scrat
             bias = stack.biases[layer][i]
             if sample:
                 row = row_key(key, step, layer, i)
-                _set_mean_and_draw(out, i, bias, one, row, lane_0, n_lanes, out)
+                _to_draw(out, i, bias, one, row, lane_0, n_lanes)
             else:
-                _set_mean(out, i, bias, one, n_lanes, out)
+                _to_mean(out, i, bias, one, n_lanes)
 
 
 @_jit
@@ -653,7 +614,7 @@ def mean_field(stack, states, tolerance, max_updates, n_lanes, scratch, blas):
             _field_rows(stack, layer, states[layer - 1], upper, fresh, 0, n_units, scratch, blas)
             one = old.dtype.type(1)
             for i in range(n_units):
-                _set_mean(fresh, i, stack.biases[layer][i], one, n_lanes, fresh)
+                _to_mean(fresh, i, stack.biases[layer][i], one, n_lanes)
                 for lane in range(n_lanes):
                     if active[lane]:
                         change[lane] = max(change[lane], abs(fresh[i, lane] - old[i, lane]))
@@ -734,13 +695,13 @@ def pseudo_log_likelihood(stack, visible, field, total):
 
 
 @_jit
-def anneal(stack, base, betas, states, field, log_weights, n_lanes, lane_0, key, scratch, blas):
+def anneal(stack, base, betas, states, log_weights, n_lanes, lane_0, key, scratch, blas):
     """Annealed importance sampling of one block of chains (Neal 2001).
 
     The odd layers are summed out. The path scales weights and odd biases by
     beta and the even biases from ``base`` to their own: log p*_beta(even) =
     sum_even ((1 - beta) base + beta b) s + sum_odd softplus(beta (W s + c)).
-    ``states`` and ``field`` are tuples over the layers; adds to ``log_weights``.
+    Adds to ``log_weights``.
     """
     n_layers = len(states)
     dtype = states[0].dtype
@@ -751,11 +712,9 @@ def anneal(stack, base, betas, states, field, log_weights, n_lanes, lane_0, key,
     one, zero = dtype.type(1), dtype.type(0)
     for layer in range(0, n_layers, 2):
         for i in range(stack.biases[layer].size):
-            field[layer][i] = 0
+            states[layer][i] = 0
             row = row_key(key, 0, layer, i)
-            _set_mean_and_draw(
-                field[layer], i, base[layer][i], one, row, lane_0, n_lanes, states[layer]
-            )
+            _to_draw(states[layer], i, base[layer][i], one, row, lane_0, n_lanes)
     for k in range(1, betas.size):
         old, new = dtype.type(betas[k - 1]), dtype.type(betas[k])
         linear[:] = 0
@@ -767,7 +726,7 @@ def anneal(stack, base, betas, states, field, log_weights, n_lanes, lane_0, key,
         for layer in range(1, n_layers, 2):
             n_units = stack.biases[layer].size
             upper = states[layer + 1] if layer + 1 < n_layers else states[layer]
-            x = field[layer]
+            x = states[layer]
             _field_rows(stack, layer, states[layer - 1], upper, x, 0, n_units, scratch, blas)
             for i in range(n_units):
                 bias = stack.biases[layer][i]
@@ -782,7 +741,7 @@ def anneal(stack, base, betas, states, field, log_weights, n_lanes, lane_0, key,
                     upper_product[:] = 1
                     lower_product[:] = 1
                 row = row_key(key, k, layer, i)
-                _set_mean_and_draw(x, i, new * bias, new, row, lane_0, n_lanes, states[layer])
+                _to_draw(x, i, new * bias, new, row, lane_0, n_lanes)
         for lane in range(n_lanes):
             log_weights[lane] += linear[lane]
         if k == betas.size - 1:
@@ -791,12 +750,12 @@ def anneal(stack, base, betas, states, field, log_weights, n_lanes, lane_0, key,
             n_units = stack.biases[layer].size
             lower = states[layer - 1] if layer > 0 else states[layer]
             upper = states[layer + 1] if layer + 1 < n_layers else states[layer]
-            x = field[layer]
+            x = states[layer]
             _field_rows(stack, layer, lower, upper, x, 0, n_units, scratch, blas)
             for i in range(n_units):
                 shift = new * stack.biases[layer][i] + (one - new) * base[layer][i]
                 row = row_key(key, k, layer, i)
-                _set_mean_and_draw(x, i, shift, new, row, lane_0, n_lanes, states[layer])
+                _to_draw(x, i, shift, new, row, lane_0, n_lanes)
 
 
 # --------------------------------------------------------------------- data
@@ -804,14 +763,32 @@ def anneal(stack, base, betas, states, field, log_weights, n_lanes, lane_0, key,
 
 @_jit
 def load_dense(data, rows, out):
-    """Copy rows of sample-major data into the lanes of ``out``; padding set to 0."""
+    """Copy rows of sample-major data into the lanes of ``out``; padding set to 0.
+
+    By way of a tile that stays in the first-level cache, so that neither side
+    is walked through at random.
+    """
+    n_units = out.shape[0]
+    tile = np.empty((64, 16), dtype=out.dtype)
     for start in range(0, rows.size, 16):
-        stop = min(start + 16, rows.size)
-        for j in range(out.shape[0]):
-            for lane in range(start, stop):
-                out[j, lane] = data[rows[lane], j]
-    for j in range(out.shape[0]):
-        out[j, rows.size :] = 0
+        n_lanes = min(16, rows.size - start)
+        for first in range(0, n_units, 64):
+            n_here = min(64, n_units - first)
+            for lane in range(n_lanes):
+                row = data[rows[start + lane]]
+                for j in range(n_here):
+                    tile[j, lane] = row[first + j]
+            if n_lanes == 16:
+                for j in range(n_here):
+                    for lane in range(16):
+                        out[first + j, start + lane] = tile[j, lane]
+            else:
+                for j in range(n_here):
+                    for lane in range(n_lanes):
+                        out[first + j, start + lane] = tile[j, lane]
+    for j in range(n_units):
+        for lane in range(rows.size, out.shape[1]):
+            out[j, lane] = 0
 
 
 @_jit
@@ -862,124 +839,106 @@ def load_minibatches_csr(values, indices, indptr, order, sizes, out, barrier, th
 
 
 @_jit
-def _row_mean(states, i, count):
+def _row_sum(states, i, n_lanes):
     total = states.dtype.type(0)
-    for lane in range(states.shape[1]):
+    for lane in range(n_lanes):
         total += states[i, lane]
-    return total / states.dtype.type(count)
+    return total
 
 
 @_jit
-def _step_weight(w, gradient, velocity, place, rate, options):
-    """One weight after one step: momentum and L2 on the gradient, then the L1 shrinkage."""
-    gradient -= options.l2 * w
+def _step_weights(weights, first, gradient, count, velocity, rate, options):
+    """Step ``weights[first:first + count]`` along ``gradient[:count]``.
+
+    Momentum and L2 act on the gradient; L1 shrinks after the step (proximal).
+    """
+    momentum, l2, shrink = options.momentum, options.l2, rate * options.l1
     if velocity.size:
-        gradient += options.momentum * velocity[place]
-        velocity[place] = gradient
-    w += rate * gradient
-    shrink = rate * options.l1
+        for e in range(count):
+            step = momentum * velocity[first + e] + gradient[e] - l2 * weights[first + e]
+            velocity[first + e] = step
+            weights[first + e] += rate * step
+    else:
+        for e in range(count):
+            w = weights[first + e]
+            weights[first + e] = w + rate * (gradient[e] - l2 * w)
     if shrink > 0:
-        w -= min(max(w, -shrink), shrink)
-    return w
+        for e in range(first, first + count):
+            w = weights[e]
+            weights[e] = w - min(max(w, -shrink), shrink)
 
 
 @_jit
-def _update_dense_rows(
-    level, velocity, data, model, n_data, n_model, delta_upper, delta_lower, mean_upper, mean_lower,
-    corrections, block_sum, start, stop, rate, options, work, blas,
-):  # fmt: skip
+def _bound_norm(weights, first, last, max_norm):
+    """Scale the weights of one upper unit down to the largest norm allowed."""
+    norm = weights.dtype.type(0)
+    for e in range(first, last):
+        norm += weights[e] * weights[e]
+    if norm > max_norm * max_norm:
+        factor = max_norm / np.sqrt(norm)
+        for e in range(first, last):
+            weights[e] *= factor
+
+
+@_jit
+def _update_dense_rows(level, velocity, data, model, n_data, n_model, start, stop, rate, options, work, blas):
     """Gradient step on rows start..stop of a dense level."""
     n_lower = level.weights.shape[1]
+    zero, one = work.dtype.type(0), work.dtype.type(1)
     lower, upper = data
-    zero = work.dtype.type(0)
-    one = work.dtype.type(1)
-    n_rows = stop - start
     _gemm(
-        blas, True, False, n_lower, n_rows, lower.shape[1], one / work.dtype.type(n_data),
+        blas, True, False, n_lower, stop - start, lower.shape[1], one / work.dtype.type(n_data),
         lower, 0, lower.shape[1], upper, start * upper.shape[1], upper.shape[1],
         zero, work, 0, n_lower,
     )  # fmt: skip
     lower, upper = model
     _gemm(
-        blas, True, False, n_lower, n_rows, lower.shape[1], -one / work.dtype.type(n_model),
+        blas, True, False, n_lower, stop - start, lower.shape[1], -one / work.dtype.type(n_model),
         lower, 0, lower.shape[1], upper, start * upper.shape[1], upper.shape[1],
         one, work, 0, n_lower,
     )  # fmt: skip
-    masked = level.mask.shape[0] > 0
-    weights = level.weights
-    for i in range(start, stop):
-        row = i - start
-        place = row * n_lower
-        total = zero
-        du, mu = delta_upper[i], mean_upper[i]
-        norm = zero
-        for j in range(n_lower):
-            g = work[place + j] - mean_lower[j] * du - mu * delta_lower[j]
-            if masked:
-                g *= level.mask[i, j]
-            work[place + j] = g
-            total += g * mean_lower[j]
-            block_sum[j] += g * mu
-        corrections[i] = total
-        for j in range(n_lower):
-            w = _step_weight(
-                weights[i, j], work[place + j], velocity, i * n_lower + j, rate, options
-            )
-            weights[i, j] = w
-            norm += w * w
-        if options.max_norm > 0 and norm > options.max_norm * options.max_norm:
-            weights[i] *= options.max_norm / np.sqrt(norm)
+    if level.mask.shape[0] > 0:
+        for i in range(start, stop):
+            for j in range(n_lower):
+                work[(i - start) * n_lower + j] *= level.mask[i, j]
+    flat = level.weights.reshape(level.weights.size)
+    first = start * n_lower
+    _step_weights(flat, first, work, (stop - start) * n_lower, velocity, rate, options)
+    if options.max_norm > 0:
+        for i in range(start, stop):
+            _bound_norm(flat, i * n_lower, (i + 1) * n_lower, options.max_norm)
 
 
 @_jit
-def _update_edge_rows(
-    level, velocity, data, model, n_data, n_model, delta_upper, delta_lower, mean_upper, mean_lower,
-    corrections, block_sum, start, stop, rate, options, work,
-):  # fmt: skip
+def _update_edge_rows(level, velocity, data, model, n_data, n_model, start, stop, rate, options, work):
     """Gradient step on the connections of upper units start..stop of a pruned level."""
     one = work.dtype.type(1)
-    zero = work.dtype.type(0)
-    edges, values = level.edges, level.values
-    data_scale = one / work.dtype.type(n_data)
-    model_scale = -one / work.dtype.type(n_model)
+    edges = level.edges
+    block_first = edges.indptr[start]
+    block_count = edges.indptr[stop] - block_first
+    data_scale, model_scale = one / work.dtype.type(n_data), -one / work.dtype.type(n_model)
+    work[:block_count] = 0
     for i in range(start, stop):
         first = edges.indptr[i]
         count = edges.indptr[i + 1] - first
-        work[:count] = 0
-        _edge_products(work, data[1], i, data[0], edges.indices, first, count, data_scale)
-        _edge_products(work, model[1], i, model[0], edges.indices, first, count, model_scale)
-        total = zero
-        norm = zero
-        du, mu = delta_upper[i], mean_upper[i]
-        for e in range(count):
-            j = edges.indices[first + e]
-            g = work[e] - mean_lower[j] * du - mu * delta_lower[j]
-            total += g * mean_lower[j]
-            block_sum[j] += g * mu
-            w = _step_weight(values[first + e], g, velocity, first + e, rate, options)
-            values[first + e] = w
-            norm += w * w
-        corrections[i] = total
-        if options.max_norm > 0 and norm > options.max_norm * options.max_norm:
-            factor = options.max_norm / np.sqrt(norm)
-            for e in range(first, first + count):
-                values[e] *= factor
+        place = first - block_first
+        _add_edge_products(work, place, data[1], i, data[0], edges.indices, first, count, data_scale)
+        _add_edge_products(work, place, model[1], i, model[0], edges.indices, first, count, model_scale)
+    _step_weights(level.values, block_first, work, block_count, velocity, rate, options)
+    if options.max_norm > 0:
+        for i in range(start, stop):
+            _bound_norm(level.values, edges.indptr[i], edges.indptr[i + 1], options.max_norm)
 
 
 @_jit
-def _update_bias_rows(stack, layer, state, rate, options, start, stop):
-    """Step the biases of units start..stop; the centred gradient's correction is in the sums."""
-    biases = stack.biases[layer]
-    velocity = state.bias_velocity[layer]
+def _step_biases(stack, layer, state, rate, options, start, stop):
+    """Step the biases of units start..stop, and their running means."""
+    biases, velocity = stack.biases[layer], state.bias_velocity[layer]
+    activity = state.activity[layer]
     for i in range(start, stop):
         gradient = state.delta[layer][i]
-        if options.centered > 0:
-            if layer > 0:
-                gradient -= state.corrections[layer][i]
-            if layer < len(stack.levels):
-                sums = state.block_sums[layer]
-                for p in range(sums.shape[0]):
-                    gradient -= sums[p, i]
+        if layer > 0:
+            gradient += options.activity_strength * (options.activity_target - activity[i])
         if velocity.size:
             gradient += options.momentum * velocity[i]
             velocity[i] = gradient
@@ -987,19 +946,110 @@ def _update_bias_rows(stack, layer, state, rate, options, start, stop):
 
 
 @_jit
-def _team_draw(stack, layer, states, n_lanes, key, step, scratch, blas, thread, n_threads):
-    """Draw this thread's rows of a layer given its neighbours."""
-    out = states[layer]
-    lower = states[layer - 1] if layer > 0 else out
-    upper = states[layer + 1] if layer + 1 < len(states) else out
+def _recentre(stack, state, sign, scratch, blas, thread, n_threads):
+    """Add ``sign`` times the input that the offsets alone would give to every bias.
+
+    Takes the biases of the machine to those of the centred machine, whose
+    fields are W (s - offset) + b, and back.
+    """
+    n_layers = len(stack.biases)
+    for layer in range(n_layers):
+        out = state.shifts[layer]
+        lower = state.offset_states[layer - 1] if layer > 0 else out
+        upper = state.offset_states[layer + 1] if layer + 1 < n_layers else out
+        block = block_rows(stack, layer)
+        for b in range(thread, (out.shape[0] + block - 1) // block, n_threads):
+            start, stop = b * block, min(b * block + block, out.shape[0])
+            _field_rows(stack, layer, lower, upper, out, start, stop, scratch, blas)
+            for i in range(start, stop):
+                stack.biases[layer][i] += sign * out[i, 0]
+
+
+@_jit
+def _team_draw(stack, layer, state, n_lanes, key, step, scratch, blas, thread, n_threads):
+    """Draw this thread's rows of the chains of a layer given its neighbours."""
+    chains = state.chains
+    out = chains[layer]
+    lower = chains[layer - 1] if layer > 0 else out
+    upper = chains[layer + 1] if layer + 1 < len(chains) else out
     block = block_rows(stack, layer)
     one = out.dtype.type(1)
     for b in range(thread, (out.shape[0] + block - 1) // block, n_threads):
         start, stop = b * block, min(b * block + block, out.shape[0])
         _field_rows(stack, layer, lower, upper, out, start, stop, scratch, blas)
         for i in range(start, stop):
+            shift = stack.biases[layer][i] - out[i, n_lanes]
             row = row_key(key, step, layer, i)
-            _set_mean_and_draw(out, i, stack.biases[layer][i], one, row, 0, n_lanes, out)
+            _to_draw(out, i, shift, one, row, 0, n_lanes)
+            out[i, n_lanes] = state.offsets[layer][i]
+
+
+@_jit
+def _positive_phase(stack, state, visible, n_data, key, step, persistent, scratch, blas, thread, n_threads):
+    """Probabilities of the one hidden layer given the data; CD chains start from a draw of them."""
+    hidden = state.positive[1]
+    block = block_rows(stack, 1)
+    one = hidden.dtype.type(1)
+    for b in range(thread, (hidden.shape[0] + block - 1) // block, n_threads):
+        start, stop = b * block, min(b * block + block, hidden.shape[0])
+        _field_rows(stack, 1, visible, hidden, hidden, start, stop, scratch, blas)
+        for i in range(start, stop):
+            shift = stack.biases[1][i] - hidden[i, n_data]
+            _to_mean(hidden, i, shift, one, n_data)
+            if not persistent:
+                row = row_key(key, step, 1, i)
+                _draw_from(hidden, i, row, 0, n_data, state.chains[1])
+                state.chains[1][i, n_data] = state.offsets[1][i]
+
+
+@_jit
+def _last_odd_means(stack, state, n_model, key, step, persistent, scratch, blas, thread, n_threads):
+    """Probabilities of the odd layers of the chains; persistent ones draw where to go on from."""
+    chains = state.chains
+    for layer in range(1, len(chains), 2):
+        out = state.chain_means[layer]
+        block = block_rows(stack, layer)
+        one = out.dtype.type(1)
+        upper = chains[layer + 1] if layer + 1 < len(chains) else out
+        for b in range(thread, (out.shape[0] + block - 1) // block, n_threads):
+            start, stop = b * block, min(b * block + block, out.shape[0])
+            _field_rows(stack, layer, chains[layer - 1], upper, out, start, stop, scratch, blas)
+            for i in range(start, stop):
+                shift = stack.biases[layer][i] - out[i, n_model]
+                _to_mean(out, i, shift, one, n_model)
+                if persistent:
+                    row = row_key(key, step, layer, i)
+                    _draw_from(out, i, row, 0, n_model, chains[layer])
+                    chains[layer][i, n_model] = state.offsets[layer][i]
+
+
+@_jit
+def _statistics(stack, layer, state, positive, negative, n_data, n_model, rate, options, thread, n_threads):
+    """Data minus model means of a layer; step its biases; write the spare lanes of the centring.
+
+    With d the difference of means and o the offset of a unit, the centred
+    gradient is <upper lower>_data - <upper lower>_model - d_upper o_lower -
+    o_upper d_lower. Two spare lanes put the last two terms into the product
+    over the data lanes: (o, d) in even layers, -n_data (d, o) in odd ones.
+    """
+    size = positive.dtype.type(n_data)
+    delta, offset = state.delta[layer], state.offsets[layer]
+    block = block_rows(stack, layer)
+    for b in range(thread, (delta.size + block - 1) // block, n_threads):
+        start, stop = b * block, min(b * block + block, delta.size)
+        for i in range(start, stop):
+            here = _row_sum(positive, i, n_data) / size
+            delta[i] = here - _row_sum(negative, i, n_model) / positive.dtype.type(n_model)
+            state.activity[layer][i] += options.mean_rate * (here - state.activity[layer][i])
+            if layer % 2 == 0:
+                positive[i, n_data] = offset[i]
+                positive[i, n_data + 1] = delta[i]
+            else:
+                positive[i, n_data] = -size * delta[i]
+                positive[i, n_data + 1] = -size * offset[i]
+            if layer == 0:
+                state.gap[i] += abs(delta[i])
+        _step_biases(stack, layer, state, rate, options, start, stop)
 
 
 @_jit
@@ -1012,95 +1062,57 @@ def train_minibatches(
     ``state`` holds the positive phase, the chains and the running means (see
     ``_training.TrainingState``). Positive phase: with ``infer`` the
     probabilities of the one hidden layer, else what the caller put there, for
-    any depth. Negative phase:
-    ``n_gibbs_steps`` from the data (contrastive divergence) or from where the
-    chains stand (persistent); 0 leaves the even layers as the caller set them.
-    The last states of the odd layers enter the gradient as probabilities, the
-    even ones as drawn. Two meetings a minibatch and Gibbs step: a unit's row of
-    states, weights and biases always belongs to the same thread.
+    any depth. Negative phase: ``n_gibbs_steps`` from the data (contrastive
+    divergence) or from where the chains stand (persistent); 0 leaves the even
+    layers as the caller set them. The last states of the odd layers enter the
+    gradient as probabilities, the even ones as drawn.
+
+    Meanwhile the biases are those of the centred machine; the lane after the
+    last chain holds the offsets, so that every field carries in that lane what
+    the offsets contribute to it. A unit's row of states, weights and biases
+    always belongs to the same thread; two meetings a minibatch and Gibbs step.
     """
     if not _meet(barrier, n_threads):
         return
     n_layers = len(stack.biases)
-    one = work.dtype.type(1)
     work, scratch = work[thread], scratch[thread]
     chains, means = state.chains, state.chain_means
+    _recentre(stack, state, 1.0, scratch, blas, thread, n_threads)
+    for layer in range(n_layers):
+        block = block_rows(stack, layer)
+        for i in range(chains[layer].shape[0]):
+            if (i // block) % n_threads == thread:
+                chains[layer][i, n_chains] = state.offsets[layer][i]
+                if layer == 0:
+                    for m in range(sizes.size):
+                        data[m, i, sizes[m]] = state.offsets[0][i]
+    _meet(barrier, n_threads)
     for m in range(sizes.size):
-        size = sizes[m]
-        n_model = n_chains if persistent else size
+        n_data = sizes[m]
+        n_model = n_chains if persistent else n_data
         rate = rates[m]
         step = (first_step + m) * DRAWS_PER_MINIBATCH
         visible = data[m]
-        hidden = state.positive[1]
-        block = block_rows(stack, 1)
-        n_blocks = (hidden.shape[0] + block - 1) // block if infer else 0
-        for b in range(thread, n_blocks, n_threads):
-            start, stop = b * block, min(b * block + block, hidden.shape[0])
-            _field_rows(stack, 1, visible, hidden, hidden, start, stop, scratch, blas)
-            for i in range(start, stop):
-                _set_mean(hidden, i, stack.biases[1][i], one, size, hidden)
-                if not persistent:
-                    row = row_key(key, step, 1, i)
-                    _draw(hidden, i, row, 0, size, chains[1])
+        if infer:
+            _positive_phase(stack, state, visible, n_data, key, step, persistent, scratch, blas, thread, n_threads)
         if not persistent:
             _meet(barrier, n_threads)
         for sweep in range(n_gibbs_steps):
+            number = step + sweep + 1
             for layer in range(0, n_layers, 2):
-                _team_draw(
-                    stack,
-                    layer,
-                    chains,
-                    n_model,
-                    key,
-                    step + sweep + 1,
-                    scratch,
-                    blas,
-                    thread,
-                    n_threads,
-                )
-            _meet(barrier, n_threads)
+                _team_draw(stack, layer, state, n_model, key, number, scratch, blas, thread, n_threads)
             if sweep < n_gibbs_steps - 1:
-                for layer in range(1, n_layers, 2):
-                    _team_draw(
-                        stack,
-                        layer,
-                        chains,
-                        n_model,
-                        key,
-                        step + sweep + 1,
-                        scratch,
-                        blas,
-                        thread,
-                        n_threads,
-                    )
                 _meet(barrier, n_threads)
-        last = step + n_gibbs_steps + 1
-        for layer in range(1, n_layers, 2):
-            out = means[layer]
-            block = block_rows(stack, layer)
-            upper = chains[layer + 1] if layer + 1 < n_layers else out
-            for b in range(thread, (out.shape[0] + block - 1) // block, n_threads):
-                start, stop = b * block, min(b * block + block, out.shape[0])
-                _field_rows(stack, layer, chains[layer - 1], upper, out, start, stop, scratch, blas)
-                for i in range(start, stop):
-                    _set_mean(out, i, stack.biases[layer][i], one, n_model, out)
-                    if persistent:
-                        row = row_key(key, last, layer, i)
-                        _draw(out, i, row, 0, n_model, chains[layer])
+                for layer in range(1, n_layers, 2):
+                    _team_draw(stack, layer, state, n_model, key, number, scratch, blas, thread, n_threads)
+                _meet(barrier, n_threads)
+        _meet(barrier, n_threads)
+        number = step + n_gibbs_steps + 1
+        _last_odd_means(stack, state, n_model, key, number, persistent, scratch, blas, thread, n_threads)
         for layer in range(n_layers):
             positive = visible if layer == 0 else state.positive[layer]
             negative = chains[layer] if layer % 2 == 0 else means[layer]
-            block = block_rows(stack, layer)
-            delta, mean = state.delta[layer], state.activity[layer]
-            for b in range(thread, (delta.size + block - 1) // block, n_threads):
-                for i in range(b * block, min(b * block + block, delta.size)):
-                    here = _row_mean(positive, i, size)
-                    delta[i] = here - _row_mean(negative, i, n_model)
-                    if layer == 0:
-                        state.gap[i] += abs(delta[i])
-                    if layer > 0 and options.activity_strength > 0:
-                        delta[i] += options.activity_strength * (options.activity_target - mean[i])
-                    state.fresh[layer][i] = here
+            _statistics(stack, layer, state, positive, negative, n_data, n_model, rate, options, thread, n_threads)
         _meet(barrier, n_threads)
         for number in range(n_layers - 1):
             level = stack.levels[number]
@@ -1108,36 +1120,14 @@ def train_minibatches(
             below = visible if number == 0 else state.positive[number]
             model_below = chains[number] if number % 2 == 0 else means[number]
             model_above = means[number + 1] if number % 2 == 0 else chains[number + 1]
-            pair = (below, state.positive[number + 1])
-            model = (model_below, model_above)
+            pair, model = (below, state.positive[number + 1]), (model_below, model_above)
+            velocity = state.velocity[number]
             block = block_rows(stack, number + 1)
             for b in range(thread, (n_upper + block - 1) // block, n_threads):
                 start, stop = b * block, min(b * block + block, n_upper)
-                sums = state.block_sums[number][b]
-                sums[:] = 0
                 if level.weights.shape[0] > 0:
-                    _update_dense_rows(
-                        level, state.velocity[number], pair, model, size, n_model,
-                        state.delta[number + 1], state.delta[number],
-                        state.offsets[number + 1], state.offsets[number],
-                        state.corrections[number + 1], sums, start, stop, rate, options, work, blas,
-                    )  # fmt: skip
+                    _update_dense_rows(level, velocity, pair, model, n_data, n_model, start, stop, rate, options, work, blas)
                 else:
-                    _update_edge_rows(
-                        level, state.velocity[number], pair, model, size, n_model,
-                        state.delta[number + 1], state.delta[number],
-                        state.offsets[number + 1], state.offsets[number],
-                        state.corrections[number + 1], sums, start, stop, rate, options, work,
-                    )  # fmt: skip
+                    _update_edge_rows(level, velocity, pair, model, n_data, n_model, start, stop, rate, options, work)
         _meet(barrier, n_threads)
-        for layer in range(n_layers):
-            n_units = stack.biases[layer].size
-            block = block_rows(stack, layer)
-            for b in range(thread, (n_units + block - 1) // block, n_threads):
-                start, stop = b * block, min(b * block + block, n_units)
-                _update_bias_rows(stack, layer, state, rate, options, start, stop)
-                for i in range(start, stop):
-                    mean = state.activity[layer]
-                    mean[i] += options.mean_rate * (state.fresh[layer][i] - mean[i])
-                    if options.centered > 0:
-                        state.offsets[layer][i] = mean[i]
+    _recentre(stack, state, -1.0, scratch, blas, thread, n_threads)

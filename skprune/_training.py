@@ -40,7 +40,6 @@ class TrainingOptions(NamedTuple):
     max_norm: float
     activity_target: float
     activity_strength: float
-    centered: float
     mean_rate: float
 
 
@@ -48,10 +47,10 @@ class TrainingState(NamedTuple):
     """Arrays of the minibatch loop, each a tuple over layers or levels.
 
     ``activity`` holds running means of the positive phase; ``offsets`` is what
-    the gradient subtracts (the activity, or zeros); ``delta`` the data minus
-    the model means of a minibatch; ``corrections`` and ``block_sums`` what the
-    centred gradient takes off the biases, by upper unit and by block of upper
-    units; ``gap`` adds up |delta| of the visible units over a pass.
+    the gradient subtracts (the activity when the minibatches were last loaded,
+    or zeros), ``offset_states`` the same as states, ``shifts`` room for the
+    fields they make; ``delta`` the data minus the model means of a minibatch;
+    ``gap`` adds up |delta| of the visible units over a pass.
     """
 
     positive: tuple
@@ -60,43 +59,49 @@ class TrainingState(NamedTuple):
     delta: tuple
     activity: tuple
     offsets: tuple
-    fresh: tuple
-    corrections: tuple
-    block_sums: tuple
+    offset_states: tuple
+    shifts: tuple
     velocity: tuple
     bias_velocity: tuple
     gap: np.ndarray
 
 
-def new_state(stack, batch_size, n_chains, chains, activity, velocity, centered) -> TrainingState:
+SPARE_LANES = 2  # beside the data and the chains, for the centred gradient
+
+
+def new_state(stack, batch_size, n_chains, chains, activity, velocity) -> TrainingState:
     """Build the arrays of the loop; ``chains``, ``activity`` and ``velocity`` are continued."""
     dtype = stack.biases[0].dtype
 
     def vectors():
         return tuple(np.zeros(bias.size, dtype) for bias in stack.biases)
 
-    activity = tuple(np.array(mean, dtype=dtype) for mean in activity)
-    blocks = [
-        -(-stack.biases[layer].size // _kernels.block_rows(stack, layer))
-        for layer in range(1, len(stack.biases))
-    ]
-    chain_states = inference.load_states(stack, *chains)
+    chain_states = inference.new_states(stack, n_chains + SPARE_LANES)
+    for source, target in zip(chains, chain_states, strict=True):
+        if source is not None:
+            target[:, :n_chains] = source.T
     return TrainingState(
-        positive=inference.new_states(stack, batch_size),
+        positive=inference.new_states(stack, batch_size + SPARE_LANES),
         chains=chain_states,
-        chain_means=inference.new_states(stack, n_chains),
+        chain_means=inference.new_states(stack, n_chains + SPARE_LANES),
         delta=vectors(),
-        activity=activity,
-        offsets=tuple(mean.copy() if centered else np.zeros_like(mean) for mean in activity),
-        fresh=vectors(),
-        corrections=vectors(),
-        block_sums=tuple(
-            np.zeros((n, bias.size), dtype) for n, bias in zip(blocks, stack.biases, strict=False)
-        ),
+        activity=tuple(np.array(mean, dtype=dtype) for mean in activity),
+        offsets=vectors(),
+        offset_states=inference.new_states(stack, 1),
+        shifts=inference.new_states(stack, 1),
         velocity=tuple(velocity[: len(stack.levels)]),
         bias_velocity=tuple(velocity[len(stack.levels) :]),
         gap=np.zeros(stack.biases[0].size, dtype),
     )
+
+
+def set_offsets(state: TrainingState) -> None:
+    """Centre on the running means as they are now."""
+    for mean, offset, states in zip(
+        state.activity, state.offsets, state.offset_states, strict=True
+    ):
+        offset[:] = mean
+        states[:, 0] = mean
 
 
 def new_velocity(stack: Stack, momentum: float) -> list:
@@ -120,6 +125,7 @@ class Loop(NamedTuple):
     batch_size: int
     n_chains: int
     key: np.uint64
+    centered: bool
     shuffle: bool
 
 
@@ -140,7 +146,7 @@ def run_pass(loop: Loop, X, number: int, n_passes: int, first_step: int, team: T
 
     stack, dtype = loop.stack, loop.stack.biases[0].dtype
     n_visible = stack.biases[0].size
-    stride = inference.lanes(loop.batch_size, dtype)
+    stride = inference.lanes(loop.batch_size + SPARE_LANES, dtype)
     advance = getattr(loop.negative_phase, "advance", None)
     at_once = 1 if advance else max(1, min(n_minibatches, BUFFER // (n_visible * stride)))
     buffer = inference.states_array(at_once * n_visible, stride, dtype)
@@ -152,6 +158,8 @@ def run_pass(loop: Loop, X, number: int, n_passes: int, first_step: int, team: T
         n_rows = int(sizes[part].sum())
         _load(X, order[done : done + n_rows], sizes[part], buffer, team)
         done += n_rows
+        if loop.centered:
+            set_offsets(loop.state)
         if advance:
             advance(stack, loop.state.chains, n_steps, loop.key, first_step + first, team)
         team.run(
@@ -183,8 +191,12 @@ def _workspace(stack, n_threads):
     widest = max(bias.size for bias in stack.biases)
     room = widest
     for layer, level in enumerate(stack.levels, start=1):
+        block = _kernels.block_rows(stack, layer)
         if level.weights.size:
-            room = max(room, _kernels.block_rows(stack, layer) * level.weights.shape[1])
+            room = max(room, block * level.weights.shape[1])
+        else:
+            starts = level.edges.indptr[::block]
+            room = max(room, int(np.diff(starts, append=level.values.size).max()))
     return np.empty((n_threads, room), dtype), np.empty((n_threads, widest), dtype)
 
 

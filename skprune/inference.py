@@ -184,7 +184,7 @@ def summed_free_energy(stack: Stack, states, n_samples, summed=1) -> np.ndarray:
     summed : {0, 1}, default=1
     """
     total = np.zeros(n_samples)
-    for layer, bias in enumerate(stack.biases):
+    for layer in range(len(stack.biases)):
         if layer % 2 == summed:
             _kernels.fields(stack, layer, states, states[layer], *tools(stack))
     for layer, bias in enumerate(stack.biases):

@@ -92,10 +92,9 @@ def ais_log_partition(
     def one_block(block):
         n_lanes = block.stop - block.start
         states = inference.new_states(stack, n_lanes)
-        field = inference.new_states(stack, n_lanes)
         part = np.zeros(n_lanes)
         _kernels.anneal(
-            stack, base, betas, states, field, part, n_lanes, block.start, key,
+            stack, base, betas, states, part, n_lanes, block.start, key,
             *inference.tools(stack),
         )  # fmt: skip
         log_weights[block] = part

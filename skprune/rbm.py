@@ -250,16 +250,14 @@ class PrunedBernoulliRBM(BoltzmannMachine):
         target, strength = self._activity_goal()
         options = TrainingOptions(
             kind(self.momentum), kind(self.l1), kind(self.l2), kind(self.max_norm or 0),
-            kind(target), kind(strength), kind(self.centered), kind(MEAN_RATE),
+            kind(target), kind(strength), kind(MEAN_RATE),
         )  # fmt: skip
         chains = [None, np.resize(self._chains[1], (n_chains, self._chains[1].shape[1]))]
         velocity = self._starting_velocity(stack, self.momentum)
-        state = new_state(
-            stack, batch_size, n_chains, chains, self._activity, velocity, self.centered
-        )
+        state = new_state(stack, batch_size, n_chains, chains, self._activity, velocity)
         return Loop(
             stack, state, options, negative, self.n_gibbs_steps, self.learning_rate,
-            self.learning_rate_schedule, batch_size, n_chains, self._key, True,
+            self.learning_rate_schedule, batch_size, n_chains, self._key, self.centered, True,
         )  # fmt: skip
 
     @with_callbacks

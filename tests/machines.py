@@ -1,5 +1,7 @@
 """Small random machines for the tests: the package's stack beside the oracle's parameters."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from skprune import connectivity
@@ -17,7 +19,7 @@ def random_machine(
     rng = np.random.default_rng(seed)
     sizes = SIZES[depth] if sizes is None else sizes
     weights, levels = [], []
-    for lower, upper in zip(sizes[:-1], sizes[1:], strict=True):
+    for lower, upper in pairwise(sizes):
         mask = np.ones((upper, lower), bool)
         if mask_kind == "random":
             mask = rng.uniform(size=mask.shape) < 0.5

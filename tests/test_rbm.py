@@ -1,6 +1,7 @@
 """PrunedBernoulliRBM as a user meets it."""
 
 import pickle
+import typing
 import warnings
 
 import joblib
@@ -382,7 +383,7 @@ def test_callbacks_see_passes_and_can_stop(digits):
     callback = pytest.importorskip("sklearn.callback")
 
     class Stop:
-        seen = []
+        seen: typing.ClassVar[list] = []
 
         def setup(self, estimator, context):
             pass

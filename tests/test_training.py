@@ -5,7 +5,7 @@ import pytest
 
 from skprune import PrunedBernoulliRBM, _kernels, _threads, inference
 from skprune._threads import Team
-from skprune._training import TrainingOptions, _workspace, new_state, new_velocity
+from skprune._training import SPARE_LANES, TrainingOptions, _workspace, new_state, new_velocity, set_offsets
 from tests import oracles
 from tests.machines import MASKS, SIZES, random_machine
 
@@ -18,13 +18,15 @@ def one_step(depth, mask, use_edges, positive, even, offsets=None, dtype=np.floa
     zeros = [np.zeros(b.size) for b in stack.biases]
     activity = zeros if offsets is None else offsets
     chains = [x[None] if k % 2 == 0 else None for k, x in enumerate(even)]
-    state = new_state(stack, 1, 1, chains, activity, new_velocity(stack, 0.0), offsets is not None)
+    state = new_state(stack, 1, 1, chains, activity, new_velocity(stack, 0.0))
+    if offsets is not None:
+        set_offsets(state)
     for k in range(1, depth + 1):
         state.positive[k][:, 0] = positive[k]
-    data = inference.states_array(stack.biases[0].size, 1, dtype)[None]
+    data = inference.states_array(stack.biases[0].size, 1 + SPARE_LANES, dtype)[None]
     data[0, :, 0] = positive[0]
     kind = dtype
-    options = TrainingOptions(*(kind(x) for x in (0, 0, 0, 0, 0, 0, offsets is not None, 0.0)))
+    options = TrainingOptions(*(kind(x) for x in (0, 0, 0, 0, 0, 0, 0)))
     work, scratch = _workspace(stack, 1)
     with Team(n_threads=1) as team:
         team.run(
@@ -153,12 +155,18 @@ def test_options_of_the_step(digits):
 
 def test_l2_step_is_exact():
     """With a zero gradient (data = chains are alike) one step multiplies w by 1 - rate * l2."""
-    w = np.array([0.5, -0.25])
-    options = TrainingOptions(*(np.float64(x) for x in (0, 0.1, 0.2, 0, 0, 0, 0, 0)))
-    velocity = np.empty(0)
-    stepped = [_kernels._step_weight(x, 0.0, velocity, 0, 0.5, options) for x in w]
-    np.testing.assert_allclose(stepped, [0.5 * 0.9 - 0.05, -0.25 * 0.9 + 0.05])
-    assert _kernels._step_weight(0.03, 0.0, velocity, 0, 0.5, options) == 0
+    w = np.array([0.5, -0.25, 0.03])
+    options = TrainingOptions(*(np.float64(x) for x in (0, 0.1, 0.2, 0, 0, 0, 0)))
+    _kernels._step_weights(w, 0, np.zeros(3), 3, np.empty(0), 0.5, options)
+    np.testing.assert_allclose(w, [0.5 * 0.9 - 0.05, -0.25 * 0.9 + 0.05, 0])
+
+
+def test_momentum_step_is_exact():
+    w, velocity = np.array([0.0, 1.0]), np.array([0.0, 2.0])
+    options = TrainingOptions(*(np.float64(x) for x in (0.5, 0, 0.1, 0, 0, 0, 0)))
+    _kernels._step_weights(w, 0, np.array([1.0, 1.0]), 2, velocity, 0.1, options)
+    np.testing.assert_allclose(velocity, [1.0, 1.9])
+    np.testing.assert_allclose(w, [0.1, 1.19])
 
 
 def test_a_thread_that_cannot_start_calls_the_team_off(monkeypatch):
