@@ -482,11 +482,10 @@ def _add_from_below(level, lower, out, start, stop, scratch, blas):
             level.weights, start * n_lower, n_lower, one, out, start * stride, stride,
         )  # fmt: skip
     else:
-        edges = level.edges
+        indptr, indices, values = level.edges.indptr, level.edges.indices, level.values
         for i in range(start, stop):
-            first = edges.indptr[i]
-            count = edges.indptr[i + 1] - first
-            _add_edges(out, i, lower, edges.indices, first, level.values, first, count)
+            first = indptr[i]
+            _add_edges(out, i, lower, indices, first, values, first, indptr[i + 1] - first)
 
 
 @_jit
@@ -501,13 +500,14 @@ def _add_from_above(level, upper, out, start, stop, scratch, blas):
             level.weights, start, n_lower, one, out, start * stride, stride,
         )  # fmt: skip
     else:
-        edges = level.edges
+        indptr, indices = level.edges.down_indptr, level.edges.down_indices
+        order, values = level.edges.down_order, level.values
         for j in range(start, stop):
-            first = edges.down_indptr[j]
-            count = edges.down_indptr[j + 1] - first
+            first = indptr[j]
+            count = indptr[j + 1] - first
             for e in range(count):  # one random access a connection, not one a lane
-                scratch[e] = level.values[edges.down_order[first + e]]
-            _add_edges(out, j, upper, edges.down_indices, first, scratch, 0, count)
+                scratch[e] = values[order[first + e]]
+            _add_edges(out, j, upper, indices, first, scratch, 0, count)
 
 
 @_jit
@@ -765,28 +765,15 @@ def anneal(stack, base, betas, states, log_weights, n_lanes, lane_0, key, scratc
 def load_dense(data, rows, out):
     """Copy rows of sample-major data into the lanes of ``out``; padding set to 0.
 
-    By way of a tile that stays in the first-level cache, so that neither side
-    is walked through at random.
+    Sixteen rows at a time, so that each line of ``out`` is written while it is
+    in the cache. Unsigned indices spare a test for negative ones in every copy.
     """
-    n_units = out.shape[0]
-    tile = np.empty((64, 16), dtype=out.dtype)
     for start in range(0, rows.size, 16):
-        n_lanes = min(16, rows.size - start)
-        for first in range(0, n_units, 64):
-            n_here = min(64, n_units - first)
-            for lane in range(n_lanes):
-                row = data[rows[start + lane]]
-                for j in range(n_here):
-                    tile[j, lane] = row[first + j]
-            if n_lanes == 16:
-                for j in range(n_here):
-                    for lane in range(16):
-                        out[first + j, start + lane] = tile[j, lane]
-            else:
-                for j in range(n_here):
-                    for lane in range(n_lanes):
-                        out[first + j, start + lane] = tile[j, lane]
-    for j in range(n_units):
+        stop = min(start + 16, rows.size)
+        for j in range(np.uint64(out.shape[0])):
+            for lane in range(np.uint64(start), np.uint64(stop)):
+                out[j, lane] = data[np.uint64(rows[lane]), j]
+    for j in range(out.shape[0]):
         for lane in range(rows.size, out.shape[1]):
             out[j, lane] = 0
 
@@ -847,25 +834,27 @@ def _row_sum(states, i, n_lanes):
 
 
 @_jit
-def _step_weights(weights, first, gradient, count, velocity, rate, options):
-    """Step ``weights[first:first + count]`` along ``gradient[:count]``.
+def _step_weights(all_weights, first, all_gradient, count, all_velocity, rate, options):
+    """Step ``all_weights[first:first + count]`` along ``all_gradient[:count]``.
 
     Momentum and L2 act on the gradient; L1 shrinks after the step (proximal).
+    Slices, because an index ``first + e`` might be negative for all the
+    compiler knows, and the test for it keeps loops from using vectors.
     """
     momentum, l2, shrink = options.momentum, options.l2, rate * options.l1
-    if velocity.size:
+    weights, gradient = all_weights[first : first + count], all_gradient[:count]
+    if all_velocity.size:
+        velocity = all_velocity[first : first + count]
         for e in range(count):
-            step = momentum * velocity[first + e] + gradient[e] - l2 * weights[first + e]
-            velocity[first + e] = step
-            weights[first + e] += rate * step
+            velocity[e] = momentum * velocity[e] + gradient[e] - l2 * weights[e]
+        for e in range(count):
+            weights[e] += rate * velocity[e]
     else:
         for e in range(count):
-            w = weights[first + e]
-            weights[first + e] = w + rate * (gradient[e] - l2 * w)
+            weights[e] += rate * (gradient[e] - l2 * weights[e])
     if shrink > 0:
-        for e in range(first, first + count):
-            w = weights[e]
-            weights[e] = w - min(max(w, -shrink), shrink)
+        for e in range(count):
+            weights[e] -= min(max(weights[e], -shrink), shrink)
 
 
 @_jit
@@ -899,8 +888,9 @@ def _update_dense_rows(level, velocity, data, model, n_data, n_model, start, sto
     )  # fmt: skip
     if level.mask.shape[0] > 0:
         for i in range(start, stop):
+            gradient, mask = work[(i - start) * n_lower :], level.mask[i]
             for j in range(n_lower):
-                work[(i - start) * n_lower + j] *= level.mask[i, j]
+                gradient[j] *= mask[j]
     flat = level.weights.reshape(level.weights.size)
     first = start * n_lower
     _step_weights(flat, first, work, (stop - start) * n_lower, velocity, rate, options)
@@ -913,30 +903,32 @@ def _update_dense_rows(level, velocity, data, model, n_data, n_model, start, sto
 def _update_edge_rows(level, velocity, data, model, n_data, n_model, start, stop, rate, options, work):
     """Gradient step on the connections of upper units start..stop of a pruned level."""
     one = work.dtype.type(1)
-    edges = level.edges
-    block_first = edges.indptr[start]
-    block_count = edges.indptr[stop] - block_first
+    indptr, indices = level.edges.indptr, level.edges.indices
+    lower, upper = data
+    model_lower, model_upper = model
+    block_first = indptr[start]
+    block_count = indptr[stop] - block_first
     data_scale, model_scale = one / work.dtype.type(n_data), -one / work.dtype.type(n_model)
     work[:block_count] = 0
     for i in range(start, stop):
-        first = edges.indptr[i]
-        count = edges.indptr[i + 1] - first
+        first = indptr[i]
+        count = indptr[i + 1] - first
         place = first - block_first
-        _add_edge_products(work, place, data[1], i, data[0], edges.indices, first, count, data_scale)
-        _add_edge_products(work, place, model[1], i, model[0], edges.indices, first, count, model_scale)
+        _add_edge_products(work, place, upper, i, lower, indices, first, count, data_scale)
+        _add_edge_products(work, place, model_upper, i, model_lower, indices, first, count, model_scale)
     _step_weights(level.values, block_first, work, block_count, velocity, rate, options)
     if options.max_norm > 0:
         for i in range(start, stop):
-            _bound_norm(level.values, edges.indptr[i], edges.indptr[i + 1], options.max_norm)
+            _bound_norm(level.values, indptr[i], indptr[i + 1], options.max_norm)
 
 
 @_jit
 def _step_biases(stack, layer, state, rate, options, start, stop):
     """Step the biases of units start..stop, and their running means."""
     biases, velocity = stack.biases[layer], state.bias_velocity[layer]
-    activity = state.activity[layer]
+    activity, delta = state.activity[layer], state.delta[layer]
     for i in range(start, stop):
-        gradient = state.delta[layer][i]
+        gradient = delta[i]
         if layer > 0:
             gradient += options.activity_strength * (options.activity_target - activity[i])
         if velocity.size:
@@ -954,7 +946,7 @@ def _recentre(stack, state, sign, scratch, blas, thread, n_threads):
     """
     n_layers = len(stack.biases)
     for layer in range(n_layers):
-        out = state.shifts[layer]
+        out, biases = state.shifts[layer], stack.biases[layer]
         lower = state.offset_states[layer - 1] if layer > 0 else out
         upper = state.offset_states[layer + 1] if layer + 1 < n_layers else out
         block = block_rows(stack, layer)
@@ -962,7 +954,7 @@ def _recentre(stack, state, sign, scratch, blas, thread, n_threads):
             start, stop = b * block, min(b * block + block, out.shape[0])
             _field_rows(stack, layer, lower, upper, out, start, stop, scratch, blas)
             for i in range(start, stop):
-                stack.biases[layer][i] += sign * out[i, 0]
+                biases[i] += sign * out[i, 0]
 
 
 @_jit
@@ -972,55 +964,56 @@ def _team_draw(stack, layer, state, n_lanes, key, step, scratch, blas, thread, n
     out = chains[layer]
     lower = chains[layer - 1] if layer > 0 else out
     upper = chains[layer + 1] if layer + 1 < len(chains) else out
+    biases, offsets = stack.biases[layer], state.offsets[layer]
     block = block_rows(stack, layer)
     one = out.dtype.type(1)
     for b in range(thread, (out.shape[0] + block - 1) // block, n_threads):
         start, stop = b * block, min(b * block + block, out.shape[0])
         _field_rows(stack, layer, lower, upper, out, start, stop, scratch, blas)
         for i in range(start, stop):
-            shift = stack.biases[layer][i] - out[i, n_lanes]
             row = row_key(key, step, layer, i)
-            _to_draw(out, i, shift, one, row, 0, n_lanes)
-            out[i, n_lanes] = state.offsets[layer][i]
+            _to_draw(out, i, biases[i] - out[i, n_lanes], one, row, 0, n_lanes)
+            out[i, n_lanes] = offsets[i]
 
 
 @_jit
 def _positive_phase(stack, state, visible, n_data, key, step, persistent, scratch, blas, thread, n_threads):
     """Probabilities of the one hidden layer given the data; CD chains start from a draw of them."""
-    hidden = state.positive[1]
+    hidden, chains = state.positive[1], state.chains[1]
+    biases, offsets = stack.biases[1], state.offsets[1]
     block = block_rows(stack, 1)
     one = hidden.dtype.type(1)
     for b in range(thread, (hidden.shape[0] + block - 1) // block, n_threads):
         start, stop = b * block, min(b * block + block, hidden.shape[0])
         _field_rows(stack, 1, visible, hidden, hidden, start, stop, scratch, blas)
         for i in range(start, stop):
-            shift = stack.biases[1][i] - hidden[i, n_data]
-            _to_mean(hidden, i, shift, one, n_data)
+            _to_mean(hidden, i, biases[i] - hidden[i, n_data], one, n_data)
             if not persistent:
                 row = row_key(key, step, 1, i)
-                _draw_from(hidden, i, row, 0, n_data, state.chains[1])
-                state.chains[1][i, n_data] = state.offsets[1][i]
+                _draw_from(hidden, i, row, 0, n_data, chains)
+                chains[i, n_data] = offsets[i]
 
 
 @_jit
 def _last_odd_means(stack, state, n_model, key, step, persistent, scratch, blas, thread, n_threads):
     """Probabilities of the odd layers of the chains; persistent ones draw where to go on from."""
-    chains = state.chains
-    for layer in range(1, len(chains), 2):
-        out = state.chain_means[layer]
+    n_layers = len(stack.biases)
+    for layer in range(1, n_layers, 2):
+        out, chains = state.chain_means[layer], state.chains[layer]
+        lower = state.chains[layer - 1]
+        upper = state.chains[layer + 1] if layer + 1 < n_layers else out
+        biases, offsets = stack.biases[layer], state.offsets[layer]
         block = block_rows(stack, layer)
         one = out.dtype.type(1)
-        upper = chains[layer + 1] if layer + 1 < len(chains) else out
         for b in range(thread, (out.shape[0] + block - 1) // block, n_threads):
             start, stop = b * block, min(b * block + block, out.shape[0])
-            _field_rows(stack, layer, chains[layer - 1], upper, out, start, stop, scratch, blas)
+            _field_rows(stack, layer, lower, upper, out, start, stop, scratch, blas)
             for i in range(start, stop):
-                shift = stack.biases[layer][i] - out[i, n_model]
-                _to_mean(out, i, shift, one, n_model)
+                _to_mean(out, i, biases[i] - out[i, n_model], one, n_model)
                 if persistent:
                     row = row_key(key, step, layer, i)
-                    _draw_from(out, i, row, 0, n_model, chains[layer])
-                    chains[layer][i, n_model] = state.offsets[layer][i]
+                    _draw_from(out, i, row, 0, n_model, chains)
+                    chains[i, n_model] = offsets[i]
 
 
 @_jit
@@ -1033,14 +1026,16 @@ def _statistics(stack, layer, state, positive, negative, n_data, n_model, rate, 
     over the data lanes: (o, d) in even layers, -n_data (d, o) in odd ones.
     """
     size = positive.dtype.type(n_data)
-    delta, offset = state.delta[layer], state.offsets[layer]
+    delta, offset, activity, gap = (
+        state.delta[layer], state.offsets[layer], state.activity[layer], state.gap
+    )  # fmt: skip
     block = block_rows(stack, layer)
     for b in range(thread, (delta.size + block - 1) // block, n_threads):
         start, stop = b * block, min(b * block + block, delta.size)
         for i in range(start, stop):
             here = _row_sum(positive, i, n_data) / size
             delta[i] = here - _row_sum(negative, i, n_model) / positive.dtype.type(n_model)
-            state.activity[layer][i] += options.mean_rate * (here - state.activity[layer][i])
+            activity[i] += options.mean_rate * (here - activity[i])
             if layer % 2 == 0:
                 positive[i, n_data] = offset[i]
                 positive[i, n_data + 1] = delta[i]
@@ -1048,7 +1043,7 @@ def _statistics(stack, layer, state, positive, negative, n_data, n_model, rate, 
                 positive[i, n_data] = -size * delta[i]
                 positive[i, n_data + 1] = -size * offset[i]
             if layer == 0:
-                state.gap[i] += abs(delta[i])
+                gap[i] += abs(delta[i])
         _step_biases(stack, layer, state, rate, options, start, stop)
 
 
@@ -1080,12 +1075,13 @@ def train_minibatches(
     _recentre(stack, state, 1.0, scratch, blas, thread, n_threads)
     for layer in range(n_layers):
         block = block_rows(stack, layer)
-        for i in range(chains[layer].shape[0]):
+        out, offsets = chains[layer], state.offsets[layer]
+        for i in range(out.shape[0]):
             if (i // block) % n_threads == thread:
-                chains[layer][i, n_chains] = state.offsets[layer][i]
+                out[i, n_chains] = offsets[i]
                 if layer == 0:
                     for m in range(sizes.size):
-                        data[m, i, sizes[m]] = state.offsets[0][i]
+                        data[m, i, sizes[m]] = offsets[i]
     _meet(barrier, n_threads)
     for m in range(sizes.size):
         n_data = sizes[m]
