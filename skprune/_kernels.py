@@ -240,7 +240,9 @@ def _add_edges(typing_context, out, i, states, indices, first, values, value_fir
         out, i, states, indices, first, values, value_first, count = args
         kinds = signature.args
         vectors = _Vectors(context, builder, kinds[0].dtype)
-        stride = cgutils.unpack_tuple(builder, context.make_array(kinds[2])(context, builder, states).shape)[1]
+        stride = cgutils.unpack_tuple(
+            builder, context.make_array(kinds[2])(context, builder, states).shape
+        )[1]
         base = _pointer(context, builder, kinds[2], states, ir.IntType(64)(0))
         target = _pointer(context, builder, kinds[0], out, builder.mul(i, stride))
         index = _pointer(context, builder, kinds[3], indices, first)
@@ -268,7 +270,9 @@ def _add_edges(typing_context, out, i, states, indices, first, values, value_fir
 
 
 @intrinsic
-def _add_edge_products(typing_context, out, out_first, upper, i, lower, indices, first, count, scale):
+def _add_edge_products(
+    typing_context, out, out_first, upper, i, lower, indices, first, count, scale
+):
     """``out[out_first + e] += scale * upper[i] . lower[indices[first + e]]`` for every connection."""
     integer = types.int64
     signature = types.void(
@@ -279,7 +283,9 @@ def _add_edge_products(typing_context, out, out_first, upper, i, lower, indices,
         out, out_first, upper, i, lower, indices, first, count, scale = args
         kinds = signature.args
         vectors = _Vectors(context, builder, kinds[0].dtype)
-        stride = cgutils.unpack_tuple(builder, context.make_array(kinds[4])(context, builder, lower).shape)[1]
+        stride = cgutils.unpack_tuple(
+            builder, context.make_array(kinds[4])(context, builder, lower).shape
+        )[1]
         target = _pointer(context, builder, kinds[0], out, out_first)
         own = _pointer(context, builder, kinds[2], upper, builder.mul(i, stride))
         base = _pointer(context, builder, kinds[4], lower, ir.IntType(64)(0))
@@ -870,7 +876,9 @@ def _bound_norm(weights, first, last, max_norm):
 
 
 @_jit
-def _update_dense_rows(level, velocity, data, model, n_data, n_model, start, stop, rate, options, work, blas):
+def _update_dense_rows(
+    level, velocity, data, model, n_data, n_model, start, stop, rate, options, work, blas
+):
     """Gradient step on rows start..stop of a dense level."""
     n_lower = level.weights.shape[1]
     zero, one = work.dtype.type(0), work.dtype.type(1)
@@ -900,7 +908,9 @@ def _update_dense_rows(level, velocity, data, model, n_data, n_model, start, sto
 
 
 @_jit
-def _update_edge_rows(level, velocity, data, model, n_data, n_model, start, stop, rate, options, work):
+def _update_edge_rows(
+    level, velocity, data, model, n_data, n_model, start, stop, rate, options, work
+):
     """Gradient step on the connections of upper units start..stop of a pruned level."""
     one = work.dtype.type(1)
     indptr, indices = level.edges.indptr, level.edges.indices
@@ -915,7 +925,9 @@ def _update_edge_rows(level, velocity, data, model, n_data, n_model, start, stop
         count = indptr[i + 1] - first
         place = first - block_first
         _add_edge_products(work, place, upper, i, lower, indices, first, count, data_scale)
-        _add_edge_products(work, place, model_upper, i, model_lower, indices, first, count, model_scale)
+        _add_edge_products(
+            work, place, model_upper, i, model_lower, indices, first, count, model_scale
+        )
     _step_weights(level.values, block_first, work, block_count, velocity, rate, options)
     if options.max_norm > 0:
         for i in range(start, stop):
@@ -977,7 +989,9 @@ def _team_draw(stack, layer, state, n_lanes, key, step, scratch, blas, thread, n
 
 
 @_jit
-def _positive_phase(stack, state, visible, n_data, key, step, persistent, scratch, blas, thread, n_threads):
+def _positive_phase(
+    stack, state, visible, n_data, key, step, persistent, scratch, blas, thread, n_threads
+):
     """Probabilities of the one hidden layer given the data; CD chains start from a draw of them."""
     hidden, chains = state.positive[1], state.chains[1]
     biases, offsets = stack.biases[1], state.offsets[1]
@@ -1017,7 +1031,9 @@ def _last_odd_means(stack, state, n_model, key, step, persistent, scratch, blas,
 
 
 @_jit
-def _statistics(stack, layer, state, positive, negative, n_data, n_model, rate, options, thread, n_threads):
+def _statistics(
+    stack, layer, state, positive, negative, n_data, n_model, rate, options, thread, n_threads
+):
     """Data minus model means of a layer; step its biases; write the spare lanes of the centring.
 
     With d the difference of means and o the offset of a unit, the centred
@@ -1090,25 +1106,55 @@ def train_minibatches(
         step = (first_step + m) * DRAWS_PER_MINIBATCH
         visible = data[m]
         if infer:
-            _positive_phase(stack, state, visible, n_data, key, step, persistent, scratch, blas, thread, n_threads)
+            _positive_phase(
+                stack,
+                state,
+                visible,
+                n_data,
+                key,
+                step,
+                persistent,
+                scratch,
+                blas,
+                thread,
+                n_threads,
+            )
         if not persistent:
             _meet(barrier, n_threads)
         for sweep in range(n_gibbs_steps):
             number = step + sweep + 1
             for layer in range(0, n_layers, 2):
-                _team_draw(stack, layer, state, n_model, key, number, scratch, blas, thread, n_threads)
+                _team_draw(
+                    stack, layer, state, n_model, key, number, scratch, blas, thread, n_threads
+                )
             if sweep < n_gibbs_steps - 1:
                 _meet(barrier, n_threads)
                 for layer in range(1, n_layers, 2):
-                    _team_draw(stack, layer, state, n_model, key, number, scratch, blas, thread, n_threads)
+                    _team_draw(
+                        stack, layer, state, n_model, key, number, scratch, blas, thread, n_threads
+                    )
                 _meet(barrier, n_threads)
         _meet(barrier, n_threads)
         number = step + n_gibbs_steps + 1
-        _last_odd_means(stack, state, n_model, key, number, persistent, scratch, blas, thread, n_threads)
+        _last_odd_means(
+            stack, state, n_model, key, number, persistent, scratch, blas, thread, n_threads
+        )
         for layer in range(n_layers):
             positive = visible if layer == 0 else state.positive[layer]
             negative = chains[layer] if layer % 2 == 0 else means[layer]
-            _statistics(stack, layer, state, positive, negative, n_data, n_model, rate, options, thread, n_threads)
+            _statistics(
+                stack,
+                layer,
+                state,
+                positive,
+                negative,
+                n_data,
+                n_model,
+                rate,
+                options,
+                thread,
+                n_threads,
+            )
         _meet(barrier, n_threads)
         for number in range(n_layers - 1):
             level = stack.levels[number]
@@ -1122,8 +1168,33 @@ def train_minibatches(
             for b in range(thread, (n_upper + block - 1) // block, n_threads):
                 start, stop = b * block, min(b * block + block, n_upper)
                 if level.weights.shape[0] > 0:
-                    _update_dense_rows(level, velocity, pair, model, n_data, n_model, start, stop, rate, options, work, blas)
+                    _update_dense_rows(
+                        level,
+                        velocity,
+                        pair,
+                        model,
+                        n_data,
+                        n_model,
+                        start,
+                        stop,
+                        rate,
+                        options,
+                        work,
+                        blas,
+                    )
                 else:
-                    _update_edge_rows(level, velocity, pair, model, n_data, n_model, start, stop, rate, options, work)
+                    _update_edge_rows(
+                        level,
+                        velocity,
+                        pair,
+                        model,
+                        n_data,
+                        n_model,
+                        start,
+                        stop,
+                        rate,
+                        options,
+                        work,
+                    )
         _meet(barrier, n_threads)
     _recentre(stack, state, -1.0, scratch, blas, thread, n_threads)

@@ -74,8 +74,11 @@ class IterativePruner(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
     schedule : {"geometric", "linear", "cubic", "one_shot"} or object, default="geometric"
         How many connections go in each round, see :mod:`skprune.schedules`.
     n_rounds : int, default=5
-    scope : {"level", "global"}, default="level"
-        Whether connections compete within their level or over the machine.
+    scope : {"level", "global", "unit"}, default="level"
+        Where connections compete: within their level, over the whole machine,
+        or first within their upper unit. "unit" keeps equally many connections
+        of every upper unit (within one), so that no feature dies while another
+        stays full.
     remove : {"least", "most"}, default="least"
         "most" removes the best first: the control of a criterion.
     retrain : {"continue", None}, default="continue"
@@ -145,7 +148,7 @@ class IterativePruner(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
     def _check_parameters(self):
         check_number(self.n_rounds, "n_rounds", numbers.Integral, low=1)
         for name, legal in (
-            ("scope", ("level", "global")),
+            ("scope", ("level", "global", "unit")),
             ("remove", ("least", "most")),
             ("retrain", ("continue", None)),
         ):
@@ -327,8 +330,11 @@ class IterativePruner(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
                 self.n_rounds,
             )
             n_kept = min(n_kept, remaining.size)
+            compete = [scores[k] * sign for k in group]
+            if self.scope == "unit":
+                compete = [_rank_in_unit(s, masks[k]) for s, k in zip(compete, group, strict=True)]
             kept = masks_module.keep_best(
-                np.concatenate([scores[k].ravel() for k in group])[None] * sign,
+                np.concatenate([s.ravel() for s in compete])[None],
                 n_kept,
                 np.concatenate([masks[k].ravel() for k in group])[None],
                 rng,
@@ -467,3 +473,14 @@ def _checked_scores(criterion, view):
             f"{view.weights.shape}; return one score a connection."
         )
     return scores
+
+
+def _rank_in_unit(scores, mask):
+    """Return scores ordered first by rank within the upper unit, then by value over the level.
+
+    The best of every unit come before all second best, and so on.
+    """
+    open_scores = np.where(mask, scores, -np.inf)
+    rank = np.argsort(np.argsort(-open_scores, axis=1, kind="stable"), axis=1, kind="stable")
+    order = np.argsort(np.argsort(open_scores, axis=None, kind="stable"), kind="stable")
+    return order.reshape(scores.shape) / scores.size - rank

@@ -211,7 +211,12 @@ class PrunedBernoulliRBM(BoltzmannMachine):
         return target, strength
 
     def _initialize(self, X, rng):
-        """Set small random weights, log-odds as visible biases, and random chains."""
+        """Set random weights, log-odds as visible biases, and random chains.
+
+        Weights are scaled so that the input of a hidden unit would have unit
+        variance over independent pixels of the data's means: units start
+        different and neither saturated nor linear (docs/design_notes.md).
+        """
         dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float32)
         shape = (self.n_components, X.shape[1])
         mask = masks_module.from_option(self.connectivity, shape, rng)
@@ -224,9 +229,11 @@ class PrunedBernoulliRBM(BoltzmannMachine):
                 )
             scores = rng.uniform(size=shape)
             mask = masks_module.keep_best(scores, min(n_kept, int(mask.sum())), mask)
-        self._weights, self._connections = [None], [None]
-        self._set_level(0, (0.01 * rng.standard_normal(shape)).astype(dtype), mask)
         means = inference.column_means(X)
+        variances = np.clip(means, 0, 1) * (1 - np.clip(means, 0, 1))
+        scale = 1 / np.sqrt(np.maximum(mask @ variances, 1.0))
+        self._weights, self._connections = [None], [None]
+        self._set_level(0, (scale[:, None] * rng.standard_normal(shape)).astype(dtype), mask)
         smoothed = np.clip((means * X.shape[0] + 0.5) / (X.shape[0] + 1), 1e-6, 1 - 1e-6)
         self._biases = [
             np.log(smoothed / (1 - smoothed)).astype(dtype),

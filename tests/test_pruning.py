@@ -86,6 +86,23 @@ def test_scope_and_targets_per_level():
         IterativePruner(Stub(), sparsity=[0.1, 0.2, 0.3]).fit(X)
 
 
+def test_scope_unit_keeps_every_unit_alive():
+    """Rows with small weights lose no more than rows with large ones; the total is exact."""
+
+    class Uneven(Stub):
+        def fit(self, X, y=None):
+            super().fit(X, y)
+            self.components_[0] = np.outer([1.0, 10.0, 100.0], [4.0, 3.0, 2.0, 1.0])
+            return self
+
+    machine = IterativePruner(Uneven(), sparsity=0.5, scope="unit", retrain=None, n_rounds=3).fit(X)
+    np.testing.assert_array_equal(
+        machine.estimator_.connectivity_[0], [[True, True, False, False]] * 3
+    )
+    odd = IterativePruner(Uneven(), sparsity=7 / 12, scope="unit", retrain=None, n_rounds=1).fit(X)
+    np.testing.assert_array_equal(odd.estimator_.connectivity_[0].sum(axis=1), [1, 2, 2])
+
+
 def test_remove_most_is_the_control():
     worst = IterativePruner(Stub(), sparsity=0.75, remove="most", n_rounds=1).fit(X).estimator_
     np.testing.assert_array_equal(worst.connectivity_[0].ravel(), [True] * 3 + [False] * 9)
@@ -226,7 +243,7 @@ def test_set_output_reaches_the_machine(digits):
         ({"schedule": "slow"}, "'one_shot', 'geometric', 'linear', 'cubic'"),
         ({"n_rounds": 0}, "n_rounds must be an integer"),
         ({"n_retrain_iter": 0}, "n_retrain_iter must be an integer"),
-        ({"scope": "all"}, "Use one of 'level', 'global'"),
+        ({"scope": "all"}, "Use one of 'level', 'global', 'unit'"),
         ({"remove": "some"}, "Use one of 'least', 'most'"),
         ({"retrain": "maybe"}, "Use one of 'continue', None"),
         ({"schedule": Threshold(1e9), "sparsity": None}, "leaves none|without connections"),

@@ -5,7 +5,14 @@ import pytest
 
 from skprune import PrunedBernoulliRBM, _kernels, _threads, inference
 from skprune._threads import Team
-from skprune._training import SPARE_LANES, TrainingOptions, _workspace, new_state, new_velocity, set_offsets
+from skprune._training import (
+    SPARE_LANES,
+    TrainingOptions,
+    _workspace,
+    new_state,
+    new_velocity,
+    set_offsets,
+)
 from tests import oracles
 from tests.machines import MASKS, SIZES, random_machine
 
