@@ -108,6 +108,10 @@ class BoltzmannMachine(
         )
         return Stack(levels, tuple(self._biases))
 
+    def _stack_to_train(self) -> Stack:
+        """Build it from copies, so that a fit that fails leaves the machine as it was."""
+        return inference.as_dtype(self._stack(), self._biases[0].dtype)
+
     def _team(self, n_samples) -> Team:
         return Team(work=float(n_samples) * sum(weights.size for weights in self._weights))
 
@@ -200,6 +204,7 @@ class BoltzmannMachine(
 
     def _run_passes(self, X, n_passes, loop, context=None):
         """Train for some passes; keep history, report, and store what was learned."""
+        self._log_partition = None
         rows = []
         watched = X[: min(1000, X.shape[0])]
         with self._team(X.shape[0]) as team:
@@ -226,7 +231,6 @@ class BoltzmannMachine(
                     break
         for name, value in self._learned(loop).items():
             setattr(self, name, value)
-        self._log_partition = None
         self.n_iter_ = len(rows)
         return {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}
 
@@ -251,7 +255,7 @@ class BoltzmannMachine(
 
     def _starting_velocity(self, stack, momentum):
         if momentum and getattr(self, "_velocity", None) is not None:
-            return self._velocity
+            return [velocity.copy() for velocity in self._velocity]
         return new_velocity(stack, momentum)
 
     # ---------------------------------------------------- features and scores

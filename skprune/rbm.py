@@ -231,9 +231,10 @@ class PrunedBernoulliRBM(BoltzmannMachine):
             mask = masks_module.keep_best(scores, min(n_kept, int(mask.sum())), mask)
         means = inference.column_means(X)
         variances = np.clip(means, 0, 1) * (1 - np.clip(means, 0, 1))
-        scale = 1 / np.sqrt(np.maximum(mask @ variances, 1.0))
+        scale = 1 / np.sqrt(np.maximum(mask @ variances**2, 1.0))
+        spread = scale[:, None] * np.sqrt(variances)
         self._weights, self._connections = [None], [None]
-        self._set_level(0, (scale[:, None] * rng.standard_normal(shape)).astype(dtype), mask)
+        self._set_level(0, (spread * rng.standard_normal(shape)).astype(dtype), mask)
         smoothed = np.clip((means * X.shape[0] + 0.5) / (X.shape[0] + 1), 1e-6, 1 - 1e-6)
         self._biases = [
             np.log(smoothed / (1 - smoothed)).astype(dtype),
@@ -294,7 +295,7 @@ class PrunedBernoulliRBM(BoltzmannMachine):
             self._initialize(X, check_random_state(self.random_state))
         context = self._init_callback_context(max_subtasks=self.n_iter)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        loop = self._loop(self._stack(), X.shape[0])
+        loop = self._loop(self._stack_to_train(), X.shape[0])
         self.history_ = self._run_passes(X, self.n_iter, loop, context)
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
@@ -317,7 +318,7 @@ class PrunedBernoulliRBM(BoltzmannMachine):
         X = self._check_data(X, reset=first)
         if first:
             self._initialize(X, check_random_state(self.random_state))
-        loop = self._loop(self._stack(), X.shape[0])
+        loop = self._loop(self._stack_to_train(), X.shape[0])
         self._run_passes(X, 1, loop._replace(schedule="constant", shuffle=False))
         return self
 

@@ -1,5 +1,7 @@
 """The gradient step against the exact gradient, and what training must keep true."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -197,6 +199,15 @@ def test_threads_outside_the_main_one_work_alone():
 
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(_threads.allowed_threads).result() == 1
+
+
+def test_a_fit_that_fails_leaves_the_machine_alone(digits):
+    rbm = PrunedBernoulliRBM(5, n_iter=1, momentum=0.5, warm_start=True, random_state=0).fit(digits)
+    before = pickle.dumps(parameters(rbm))
+    rbm.set_params(learning_rate=1e38, l2=10.0, n_iter=3)
+    with pytest.raises(ValueError, match="diverged"):
+        rbm.fit(digits)
+    assert pickle.dumps(parameters(rbm)) == before
 
 
 def test_divergence_is_said(digits):

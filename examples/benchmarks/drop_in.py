@@ -42,8 +42,13 @@ def machines(seed):
         "BernoulliRBM": BernoulliRBM(**EXAMPLE, random_state=seed),
         "PrunedBernoulliRBM": ours,
         "pruned 80 %": IterativePruner(ours, sparsity=0.8),
-        "pruned 80 %, not centred": IterativePruner(
-            PrunedBernoulliRBM(**EXAMPLE, centered=False, random_state=seed), sparsity=0.8
+        "pruned 80 %, trained as BernoulliRBM, by unit": IterativePruner(
+            PrunedBernoulliRBM(
+                **EXAMPLE, centered=False, learning_rate_schedule="constant", random_state=seed
+            ),
+            sparsity=0.8,
+            scope="unit",
+            n_retrain_iter=3,
         ),
     }
 
