@@ -84,7 +84,9 @@ def fit_rows(X, repeats):
         data = X.astype(dtype)
         if batch_size == 10:
             data = data[: len(data) // 4]
-        theirs = BernoulliRBM(500, batch_size=batch_size, learning_rate=0.05, n_iter=1, random_state=0)
+        theirs = BernoulliRBM(
+            500, batch_size=batch_size, learning_rate=0.05, n_iter=1, random_state=0
+        )
         for name, machine in machines(data, batch_size, 0.05):
             if dtype == np.float64 and name != "dense":
                 continue
