@@ -199,7 +199,7 @@ class BoltzmannMachine(
         return np.uint64((int(high) << 32) | int(low))
 
     @abstractmethod
-    def _loop(self, stack: Stack, batch_size: int) -> Loop:
+    def _loop(self, stack: Stack, X) -> Loop:
         """Assemble what stays the same over the passes, from the constructor's parameters."""
 
     def _run_passes(self, X, n_passes, loop, context=None):

@@ -314,6 +314,54 @@ def _add_edge_products(
     return signature, codegen
 
 
+def _bit_place(builder, bits, lanes, n_units, unit, k):
+    """Address of the bits of vector ``k`` of a unit in (groups of 16 lanes, units) of uint16."""
+    int64 = ir.IntType(64)
+    lane = builder.mul(k, int64(lanes))
+    group = builder.lshr(lane, int64(4))
+    word = builder.add(builder.mul(group, n_units), unit)
+    byte = builder.lshr(builder.and_(lane, int64(15)), int64(3))
+    position = builder.add(builder.mul(word, int64(2)), byte)
+    base = builder.bitcast(bits, ir.IntType(8).as_pointer())
+    return builder.bitcast(builder.gep(base, [position]), ir.IntType(lanes).as_pointer())
+
+
+def _bit_intrinsic(pack):
+    @intrinsic
+    def move_row(typing_context, states, bits, i):
+        """Between row ``i`` of 0/1 states and its bits."""
+        signature = types.void(states, bits, types.int64)
+
+        def codegen(context, builder, signature, args):
+            states_type, bits_type, _ = signature.args
+            vectors = _Vectors(context, builder, states_type.dtype)
+            states = context.make_array(states_type)(context, builder, args[0])
+            bits = context.make_array(bits_type)(context, builder, args[1])
+            stride = cgutils.unpack_tuple(builder, states.shape)[1]
+            n_units = cgutils.unpack_tuple(builder, bits.shape)[1]
+            row = builder.gep(states.data, [builder.mul(args[2], stride)])
+            flags = ir.VectorType(ir.IntType(1), vectors.lanes)
+            zeros = ir.Constant(vectors.type, [0.0] * vectors.lanes)
+            ones = ir.Constant(vectors.type, [1.0] * vectors.lanes)
+            n_vectors = builder.sdiv(stride, ir.IntType(64)(vectors.lanes))
+            with cgutils.for_range(builder, n_vectors) as loop:
+                place = _bit_place(builder, bits.data, vectors.lanes, n_units, args[2], loop.index)
+                if pack:
+                    on = builder.fcmp_unordered("une", vectors.load(row, loop.index, 0), zeros)
+                    builder.store(builder.bitcast(on, ir.IntType(vectors.lanes)), place, align=1)
+                else:
+                    on = builder.bitcast(builder.load(place, align=1), flags)
+                    vectors.store(builder.select(on, ones, zeros), row, loop.index, 0)
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    return move_row
+
+
+_pack_row = _bit_intrinsic(pack=True)
+_unpack_row = _bit_intrinsic(pack=False)
+
 _sched_yield = types.ExternalFunction("sched_yield", types.int32())
 
 
@@ -805,26 +853,73 @@ def store_rows(states, out):
 
 
 @_jit
-def load_minibatches_dense(data, order, sizes, out, barrier, thread, n_threads):
-    """Load consecutive minibatches of ``order``; the team shares them out."""
+def is_binary_dense(data):
+    """Whether every number is 0 or 1."""
+    for i in range(data.shape[0]):
+        others = 0
+        for j in range(data.shape[1]):
+            others += (data[i, j] != 0) & (data[i, j] != 1)
+        if others:
+            return False
+    return True
+
+
+@_jit
+def load_bits_dense(data, rows, bits):
+    """Set ``bits`` (groups of 16 lanes, units) from rows of 0/1 data."""
+    for group in range(bits.shape[0]):
+        words = bits[group]
+        words[:] = 0
+        for lane in range(16 * group, min(16 * group + 16, rows.size)):
+            row = data[rows[lane]]
+            shift = np.uint16(lane - 16 * group)
+            for j in range(words.size):
+                words[j] |= np.uint16(np.uint16(row[j] != 0) << shift)
+
+
+@_jit
+def load_bits_csr(values, indices, indptr, rows, bits):
+    """The same from a CSR matrix."""
+    bits[:] = 0
+    for lane in range(rows.size):
+        words, flag = bits[lane // 16], np.uint16(1 << (lane % 16))
+        row = rows[lane]
+        for e in range(indptr[row], indptr[row + 1]):
+            if values[e] != 0:
+                words[indices[e]] |= flag
+
+
+@_jit
+def load_minibatches_dense(data, order, sizes, out, bits, barrier, thread, n_threads):
+    """Load consecutive minibatches of ``order``, as bits where there is room for them."""
     if not _meet(barrier, n_threads):
         return
     start = 0
     for m in range(sizes.size):
         if m % n_threads == thread:
-            load_dense(data, order[start : start + sizes[m]], out[m])
+            rows = order[start : start + sizes[m]]
+            if bits.size:
+                load_bits_dense(data, rows, bits[m])
+            else:
+                load_dense(data, rows, out[m])
         start += sizes[m]
 
 
 @_jit
-def load_minibatches_csr(values, indices, indptr, order, sizes, out, barrier, thread, n_threads):
+def load_minibatches_csr(
+    values, indices, indptr, order, sizes, out, bits, barrier, thread, n_threads
+):
     """The same from a CSR matrix."""
     if not _meet(barrier, n_threads):
         return
     start = 0
     for m in range(sizes.size):
         if m % n_threads == thread:
-            load_csr(values, indices, indptr, order[start : start + sizes[m]], out[m])
+            rows = order[start : start + sizes[m]]
+            if bits.size:
+                load_bits_csr(values, indices, indptr, rows, bits[m])
+            else:
+                load_csr(values, indices, indptr, rows, out[m])
         start += sizes[m]
 
 
@@ -970,13 +1065,13 @@ def _recentre(stack, state, sign, scratch, blas, thread, n_threads):
 
 
 @_jit
-def _team_draw(stack, layer, state, n_lanes, key, step, scratch, blas, thread, n_threads):
+def _team_draw(stack, layer, state, room, n_lanes, key, step, blas, thread, n_threads):
     """Draw this thread's rows of the chains of a layer given its neighbours."""
-    chains = state.chains
-    out = chains[layer]
-    lower = chains[layer - 1] if layer > 0 else out
-    upper = chains[layer + 1] if layer + 1 < len(chains) else out
-    biases, offsets = stack.biases[layer], state.offsets[layer]
+    out = room.local[layer][thread]
+    lower = room.local[layer - 1][thread] if layer > 0 else out
+    upper = room.local[layer + 1][thread] if layer + 1 < len(stack.biases) else out
+    biases, offsets, bits = stack.biases[layer], state.offsets[layer], room.bits[layer]
+    scratch = room.scratch[thread]
     block = block_rows(stack, layer)
     one = out.dtype.type(1)
     for b in range(thread, (out.shape[0] + block - 1) // block, n_threads):
@@ -985,16 +1080,37 @@ def _team_draw(stack, layer, state, n_lanes, key, step, scratch, blas, thread, n
         for i in range(start, stop):
             row = row_key(key, step, layer, i)
             _to_draw(out, i, biases[i] - out[i, n_lanes], one, row, 0, n_lanes)
+            if n_threads > 1:
+                _pack_row(out, bits, i)
             out[i, n_lanes] = offsets[i]
 
 
 @_jit
+def _fetch(stack, state, room, parity, n_lanes, thread, n_threads):
+    """Read what the other threads drew, as bits, into this thread's own states.
+
+    Cores share bits, not states: 32 times less passes between their caches.
+    """
+    if n_threads == 1:
+        return
+    for layer in range(parity, len(stack.biases), 2):
+        out, offsets, bits = room.local[layer][thread], state.offsets[layer], room.bits[layer]
+        block = block_rows(stack, layer)
+        for b in range((out.shape[0] + block - 1) // block):
+            if b % n_threads != thread:
+                for i in range(b * block, min(b * block + block, out.shape[0])):
+                    _unpack_row(out, bits, i)
+                    out[i, n_lanes] = offsets[i]
+
+
+@_jit
 def _positive_phase(
-    stack, state, visible, n_data, key, step, persistent, scratch, blas, thread, n_threads
+    stack, state, room, visible, n_data, key, step, persistent, blas, thread, n_threads
 ):
     """Probabilities of the one hidden layer given the data; CD chains start from a draw of them."""
-    hidden, chains = state.positive[1], state.chains[1]
+    hidden, chains, bits = state.positive[1], room.local[1][thread], room.bits[1]
     biases, offsets = stack.biases[1], state.offsets[1]
+    scratch = room.scratch[thread]
     block = block_rows(stack, 1)
     one = hidden.dtype.type(1)
     for b in range(thread, (hidden.shape[0] + block - 1) // block, n_threads):
@@ -1005,17 +1121,20 @@ def _positive_phase(
             if not persistent:
                 row = row_key(key, step, 1, i)
                 _draw_from(hidden, i, row, 0, n_data, chains)
+                if n_threads > 1:
+                    _pack_row(chains, bits, i)
                 chains[i, n_data] = offsets[i]
 
 
 @_jit
-def _last_odd_means(stack, state, n_model, key, step, persistent, scratch, blas, thread, n_threads):
+def _last_odd_means(stack, state, room, n_model, key, step, persistent, blas, thread, n_threads):
     """Probabilities of the odd layers of the chains; persistent ones draw where to go on from."""
     n_layers = len(stack.biases)
+    scratch = room.scratch[thread]
     for layer in range(1, n_layers, 2):
-        out, chains = state.chain_means[layer], state.chains[layer]
-        lower = state.chains[layer - 1]
-        upper = state.chains[layer + 1] if layer + 1 < n_layers else out
+        out, chains, bits = state.chain_means[layer], room.local[layer][thread], room.bits[layer]
+        lower = room.local[layer - 1][thread]
+        upper = room.local[layer + 1][thread] if layer + 1 < n_layers else out
         biases, offsets = stack.biases[layer], state.offsets[layer]
         block = block_rows(stack, layer)
         one = out.dtype.type(1)
@@ -1027,6 +1146,8 @@ def _last_odd_means(stack, state, n_model, key, step, persistent, scratch, blas,
                 if persistent:
                     row = row_key(key, step, layer, i)
                     _draw_from(out, i, row, 0, n_model, chains)
+                    if n_threads > 1:
+                        _pack_row(chains, bits, i)
                     chains[i, n_model] = offsets[i]
 
 
@@ -1064,19 +1185,65 @@ def _statistics(
 
 
 @_jit
+def _own_rows(stack, layer, i, thread, n_threads):
+    """Whether unit ``i`` of a layer is this thread's."""
+    return (i // block_rows(stack, layer)) % n_threads == thread
+
+
+@_jit
+def _update_level(
+    stack, number, state, visible, room, n_data, n_model, rate, options, blas, thread, n_threads
+):
+    """Gradient step on this thread's rows of a level."""
+    level = stack.levels[number]
+    n_upper = stack.biases[number + 1].size
+    below = visible if number == 0 else state.positive[number]
+    if number % 2 == 0:
+        model = (room.local[number][thread], state.chain_means[number + 1])
+    else:
+        model = (state.chain_means[number], room.local[number + 1][thread])
+    data = (below, state.positive[number + 1])
+    velocity, work = state.velocity[number], room.gradient[thread]
+    block = block_rows(stack, number + 1)
+    for b in range(thread, (n_upper + block - 1) // block, n_threads):
+        start, stop = b * block, min(b * block + block, n_upper)
+        if level.weights.shape[0] > 0:
+            _update_dense_rows(
+                level,
+                velocity,
+                data,
+                model,
+                n_data,
+                n_model,
+                start,
+                stop,
+                rate,
+                options,
+                work,
+                blas,
+            )
+        else:
+            _update_edge_rows(
+                level, velocity, data, model, n_data, n_model, start, stop, rate, options, work
+            )
+
+
+@_jit
 def train_minibatches(
-    stack, state, data, sizes, rates, infer, n_gibbs_steps, persistent, n_chains, options,
-    key, first_step, work, scratch, blas, barrier, thread, n_threads,
+    stack, state, data, data_bits, sizes, rates, infer, n_gibbs_steps, persistent, n_chains, options,
+    key, first_step, room, blas, barrier, thread, n_threads,
 ):  # fmt: skip
     """Gradient steps on consecutive minibatches, by a team.
 
     ``state`` holds the positive phase, the chains and the running means (see
-    ``_training.TrainingState``). Positive phase: with ``infer`` the
-    probabilities of the one hidden layer, else what the caller put there, for
-    any depth. Negative phase: ``n_gibbs_steps`` from the data (contrastive
-    divergence) or from where the chains stand (persistent); 0 leaves the even
-    layers as the caller set them. The last states of the odd layers enter the
-    gradient as probabilities, the even ones as drawn.
+    ``_training.TrainingState``), ``room`` what each thread has for itself. The
+    minibatches come as states in ``data``, or as bits in ``data_bits`` where
+    all are 0 or 1. Positive phase: with ``infer`` the probabilities of the one
+    hidden layer, else what the caller put there, for any depth. Negative phase:
+    ``n_gibbs_steps`` from the data (contrastive divergence) or from where the
+    chains stand (persistent); 0 leaves the even layers as the caller set them.
+    The last states of the odd layers enter the gradient as probabilities, the
+    even ones as drawn.
 
     Meanwhile the biases are those of the centred machine; the lane after the
     last chain holds the offsets, so that every field carries in that lane what
@@ -1086,62 +1253,51 @@ def train_minibatches(
     if not _meet(barrier, n_threads):
         return
     n_layers = len(stack.biases)
-    work, scratch = work[thread], scratch[thread]
-    chains, means = state.chains, state.chain_means
-    _recentre(stack, state, 1.0, scratch, blas, thread, n_threads)
+    _recentre(stack, state, 1.0, room.scratch[thread], blas, thread, n_threads)
     for layer in range(n_layers):
-        block = block_rows(stack, layer)
-        out, offsets = chains[layer], state.offsets[layer]
-        for i in range(out.shape[0]):
-            if (i // block) % n_threads == thread:
-                out[i, n_chains] = offsets[i]
-                if layer == 0:
-                    for m in range(sizes.size):
-                        data[m, i, sizes[m]] = offsets[i]
+        own, shared, offsets = room.local[layer][thread], state.chains[layer], state.offsets[layer]
+        for i in range(own.shape[0]):
+            own[i] = shared[i]
+            own[i, n_chains] = offsets[i]
     _meet(barrier, n_threads)
+    offsets, delta = state.offsets[0], state.delta[0]
     for m in range(sizes.size):
         n_data = sizes[m]
         n_model = n_chains if persistent else n_data
         rate = rates[m]
         step = (first_step + m) * DRAWS_PER_MINIBATCH
-        visible = data[m]
+        visible = room.visible[thread]
+        if data_bits.size:
+            for i in range(visible.shape[0]):
+                _unpack_row(visible, data_bits[m], i)
+        else:
+            visible[:] = data[m]
+        for i in range(visible.shape[0]):
+            visible[i, n_data] = offsets[i]
         if infer:
             _positive_phase(
-                stack,
-                state,
-                visible,
-                n_data,
-                key,
-                step,
-                persistent,
-                scratch,
-                blas,
-                thread,
-                n_threads,
+                stack, state, room, visible, n_data, key, step, persistent, blas, thread, n_threads
             )
         if not persistent:
             _meet(barrier, n_threads)
+            _fetch(stack, state, room, 1, n_model, thread, n_threads)
         for sweep in range(n_gibbs_steps):
-            number = step + sweep + 1
-            for layer in range(0, n_layers, 2):
-                _team_draw(
-                    stack, layer, state, n_model, key, number, scratch, blas, thread, n_threads
-                )
-            if sweep < n_gibbs_steps - 1:
-                _meet(barrier, n_threads)
-                for layer in range(1, n_layers, 2):
-                    _team_draw(
-                        stack, layer, state, n_model, key, number, scratch, blas, thread, n_threads
-                    )
-                _meet(barrier, n_threads)
-        _meet(barrier, n_threads)
+            for parity in (0, 1):
+                if parity == 0 or sweep < n_gibbs_steps - 1:
+                    for layer in range(parity, n_layers, 2):
+                        number = step + sweep + 1
+                        _team_draw(
+                            stack, layer, state, room, n_model, key, number, blas, thread, n_threads
+                        )
+                    _meet(barrier, n_threads)
+                    _fetch(stack, state, room, parity, n_model, thread, n_threads)
         number = step + n_gibbs_steps + 1
         _last_odd_means(
-            stack, state, n_model, key, number, persistent, scratch, blas, thread, n_threads
+            stack, state, room, n_model, key, number, persistent, blas, thread, n_threads
         )
         for layer in range(n_layers):
             positive = visible if layer == 0 else state.positive[layer]
-            negative = chains[layer] if layer % 2 == 0 else means[layer]
+            negative = room.local[layer][thread] if layer % 2 == 0 else state.chain_means[layer]
             _statistics(
                 stack,
                 layer,
@@ -1156,45 +1312,29 @@ def train_minibatches(
                 n_threads,
             )
         _meet(barrier, n_threads)
+        for i in range(visible.shape[0]):
+            visible[i, n_data + 1] = delta[i]
         for number in range(n_layers - 1):
-            level = stack.levels[number]
-            n_upper = stack.biases[number + 1].size
-            below = visible if number == 0 else state.positive[number]
-            model_below = chains[number] if number % 2 == 0 else means[number]
-            model_above = means[number + 1] if number % 2 == 0 else chains[number + 1]
-            pair, model = (below, state.positive[number + 1]), (model_below, model_above)
-            velocity = state.velocity[number]
-            block = block_rows(stack, number + 1)
-            for b in range(thread, (n_upper + block - 1) // block, n_threads):
-                start, stop = b * block, min(b * block + block, n_upper)
-                if level.weights.shape[0] > 0:
-                    _update_dense_rows(
-                        level,
-                        velocity,
-                        pair,
-                        model,
-                        n_data,
-                        n_model,
-                        start,
-                        stop,
-                        rate,
-                        options,
-                        work,
-                        blas,
-                    )
-                else:
-                    _update_edge_rows(
-                        level,
-                        velocity,
-                        pair,
-                        model,
-                        n_data,
-                        n_model,
-                        start,
-                        stop,
-                        rate,
-                        options,
-                        work,
-                    )
+            _update_level(
+                stack,
+                number,
+                state,
+                visible,
+                room,
+                n_data,
+                n_model,
+                rate,
+                options,
+                blas,
+                thread,
+                n_threads,
+            )
         _meet(barrier, n_threads)
-    _recentre(stack, state, -1.0, scratch, blas, thread, n_threads)
+        if persistent:
+            _fetch(stack, state, room, 1, n_model, thread, n_threads)
+    _recentre(stack, state, -1.0, room.scratch[thread], blas, thread, n_threads)
+    for layer in range(n_layers):
+        own, shared = room.local[layer][thread], state.chains[layer]
+        for i in range(own.shape[0]):
+            if _own_rows(stack, layer, i, thread, n_threads):
+                shared[i] = own[i]

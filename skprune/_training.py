@@ -66,6 +66,20 @@ class TrainingState(NamedTuple):
     gap: np.ndarray
 
 
+class Room(NamedTuple):
+    """What each thread has for itself, and the bits through which threads share draws.
+
+    ``gradient`` and ``scratch`` are rows a thread; ``local`` (a tuple over the
+    layers) and ``visible`` are states a thread; ``bits`` are shared.
+    """
+
+    gradient: np.ndarray
+    scratch: np.ndarray
+    local: tuple
+    visible: np.ndarray
+    bits: tuple
+
+
 SPARE_LANES = 2  # beside the data and the chains, for the centred gradient
 
 
@@ -127,6 +141,7 @@ class Loop(NamedTuple):
     key: np.uint64
     centered: bool
     shuffle: bool
+    binary: bool
 
 
 def run_pass(loop: Loop, X, number: int, n_passes: int, first_step: int, team: Team) -> dict:
@@ -149,24 +164,26 @@ def run_pass(loop: Loop, X, number: int, n_passes: int, first_step: int, team: T
     stride = inference.lanes(loop.batch_size + SPARE_LANES, dtype)
     advance = getattr(loop.negative_phase, "advance", None)
     at_once = 1 if advance else max(1, min(n_minibatches, BUFFER // (n_visible * stride)))
-    buffer = inference.states_array(at_once * n_visible, stride, dtype)
-    buffer = buffer.reshape(at_once, n_visible, buffer.shape[1])
-    work, scratch = _workspace(stack, team.n_threads)
+    n_states, n_words = (0, -(-stride // 16)) if loop.binary else (at_once, 0)
+    buffer = inference.states_array(n_states * n_visible, stride, dtype)
+    buffer = buffer.reshape(n_states, n_visible, stride)
+    bits = np.zeros((at_once, n_words, n_visible), np.uint16)
+    room = new_room(loop, team.n_threads)
     done = 0
     for first in range(0, n_minibatches, at_once):
         part = slice(first, min(first + at_once, n_minibatches))
         n_rows = int(sizes[part].sum())
-        _load(X, order[done : done + n_rows], sizes[part], buffer, team)
+        _load(X, order[done : done + n_rows], sizes[part], buffer, bits, team)
         done += n_rows
         if loop.centered:
             set_offsets(loop.state)
         if advance:
             advance(stack, loop.state.chains, n_steps, loop.key, first_step + first, team)
         team.run(
-            _kernels.train_minibatches, stack, loop.state, buffer, sizes[part],
+            _kernels.train_minibatches, stack, loop.state, buffer, bits, sizes[part],
             rates[part].astype(dtype), True, 0 if advance else n_steps,
             bool(advance) or loop.negative_phase.persistent, loop.n_chains, loop.options, loop.key,
-            first_step + first, work, scratch, _kernels.BLAS_ADDRESS[dtype],
+            first_step + first, room, _kernels.BLAS_ADDRESS[dtype],
         )  # fmt: skip
     _check_finite(stack, number)
     return {
@@ -178,26 +195,50 @@ def run_pass(loop: Loop, X, number: int, n_passes: int, first_step: int, team: T
     }
 
 
-def _load(X, order, sizes, buffer, team):
+def is_binary(X) -> bool:
+    """Return whether dense or CSR data hold 0 and 1 alone."""
+    return bool(_kernels.is_binary_dense(X.data[None] if sparse.issparse(X) else X))
+
+
+def _load(X, order, sizes, buffer, bits, team):
     if sparse.issparse(X):
-        team.run(_kernels.load_minibatches_csr, X.data, X.indices, X.indptr, order, sizes, buffer)
+        team.run(
+            _kernels.load_minibatches_csr, X.data, X.indices, X.indptr, order, sizes, buffer, bits
+        )
     else:
-        team.run(_kernels.load_minibatches_dense, X, order, sizes, buffer)
+        team.run(_kernels.load_minibatches_dense, X, order, sizes, buffer, bits)
 
 
-def _workspace(stack, n_threads):
-    """Return per-thread room for a block of gradients and for a unit's weights."""
+def new_room(loop: Loop, n_threads: int) -> Room:
+    """Build what each thread has for itself."""
+    stack, state = loop.stack, loop.state
     dtype = stack.biases[0].dtype
     widest = max(bias.size for bias in stack.biases)
-    room = widest
+    gradient = widest
     for layer, level in enumerate(stack.levels, start=1):
         block = _kernels.block_rows(stack, layer)
         if level.weights.size:
-            room = max(room, block * level.weights.shape[1])
+            gradient = max(gradient, block * level.weights.shape[1])
         else:
             starts = level.edges.indptr[::block]
-            room = max(room, int(np.diff(starts, append=level.values.size).max()))
-    return np.empty((n_threads, room), dtype), np.empty((n_threads, widest), dtype)
+            gradient = max(gradient, int(np.diff(starts, append=level.values.size).max()))
+
+    def copies(states):
+        n_units, stride = states.shape
+        return inference.states_array(n_threads * n_units, stride, dtype).reshape(
+            n_threads, n_units, stride
+        )
+
+    return Room(
+        np.empty((n_threads, gradient), dtype),
+        np.empty((n_threads, widest), dtype),
+        tuple(copies(states) for states in state.chains),
+        copies(state.positive[0]),
+        tuple(
+            np.zeros((-(-states.shape[1] // 16), states.shape[0]), np.uint16)
+            for states in state.chains
+        ),
+    )
 
 
 def _check_finite(stack, number):

@@ -19,6 +19,7 @@ from ._training import (
     MEAN_RATE,
     Loop,
     TrainingOptions,
+    is_binary,
     new_state,
 )
 from .samplers import NEGATIVE_PHASES, check_gibbs_steps
@@ -247,9 +248,9 @@ class PrunedBernoulliRBM(BoltzmannMachine):
         self._step = self._gibbs_calls = 0
         self._key = self._new_key(rng)
 
-    def _loop(self, stack: Stack, n_rows: int) -> Loop:
+    def _loop(self, stack: Stack, X) -> Loop:
         negative = resolve(self.negative_phase, NEGATIVE_PHASES, "negative_phase")
-        batch_size = min(self.batch_size, n_rows)
+        batch_size = min(self.batch_size, X.shape[0])
         persistent = hasattr(negative, "advance") or negative.persistent
         n_chains = self._chains[1].shape[0]
         if not persistent:
@@ -266,6 +267,7 @@ class PrunedBernoulliRBM(BoltzmannMachine):
         return Loop(
             stack, state, options, negative, self.n_gibbs_steps, self.learning_rate,
             self.learning_rate_schedule, batch_size, n_chains, self._key, self.centered, True,
+            is_binary(X),
         )  # fmt: skip
 
     @with_callbacks
@@ -295,7 +297,7 @@ class PrunedBernoulliRBM(BoltzmannMachine):
             self._initialize(X, check_random_state(self.random_state))
         context = self._init_callback_context(max_subtasks=self.n_iter)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        loop = self._loop(self._stack_to_train(), X.shape[0])
+        loop = self._loop(self._stack_to_train(), X)
         self.history_ = self._run_passes(X, self.n_iter, loop, context)
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
@@ -318,7 +320,7 @@ class PrunedBernoulliRBM(BoltzmannMachine):
         X = self._check_data(X, reset=first)
         if first:
             self._initialize(X, check_random_state(self.random_state))
-        loop = self._loop(self._stack_to_train(), X.shape[0])
+        loop = self._loop(self._stack_to_train(), X)
         self._run_passes(X, 1, loop._replace(schedule="constant", shuffle=False))
         return self
 

@@ -135,3 +135,47 @@ def test_load_dense_and_csr_agree():
     inference.load(sparse.csr_array(X), rows, other)
     np.testing.assert_array_equal(dense, other)
     np.testing.assert_array_equal(inference.to_rows(dense, 21), X[rows])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_lanes", [1, 8, 10, 24, 100])
+def test_bits_round_trip(dtype, n_lanes):
+    from scipy import sparse
+
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 2, (120, 33))
+    rows = rng.permutation(120)[:n_lanes]
+    states = inference.states_array(33, n_lanes, dtype)
+    n_words = -(-states.shape[1] // 16)
+    bits, other = np.ones((2, n_words, 33), np.uint16)
+    _kernels.load_bits_dense(X.astype(np.uint8), rows, bits)
+    csr = sparse.csr_array(X)
+    _kernels.load_bits_csr(csr.data, csr.indices, csr.indptr, rows, other)
+    np.testing.assert_array_equal(bits, other)
+
+    @njit
+    def unpack(states, bits):
+        for i in range(states.shape[0]):
+            _kernels._unpack_row(states, bits, i)
+
+    @njit
+    def pack(states, bits):
+        for i in range(states.shape[0]):
+            _kernels._pack_row(states, bits, i)
+
+    unpack(states, bits)
+    np.testing.assert_array_equal(inference.to_rows(states, n_lanes), X[rows])
+    assert not states[:, n_lanes:].any()
+    other[:] = 0
+    pack(states, other)
+    np.testing.assert_array_equal(bits, other)
+
+
+def test_is_binary():
+    X = np.zeros((5, 6), np.float32)
+    assert _kernels.is_binary_dense(X)
+    X[4, 5] = 1
+    assert _kernels.is_binary_dense(X)
+    X[2, 3] = 0.5
+    assert not _kernels.is_binary_dense(X)
+    assert not _kernels.is_binary_dense(np.full((1, 2), 2, np.uint8))

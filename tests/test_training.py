@@ -9,8 +9,9 @@ from skprune import PrunedBernoulliRBM, _kernels, _threads, inference
 from skprune._threads import Team
 from skprune._training import (
     SPARE_LANES,
+    Loop,
     TrainingOptions,
-    _workspace,
+    new_room,
     new_state,
     new_velocity,
     set_offsets,
@@ -36,12 +37,12 @@ def one_step(depth, mask, use_edges, positive, even, offsets=None, dtype=np.floa
     data[0, :, 0] = positive[0]
     kind = dtype
     options = TrainingOptions(*(kind(x) for x in (0, 0, 0, 0, 0, 0, 0)))
-    work, scratch = _workspace(stack, 1)
+    loop = Loop(stack, state, *[None] * (len(Loop._fields) - 2))
     with Team(n_threads=1) as team:
         team.run(
-            _kernels.train_minibatches, stack, state, data, np.array([1]), np.ones(1, dtype),
-            False, 0, True, 1, options, np.uint64(0), 0, work, scratch,
-            _kernels.BLAS_ADDRESS[np.dtype(dtype)],
+            _kernels.train_minibatches, stack, state, data, np.zeros((1, 0, data.shape[1]), np.uint16),
+            np.array([1]), np.ones(1, dtype), False, 0, True, 1, options, np.uint64(0), 0,
+            new_room(loop, 1), _kernels.BLAS_ADDRESS[np.dtype(dtype)],
         )  # fmt: skip
     dw = [inference.level_values(level) - b for level, b in zip(stack.levels, before, strict=True)]
     db = [b - a for b, a in zip(stack.biases, before_b, strict=True)]
@@ -190,7 +191,7 @@ def test_a_thread_that_cannot_start_calls_the_team_off(monkeypatch):
     with team:
         pool, team._pool = team._pool, NoThreads()
         with pytest.raises(RuntimeError, match="start new thread"):
-            team.run(_kernels.load_minibatches_dense, None, None, None, None)
+            team.run(_kernels.load_minibatches_dense, None, None, None, None, None)
         team._pool = pool
 
 
@@ -208,6 +209,16 @@ def test_a_fit_that_fails_leaves_the_machine_alone(digits):
     with pytest.raises(ValueError, match="diverged"):
         rbm.fit(digits)
     assert pickle.dumps(parameters(rbm)) == before
+
+
+def test_grey_data_train_as_binary_ones_do(digits):
+    """Data that are not 0/1 take the way of states, not of bits; nearly the same data, nearly the same fit."""
+    X = digits[:300].astype(np.float64)
+    nearly = X.copy()
+    nearly[0, 0] += 1e-12
+    a = PrunedBernoulliRBM(20, n_iter=1, random_state=0).fit(X)
+    b = PrunedBernoulliRBM(20, n_iter=1, random_state=0).fit(nearly)
+    np.testing.assert_allclose(a.components_, b.components_, atol=1e-6)
 
 
 def test_divergence_is_said(digits):
