@@ -847,9 +847,30 @@ def store_rows(states, out):
     """Copy lanes back into sample-major rows."""
     for start in range(0, out.shape[0], 16):
         stop = min(start + 16, out.shape[0])
-        for i in range(states.shape[0]):
-            for lane in range(start, stop):
+        for i in range(np.uint64(states.shape[0])):
+            for lane in range(np.uint64(start), np.uint64(stop)):
                 out[lane, i] = states[i, lane]
+
+
+@_jit
+def unpack(bits, states):
+    """Set states from their bits."""
+    for i in range(states.shape[0]):
+        _unpack_row(states, bits, i)
+
+
+@_jit
+def means_of_rows(data, weights, biases, out, blas):
+    """``out = sigmoid(data @ weights.T + biases)``, sample-major, for a full level."""
+    n_upper, n_lower = weights.shape
+    one, zero = out.dtype.type(1), out.dtype.type(0)
+    _gemm(
+        blas, True, False, n_upper, data.shape[0], n_lower, one, weights, 0, n_lower,
+        data, 0, n_lower, zero, out, 0, n_upper,
+    )  # fmt: skip
+    for row in range(out.shape[0]):
+        for i in range(n_upper):
+            out[row, i] = one / (one + exp(-(out[row, i] + biases[i])))
 
 
 @_jit

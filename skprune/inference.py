@@ -109,6 +109,23 @@ def load(X, rows, out) -> None:
         _kernels.load_dense(X, rows, out)
 
 
+def load_block(X, block, out) -> None:
+    """Copy consecutive rows into unit-major states, by way of bits where all are 0 or 1."""
+    rows = np.arange(block.start, block.stop)
+    if sparse.issparse(X) or not _kernels.is_binary_dense(X[block]):
+        load(X, rows, out)
+        return
+    bits = np.empty((-(-out.shape[1] // 16), out.shape[0]), np.uint16)
+    _kernels.load_bits_dense(X, rows, bits)
+    _kernels.unpack(bits, out)
+
+
+def rows_of(X, block, dtype) -> np.ndarray:
+    """Return consecutive rows of dense or CSR data as a contiguous array of this type."""
+    part = X[block].toarray() if sparse.issparse(X) else X[block]
+    return np.ascontiguousarray(part, dtype=dtype)
+
+
 def column_means(X) -> np.ndarray:
     """Return the mean of every feature in float64, the same bits for dense and CSR data."""
     total = np.zeros(X.shape[1])
@@ -202,10 +219,10 @@ def free_energy(stack: Stack, X, team) -> np.ndarray:
     """
 
     def one_block(block):
-        rows = np.arange(block.start, block.stop)
-        states = new_states(stack, rows.size)
-        load(X, rows, states[0])
-        return summed_free_energy(stack, states, rows.size)
+        n_rows = block.stop - block.start
+        states = new_states(stack, n_rows)
+        load_block(X, block, states[0])
+        return summed_free_energy(stack, states, n_rows)
 
     return np.concatenate(team.map(one_block, blocks(X.shape[0])))
 
@@ -237,17 +254,25 @@ def mean_field(stack: Stack, X, team, tolerance=1e-6, max_updates=100) -> list:
     """
     result = [np.empty((X.shape[0], bias.size), bias.dtype) for bias in stack.biases[1:]]
 
+    level = stack.levels[0]
+
     def one_block(block):
-        rows = np.arange(block.start, block.stop)
-        states = new_states(stack, rows.size)
-        load(X, rows, states[0])
+        if len(result) == 1 and level.weights.size:
+            dtype = stack.biases[0].dtype
+            rows = rows_of(X, block, dtype)
+            out, blas = result[0][block], tools(stack)[1]
+            _kernels.means_of_rows(rows, level.weights, stack.biases[1], out, blas)
+            return
+        n_rows = block.stop - block.start
+        states = new_states(stack, n_rows)
+        load_block(X, block, states[0])
         if len(result) == 1:
             key = np.uint64(0)
-            _kernels.update_layer(stack, 1, states, False, rows.size, 0, key, 0, *tools(stack))
+            _kernels.update_layer(stack, 1, states, False, n_rows, 0, key, 0, *tools(stack))
         else:
             for layer in states[1:]:
-                layer[:, : rows.size] = 0.5
-            _kernels.mean_field(stack, states, tolerance, max_updates, rows.size, *tools(stack))
+                layer[:, :n_rows] = 0.5
+            _kernels.mean_field(stack, states, tolerance, max_updates, n_rows, *tools(stack))
         for layer, out in zip(states[1:], result, strict=True):
             _kernels.store_rows(layer, out[block])
 
