@@ -42,12 +42,29 @@ def pruned_vs_full():
     return lines
 
 
+def side_by_side():
+    """Against scikit-learn, in one run."""
+    with (RESULTS / "side_by_side.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    lines = [
+        f"Against scikit-learn, times faster, medians of alternating runs in one process ({rows[0]['machine']}, {rows[0]['date']}):",
+        "",
+        "| work | ratio | lowest to highest |",
+        "| --- | --- | --- |",
+    ]
+    lines += [
+        f"| {row['what']} | {float(row['ratio']):.1f} | {float(row['lowest']):.1f} to {float(row['highest']):.1f} |"
+        for row in rows
+    ]
+    return lines
+
+
 def main():
     """Replace what stands after the marker, up to the closing sentence."""
     readme = ROOT / "README.md"
     head, rest = readme.read_text().split("<!-- tables -->")
     tail = rest[rest.index("The tables come from") :]
-    tables = "\n\n".join("\n".join(table()) for table in (drop_in, pruned_vs_full))
+    tables = "\n\n".join("\n".join(table()) for table in (drop_in, pruned_vs_full, side_by_side))
     readme.write_text(f"{head}<!-- tables -->\n\n{tables}\n\n{tail}")
 
 
