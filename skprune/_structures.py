@@ -7,6 +7,7 @@ sample or chain, so that a connection is one vector operation over the lanes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -104,8 +105,12 @@ class LevelView(NamedTuple):
     weights : ndarray of shape (n_upper, n_lower)
     connectivity : ndarray of bool of shape (n_upper, n_lower)
     rng : numpy.random.RandomState
+    data_states : callable
+        Returns (lower, upper) states of shape (n_samples, n_units) given data,
+        from the machine's ``layer_samples``; drawn when first asked for.
     """
 
     weights: np.ndarray
     connectivity: np.ndarray
     rng: np.random.RandomState
+    data_states: Callable | None = None

@@ -12,7 +12,7 @@ import numpy as np
 
 from ._structures import LevelView
 
-__all__ = ["CRITERIA", "LevelView", "magnitude", "random"]
+__all__ = ["CRITERIA", "LevelView", "contribution", "magnitude", "random"]
 
 
 def magnitude(level: LevelView) -> np.ndarray:
@@ -33,4 +33,22 @@ def random(level: LevelView) -> np.ndarray:
     return level.rng.uniform(size=level.weights.shape)
 
 
-CRITERIA = {"magnitude": magnitude, "random": random}
+def contribution(level: LevelView) -> np.ndarray:
+    """Score a connection by |w| times the standard deviation of its lower unit on the data.
+
+    That is how much the connection moves the input of its upper unit; a large
+    weight on a unit that hardly varies is worth little.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skprune.criteria import LevelView, contribution
+    >>> states = np.array([[0., 0.], [1., 0.]]), None
+    >>> contribution(LevelView(np.array([[-2., 9.]]), np.array([[True, True]]), None, lambda: states))
+    array([[1., 0.]])
+    """
+    lower, _ = level.data_states()
+    return np.abs(level.weights) * lower.std(axis=0, dtype=np.float64)
+
+
+CRITERIA = {"magnitude": magnitude, "random": random, "contribution": contribution}

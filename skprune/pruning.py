@@ -9,14 +9,15 @@ from __future__ import annotations
 import numbers
 import time
 from copy import deepcopy
+from functools import partial
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import check_random_state, get_tags
+from sklearn.utils import check_random_state, get_tags, resample
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from . import connectivity as masks_module
 from ._compat import CallbackSupportMixin, with_callbacks
@@ -27,6 +28,7 @@ from .schedules import SCHEDULES
 
 __all__ = ["IterativePruner"]
 
+MAX_DATA_STATES = 10_000  # rows from which data-driven criteria are computed
 SEAM = ("connectivity_", "set_connectivity", "layer_samples", "components_")
 
 
@@ -68,7 +70,7 @@ class IterativePruner(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
         prunes nothing: the rounds then only train on, so that a full model
         compared with pruned ones gets as many passes. For a schedule that
         decides for itself it is a cap; None is no cap.
-    criterion : {"magnitude", "random"} or callable, default="magnitude"
+    criterion : {"magnitude", "contribution", "random"} or callable, default="magnitude"
         What a connection is worth; a callable gets a
         :class:`~skprune.criteria.LevelView`.
     schedule : {"geometric", "linear", "cubic", "one_shot"} or object, default="geometric"
@@ -229,8 +231,9 @@ class IterativePruner(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
         rows = []
         for number in range(self.n_rounds):
             started = time.perf_counter()
+            states = _DataStates(estimator, X, rng)
             masks, threshold = self._prune(
-                estimator, criterion, schedule, start, targets, number, rng
+                estimator, criterion, schedule, start, targets, number, rng, states
             )
             before = sum(int(mask.sum()) for mask in estimator.connectivity_)
             after = sum(int(mask.sum()) for mask in masks)
@@ -309,13 +312,16 @@ class IterativePruner(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
             targets.append(min(n_end, int(mask.sum())))
         return targets
 
-    def _prune(self, estimator, criterion, schedule, start, targets, number, rng):
+    def _prune(self, estimator, criterion, schedule, start, targets, number, rng, states):
         """Return the masks after this round and the lowest score kept."""
         weights = estimator.components_
         weights = weights if isinstance(weights, list | tuple) else [weights]
         masks = [np.asarray(mask) for mask in estimator.connectivity_]
         sign = 1.0 if self.remove == "least" else -1.0
-        views = [LevelView(w, mask, rng) for w, mask in zip(weights, masks, strict=True)]
+        views = [
+            LevelView(w, mask, rng, partial(states.of_level, level))
+            for level, (w, mask) in enumerate(zip(weights, masks, strict=True))
+        ]
         scores = [_checked_scores(criterion, view) for view in views]
         groups = [range(len(masks))] if self.scope == "global" else [[k] for k in range(len(masks))]
         result, thresholds = list(masks), []
@@ -463,6 +469,23 @@ class IterativePruner(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
             estimator=self.estimator,
             method_mapping=MethodMapping().add(caller="fit", callee="fit"),
         )
+
+
+class _DataStates:
+    """States of all layers given a sample of the data, drawn when a criterion first asks."""
+
+    def __init__(self, estimator, X, rng):
+        self._estimator, self._X, self._rng = estimator, X, rng
+        self._layers = None
+
+    def of_level(self, level):
+        """Return the states of the lower and the upper layer of a level."""
+        if self._layers is None:
+            n_samples = min(MAX_DATA_STATES, _num_samples(self._X))
+            seed = self._rng.randint(np.iinfo(np.int32).max)
+            rows = resample(self._X, replace=False, n_samples=n_samples, random_state=seed)
+            self._layers = self._estimator.layer_samples(rows, random_state=seed)
+        return self._layers[level], self._layers[level + 1]
 
 
 def _checked_scores(criterion, view):

@@ -238,7 +238,10 @@ def test_set_output_reaches_the_machine(digits):
         ({"sparsity": 1.0}, r"sparsity must be a number in \[0, 1\), got 1.0"),
         ({"sparsity": 0.9999}, "leaves none of a level's 640 connections"),
         ({"sparsity": None}, "schedules that decide for themselves"),
-        ({"criterion": "size"}, "criterion='size' is not known. Use one of 'magnitude', 'random'"),
+        (
+            {"criterion": "size"},
+            "criterion='size' is not known. Use one of 'magnitude', 'random', 'contribution'",
+        ),
         ({"criterion": 3}, "a function of a LevelView"),
         ({"schedule": "slow"}, "'one_shot', 'geometric', 'linear', 'cubic'"),
         ({"n_rounds": 0}, "n_rounds must be an integer"),
