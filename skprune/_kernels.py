@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from llvmlite.binding import get_host_cpu_features
+from numba import config, njit, types
 from numba.core import cgutils
-from numba.extending import get_cython_function_address, intrinsic, overload
+from numba.extending import get_cython_function_address, intrinsic
 
 VECTOR_BYTES = 64
 MAX_VECTORS = 8  # vectors of lanes held in registers at a time
@@ -32,13 +33,42 @@ _FLAGS = {
 }
 
 
-def _jit(function):
+def _compile(function, **flags):
     """Compile lazily, with a cache on disk where a place for one can be written."""
     try:
-        return njit(cache=True, **_FLAGS)(function)
+        return njit(cache=True, **flags)(function)
     except RuntimeError:  # numba found no writable cache directory
-        return njit(**_FLAGS)(function)
+        return njit(**flags)(function)
 
+
+def _jit(function):
+    """Compile a kernel that makes no arrays.
+
+    Without numba's runtime no reference is counted: every slice and every array
+    taken out of a tuple would cost two atomic operations, about 10 ns. Such a
+    kernel must not return an array to one that counts.
+    """
+    return _compile(function, **_FLAGS, _nrt=False)
+
+
+def _jit_with_arrays(function):
+    """Compile a kernel that makes arrays of its own."""
+    return _compile(function, **_FLAGS)
+
+
+def _host_features():
+    """Names of the instruction sets that numba compiles for."""
+    if config.CPU_FEATURES is not None:
+        return {word[1:] for word in config.CPU_FEATURES.split(",") if word.startswith("+")}
+    if config.CPU_NAME is not None:
+        return set()
+    return {name for name, present in get_host_cpu_features().items() if present}
+
+
+# Sums of 0/1 states by table look-up need a permutation of 16 floats by run-time indices.
+LOOKS_UP = "avx512f" in _host_features()
+GROUP = 4  # connections a table covers: 16 sums, one vector of float32
+WORD_LANES = 64  # lanes in a vector of packed states, one byte each
 
 BLAS_ADDRESS = {
     np.dtype(np.float32): get_cython_function_address("scipy.linalg.cython_blas", "sgemm"),
@@ -149,22 +179,43 @@ class _Vectors:
         product = self.builder.fmul(x, y, flags=("contract",))
         return self.builder.fadd(product, z, flags=("contract",))
 
-    def total(self, value):
-        """Add up the lanes by halving, in an order that is the same everywhere."""
-        lanes = self.lanes
-        while lanes > 1:
-            lanes //= 2
-            undefined = ir.Constant(value.type, ir.Undefined)
-            halves = [
-                self.builder.shuffle_vector(
-                    value,
-                    undefined,
-                    ir.Constant(ir.VectorType(ir.IntType(32), lanes), list(range(k, k + lanes))),
-                )
-                for k in (0, lanes)
+    def shuffle(self, a, b, lanes):
+        places = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), list(lanes))
+        return self.builder.shuffle_vector(a, b, places)
+
+    def totals(self, values):
+        """Add up the lanes of one vector, or of four at once, by halving in a fixed order.
+
+        Returns a vector with one sum for each.
+        """
+        width = self.lanes
+        part = width  # lanes of the result that still belong to one value
+        while len(values) > 1:
+            part //= 2
+            low = [
+                lane for start in range(0, width, 2 * part) for lane in range(start, start + part)
             ]
-            value = self.builder.fadd(*halves)
-        return self.builder.extract_element(value, ir.IntType(32)(0))
+            values = [
+                self.builder.fadd(
+                    self.shuffle(a, b, low + [lane + width for lane in low]),
+                    self.shuffle(a, b, [x + part for x in low] + [x + part + width for x in low]),
+                )
+                for a, b in zip(values[::2], values[1::2], strict=True)
+            ]
+        (value,) = values
+        while part > 1:
+            width, part = width // 2, part // 2
+            low = [
+                lane
+                for start in range(0, 2 * width, 2 * part)
+                for lane in range(start, start + part)
+            ]
+            undefined = ir.Constant(value.type, ir.Undefined)
+            value = self.builder.fadd(
+                self.shuffle(value, undefined, low),
+                self.shuffle(value, undefined, [lane + part for lane in low]),
+            )
+        return value
 
 
 def _for_each_chunk(builder, n_vectors, emit):
@@ -227,41 +278,176 @@ def _edge_loop(builder, count, initial, body):
     return result
 
 
+def _edge_list(context, builder, kinds, args):
+    """Pointers to the lower units and the weights of a stretch of connections."""
+    indices, first, values, value_first = args
+    index = _pointer(context, builder, kinds[0], indices, first)
+    value = _pointer(context, builder, kinds[2], values, value_first)
+    return index, value
+
+
+def _row_length(context, builder, kind, array):
+    return cgutils.unpack_tuple(builder, context.make_array(kind)(context, builder, array).shape)[1]
+
+
+def _unit(builder, index, edge):
+    """The unit at the other end of a connection."""
+    return builder.zext(builder.load(builder.gep(index, [edge])), ir.IntType(64))
+
+
 @intrinsic
 def _add_edges(typing_context, out, i, states, indices, first, values, value_first, count):
     """``out[i, lane] += sum_e values[value_first + e] * states[indices[first + e], lane]``.
 
-    The sums of a chunk of lanes stay in registers over all connections.
+    The sums of a chunk of lanes stay in registers over all connections; with
+    few lanes four connections are summed side by side.
     """
     integer = types.int64
     signature = types.void(out, integer, states, indices, integer, values, integer, integer)
 
     def codegen(context, builder, signature, args):
-        out, i, states, indices, first, values, value_first, count = args
+        out, i, states, *edges, count = args
         kinds = signature.args
+        int64 = ir.IntType(64)
         vectors = _Vectors(context, builder, kinds[0].dtype)
-        stride = cgutils.unpack_tuple(
-            builder, context.make_array(kinds[2])(context, builder, states).shape
-        )[1]
-        base = _pointer(context, builder, kinds[2], states, ir.IntType(64)(0))
+        stride = _row_length(context, builder, kinds[2], states)
+        base = _pointer(context, builder, kinds[2], states, int64(0))
         target = _pointer(context, builder, kinds[0], out, builder.mul(i, stride))
-        index = _pointer(context, builder, kinds[3], indices, first)
-        value = _pointer(context, builder, kinds[5], values, value_first)
-        n_vectors = builder.sdiv(stride, ir.IntType(64)(vectors.lanes))
+        index, value = _edge_list(context, builder, kinds[3:7], edges)
+        n_vectors = builder.sdiv(stride, int64(vectors.lanes))
 
         def emit(size, position):
-            def body(edge, sums):
-                unit = builder.sext(builder.load(builder.gep(index, [edge])), ir.IntType(64))
+            def add(edge, sums):
                 weight = vectors.broadcast(builder.load(builder.gep(value, [edge])))
-                row = builder.gep(base, [builder.mul(unit, stride)])
+                row = builder.gep(base, [builder.mul(_unit(builder, index, edge), stride)])
                 return [
                     vectors.multiply_add(weight, vectors.load(row, position, k), sums[k])
                     for k in range(size)
                 ]
 
+            sums = [vectors.load(target, position, k) for k in range(size)]
+            done = int64(0)
+            if size <= 2:
+
+                def four(group, sides):
+                    first = builder.mul(group, int64(4))
+                    return [
+                        new
+                        for side in range(4)
+                        for new in add(
+                            builder.add(first, int64(side)), sides[side * size : (side + 1) * size]
+                        )
+                    ]
+
+                zeros = [ir.Constant(vectors.type, [0.0] * vectors.lanes)] * (3 * size)
+                n_groups = builder.sdiv(count, int64(4))
+                sides = _edge_loop(builder, n_groups, sums + zeros, four)
+                sums = [
+                    builder.fadd(
+                        builder.fadd(sides[k], sides[size + k]),
+                        builder.fadd(sides[2 * size + k], sides[3 * size + k]),
+                    )
+                    for k in range(size)
+                ]
+                done = builder.mul(n_groups, int64(4))
+            sums = _edge_loop(
+                builder,
+                builder.sub(count, done),
+                sums,
+                lambda edge, sums: add(builder.add(done, edge), sums),
+            )
+            for k in range(size):
+                vectors.store(sums[k], target, position, k)
+
+        _for_each_chunk(builder, n_vectors, emit)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def _add_edges_by_table(typing_context, out, i, packed, indices, first, values, value_first, count):
+    """The same for packed 0/1 states, four connections at a time, by table look-up.
+
+    Four weights have 16 partial sums, a vector of float32. The states of the
+    four units make the place in this table: one addition a lane for four
+    connections, and 4 bytes read where 16 numbers would be. (The "method of
+    four Russians" on vector registers.)
+    """
+    integer = types.int64
+    signature = types.void(out, integer, packed, indices, integer, values, integer, integer)
+
+    def codegen(context, builder, signature, args):
+        out, i, packed, *edges, count = args
+        kinds = signature.args
+        if not LOOKS_UP or kinds[0].dtype != types.float32:
+            return context.get_dummy_value()  # never called: nothing is packed then
+        int64, int32 = ir.IntType(64), ir.IntType(32)
+        vectors = _Vectors(context, builder, kinds[0].dtype)
+        places = ir.VectorType(int32, vectors.lanes)
+        permute = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(vectors.type, [vectors.type, places]),
+            "llvm.x86.avx512.permvar.sf.512",
+        )
+        stride = _row_length(context, builder, kinds[0], out)
+        words = _row_length(context, builder, kinds[2], packed)
+        base = _pointer(context, builder, kinds[2], packed, int64(0))
+        target = _pointer(context, builder, kinds[0], out, builder.mul(i, stride))
+        index, value = _edge_list(context, builder, kinds[3:7], edges)
+        zero = ir.Constant(vectors.type, [0.0] * vectors.lanes)
+        n_vectors = builder.sdiv(stride, int64(vectors.lanes))
+        n_packed = builder.sdiv(words, int64(4))
+        n_vectors = builder.select(
+            builder.icmp_signed("<", n_vectors, n_packed), n_vectors, n_packed
+        )
+        n_groups = builder.sdiv(builder.add(count, int64(GROUP - 1)), int64(GROUP))
+
+        def emit(size, position):
+            def add(group, sums):
+                first = builder.mul(group, int64(GROUP))
+                parts, rows = [], []
+                for k in range(GROUP):
+                    edge = builder.add(first, int64(k))
+                    weight_at = edge
+                    exists = builder.icmp_signed("<", edge, count)
+                    if k:
+                        weight_at = builder.select(exists, edge, first)
+                    unit = _unit(builder, index, weight_at)
+                    weight = builder.load(builder.gep(value, [weight_at]))
+                    if k:
+                        weight = builder.select(exists, weight, ir.Constant(weight.type, 0.0))
+                    with_it = ir.Constant(
+                        ir.VectorType(ir.IntType(1), vectors.lanes),
+                        [sums_ >> k & 1 for sums_ in range(vectors.lanes)],
+                    )
+                    parts.append(builder.select(with_it, vectors.broadcast(weight), zero))
+                    rows.append(builder.gep(base, [builder.mul(unit, words)]))
+                table = builder.fadd(
+                    builder.fadd(parts[0], parts[1]), builder.fadd(parts[2], parts[3])
+                )
+                new = []
+                for k in range(size):
+                    if k % 4 == 0:
+                        word = builder.add(builder.mul(position, int64(4)), int64(4 * k))
+                        place = None
+                        for row in reversed(rows):
+                            states = builder.load(
+                                builder.bitcast(builder.gep(row, [word]), places.as_pointer()),
+                                align=4,
+                            )
+                            if place is None:
+                                place = states
+                            else:
+                                place = builder.add(builder.add(place, place), states)
+                    shift = ir.Constant(places, [8 * (k % 4)] * vectors.lanes)
+                    here = builder.lshr(place, shift) if k % 4 else place
+                    new.append(builder.fadd(sums[k], builder.call(permute, [table, here])))
+                return new
+
             initial = [vectors.load(target, position, k) for k in range(size)]
-            for k, value_ in enumerate(_edge_loop(builder, count, initial, body)):
-                vectors.store(value_, target, position, k)
+            for k, total in enumerate(_edge_loop(builder, n_groups, initial, add)):
+                vectors.store(total, target, position, k)
 
         _for_each_chunk(builder, n_vectors, emit)
         return context.get_dummy_value()
@@ -273,7 +459,10 @@ def _add_edges(typing_context, out, i, states, indices, first, values, value_fir
 def _add_edge_products(
     typing_context, out, out_first, upper, i, lower, indices, first, count, scale
 ):
-    """``out[out_first + e] += scale * upper[i] . lower[indices[first + e]]`` for every connection."""
+    """``out[out_first + e] += scale * upper[i] . lower[indices[first + e]]`` for every connection.
+
+    Four connections at a time, so that their lanes are added up together.
+    """
     integer = types.int64
     signature = types.void(
         out, integer, upper, integer, lower, indices, integer, integer, out.dtype
@@ -282,31 +471,44 @@ def _add_edge_products(
     def codegen(context, builder, signature, args):
         out, out_first, upper, i, lower, indices, first, count, scale = args
         kinds = signature.args
+        int64 = ir.IntType(64)
         vectors = _Vectors(context, builder, kinds[0].dtype)
-        stride = cgutils.unpack_tuple(
-            builder, context.make_array(kinds[4])(context, builder, lower).shape
-        )[1]
+        stride = _row_length(context, builder, kinds[4], lower)
         target = _pointer(context, builder, kinds[0], out, out_first)
         own = _pointer(context, builder, kinds[2], upper, builder.mul(i, stride))
-        base = _pointer(context, builder, kinds[4], lower, ir.IntType(64)(0))
+        base = _pointer(context, builder, kinds[4], lower, int64(0))
         index = _pointer(context, builder, kinds[5], indices, first)
-        n_vectors = builder.sdiv(stride, ir.IntType(64)(vectors.lanes))
+        n_vectors = builder.sdiv(stride, int64(vectors.lanes))
         factor = vectors.broadcast(scale)
 
         def emit(size, position):
             mine = [builder.fmul(factor, vectors.load(own, position, k)) for k in range(size)]
 
-            def body(edge, _):
-                unit = builder.sext(builder.load(builder.gep(index, [edge])), ir.IntType(64))
-                row = builder.gep(base, [builder.mul(unit, stride)])
+            def product(edge):
+                row = builder.gep(base, [builder.mul(_unit(builder, index, edge), stride)])
                 total = builder.fmul(mine[0], vectors.load(row, position, 0))
                 for k in range(1, size):
                     total = vectors.multiply_add(mine[k], vectors.load(row, position, k), total)
-                place = builder.gep(target, [edge])
-                builder.store(builder.fadd(builder.load(place), vectors.total(total)), place)
+                return total
+
+            def add(edge, n_edges):
+                totals = vectors.totals(
+                    [product(builder.add(edge, int64(k))) for k in range(n_edges)]
+                )
+                place = builder.bitcast(builder.gep(target, [edge]), totals.type.as_pointer())
+                old = builder.load(place, align=vectors.item_bytes)
+                builder.store(builder.fadd(old, totals), place, align=vectors.item_bytes)
                 return []
 
-            _edge_loop(builder, count, [], body)
+            n_groups = builder.sdiv(count, int64(4))
+            done = builder.mul(n_groups, int64(4))
+            _edge_loop(builder, n_groups, [], lambda group, _: add(builder.mul(group, int64(4)), 4))
+            _edge_loop(
+                builder,
+                builder.sub(count, done),
+                [],
+                lambda edge, _: add(builder.add(done, edge), 1),
+            )
 
         _for_each_chunk(builder, n_vectors, emit)
         return context.get_dummy_value()
@@ -362,6 +564,46 @@ def _bit_intrinsic(pack):
 _pack_row = _bit_intrinsic(pack=True)
 _unpack_row = _bit_intrinsic(pack=False)
 
+
+def _packing_intrinsic(from_bits):
+    @intrinsic
+    def pack(typing_context, source, packed, i):
+        """Set row ``i`` of packed states from its bits, or from a row of 0/1 states."""
+        signature = types.void(source, packed, types.int64)
+
+        def codegen(context, builder, signature, args):
+            source_type, packed_type, _ = signature.args
+            if not from_bits and source_type.dtype != types.float32:
+                return context.get_dummy_value()  # never called: nothing is packed then
+            source = context.make_array(source_type)(context, builder, args[0])
+            words = _row_length(context, builder, packed_type, args[1])
+            row = _pointer(context, builder, packed_type, args[1], builder.mul(args[2], words))
+            flags = ir.VectorType(ir.IntType(1), 16)
+            n_groups, n_units = cgutils.unpack_tuple(builder, source.shape)
+            if not from_bits:
+                vectors = _Vectors(context, builder, types.float32)
+                states = builder.gep(source.data, [builder.mul(args[2], n_units)])
+                n_groups = builder.sdiv(n_units, ir.IntType(64)(16))
+            n_packed = builder.sdiv(words, ir.IntType(64)(4))
+            fewer = builder.icmp_signed("<", n_groups, n_packed)
+            with cgutils.for_range(builder, builder.select(fewer, n_groups, n_packed)) as loop:
+                if from_bits:
+                    place = _bit_place(builder, source.data, 16, n_units, args[2], loop.index)
+                    on = builder.bitcast(builder.load(place, align=2), flags)
+                else:
+                    x = vectors.load(states, loop.index, 0)
+                    on = builder.fcmp_unordered("une", x, _splat(vectors.type, 0.0))
+                _emit_byte(builder, row, loop.index, on)
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    return pack
+
+
+_pack_from_bits = _packing_intrinsic(from_bits=True)
+_pack_from_states = _packing_intrinsic(from_bits=False)
+
 _sched_yield = types.ExternalFunction("sched_yield", types.int32())
 
 
@@ -410,23 +652,53 @@ def row_key(key, step, layer, unit):
     return _mix(_mix(key + np.uint64(step) * _GOLDEN) ^ (place * _GOLDEN))
 
 
-@_jit
-def uniform(row, lane):
-    """The uniform number in [0, 1) of a lane, 24 bits, as float32.
+def _splat(kind, value):
+    """A constant of this type, number or vector."""
+    if isinstance(kind, ir.VectorType):
+        return ir.Constant(kind, [value] * kind.count)
+    return ir.Constant(kind, value)
+
+
+def _emit_random(builder, row, lane):
+    """24 random bits of every lane (a 32-bit integer or a vector of them).
 
     Two rounds of a 32-bit multiply-xorshift hash; the lower half of the row's
-    key starts it, the upper half enters between the rounds. 32-bit arithmetic
-    so that it runs in vectors.
+    key starts it, the upper half enters between the rounds.
     """
-    x = np.uint32(np.uint32(lane) * np.uint32(0x9E3779B9)) + np.uint32(row)
-    x = np.uint32(x)
-    x = np.uint32(x ^ np.uint32(x >> np.uint32(16)))
-    x = np.uint32(x * np.uint32(0x7FEB352D))
-    x = np.uint32(x ^ np.uint32(row >> np.uint64(32)))
-    x = np.uint32(x ^ np.uint32(x >> np.uint32(15)))
-    x = np.uint32(x * np.uint32(0x846CA68B))
-    x = np.uint32(x ^ np.uint32(x >> np.uint32(16)))
-    return np.float32(np.int32(x >> np.uint32(8))) * np.float32(2.0**-24)
+    kind, int32 = lane.type, ir.IntType(32)
+
+    def spread(half):
+        if not isinstance(kind, ir.VectorType):
+            return half
+        undefined = ir.Constant(kind, ir.Undefined)
+        first = builder.insert_element(undefined, half, int32(0))
+        return builder.shuffle_vector(
+            first, undefined, ir.Constant(ir.VectorType(int32, kind.count), [0] * kind.count)
+        )
+
+    def shifted(x, bits):
+        return builder.lshr(x, _splat(kind, bits))
+
+    low = spread(builder.trunc(row, int32))
+    high = spread(builder.trunc(builder.lshr(row, ir.IntType(64)(32)), int32))
+    x = builder.add(builder.mul(lane, _splat(kind, 0x9E3779B9)), low)
+    x = builder.mul(builder.xor(x, shifted(x, 16)), _splat(kind, 0x7FEB352D))
+    x = builder.xor(x, high)
+    x = builder.mul(builder.xor(x, shifted(x, 15)), _splat(kind, 0x846CA68B))
+    return shifted(builder.xor(x, shifted(x, 16)), 8)
+
+
+@intrinsic
+def uniform(typing_context, row, lane):
+    """The uniform number in [0, 1) of a lane, 24 bits, as float32."""
+    signature = types.float32(types.uint64, types.int64)
+
+    def codegen(context, builder, signature, args):
+        bits = _emit_random(builder, args[0], builder.trunc(args[1], ir.IntType(32)))
+        number = builder.uitofp(bits, ir.FloatType())
+        return builder.fmul(number, ir.Constant(ir.FloatType(), 2.0**-24))
+
+    return signature, codegen
 
 
 @_jit
@@ -441,93 +713,190 @@ def uniforms(key, step, layer, out):
 # ------------------------------------------------------------- unit by unit
 
 
-def exp(x):
-    """e**x in kernels: polynomial, without branches, so that it runs in vectors."""
-    return np.exp(x)
+# Interpolation of exp at Chebyshev nodes on [-ln2/2, ln2/2]; relative error 1e-7 (degree 5)
+# and 4e-18 (degree 11), our own coefficients.
+_EXP_COEFFICIENTS = {
+    "float": (
+        1.0000000754548972, 1.00000001077157, 0.49998869378303396, 0.16666505260408124,
+        0.04191750724961526, 0.00836914849085642,
+    ),
+    "double": (
+        1.0, 1.0, 0.5000000000000018, 0.16666666666666674, 0.04166666666648869,
+        0.008333333333323853, 0.0013888888952189188, 0.00019841269881217498,
+        2.4801485595661824e-05, 2.755724864300753e-06, 2.7632602969184506e-07,
+        2.5107622666860355e-08,
+    ),
+}  # fmt: skip
 
 
-@overload(exp, jit_options=_FLAGS, inline="never")
-def _exp_overload(x):
-    # Interpolation of exp at Chebyshev nodes on [-ln2/2, ln2/2]; relative error
-    # 1e-7 (degree 5) and 4e-18 (degree 11), our own coefficients.
-    if x == types.float32:
-        limit, log2e, ln2, half = (
-            np.float32(87.0), np.float32(1.4426950408889634), np.float32(0.6931471805599453),
-            np.float32(0.5),
-        )  # fmt: skip
-        c0, c1, c2, c3, c4, c5 = (
-            np.float32(1.0000000754548972), np.float32(1.00000001077157),
-            np.float32(0.49998869378303396), np.float32(0.16666505260408124),
-            np.float32(0.04191750724961526), np.float32(0.00836914849085642),
-        )  # fmt: skip
+def _emit_exp(builder, x):
+    """e**x of a number or a vector: polynomial, without branches."""
+    kind = x.type
+    vector = isinstance(kind, ir.VectorType)
+    number = kind.element if vector else kind
+    single = isinstance(number, ir.FloatType)
+    integer = ir.IntType(32 if single else 64)
+    whole = ir.VectorType(integer, kind.count) if vector else integer
+    limit = 87.0 if single else 708.0
 
-        def exp32(x):
-            z = min(max(x, -limit), limit) * log2e
-            k = np.floor(z + half)
-            r = (z - k) * ln2
-            p = c0 + r * (c1 + r * (c2 + r * (c3 + r * (c4 + r * c5))))
-            power = np.int32((np.int32(k) + np.int32(127)) << np.int32(23))
-            return p * power.view(np.float32)
+    def fma(x, y, z):
+        product = builder.fmul(x, y, flags=("contract",))
+        return builder.fadd(product, z, flags=("contract",))
 
-        return exp32
-
-    def exp64(x):
-        z = min(max(x, -708.0), 708.0) * 1.4426950408889634
-        k = np.floor(z + 0.5)
-        r = (z - k) * 0.6931471805599453
-        p = 2.7632602969184506e-07 + r * 2.5107622666860355e-08
-        p = 2.4801485595661824e-05 + r * (2.755724864300753e-06 + r * p)
-        p = 0.0013888888952189188 + r * (0.00019841269881217498 + r * p)
-        p = 0.04166666666648869 + r * (0.008333333333323853 + r * p)
-        p = 0.5000000000000018 + r * (0.16666666666666674 + r * p)
-        p = 1.0 + r * (1.0 + r * p)
-        power = np.int64((np.int64(k) + np.int64(1023)) << np.int64(52))
-        return p * power.view(np.float64)
-
-    return exp64
+    for predicate, bound in ((">", -limit), ("<", limit)):
+        inside = builder.fcmp_ordered(predicate, x, _splat(kind, bound))
+        x = builder.select(inside, x, _splat(kind, bound))
+    z = builder.fmul(x, _splat(kind, 1.4426950408889634))
+    name = f"{'v' + str(kind.count) if vector else ''}f{32 if single else 64}"
+    floor = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(kind, [kind]), f"llvm.floor.{name}"
+    )
+    k = builder.call(floor, [builder.fadd(z, _splat(kind, 0.5))])
+    r = builder.fmul(builder.fsub(z, k), _splat(kind, 0.6931471805599453))
+    *others, last = _EXP_COEFFICIENTS["float" if single else "double"]
+    p = _splat(kind, last)
+    for coefficient in reversed(others):
+        p = fma(p, r, _splat(kind, coefficient))
+    exponent = builder.add(builder.fptosi(k, whole), _splat(whole, 127 if single else 1023))
+    power = builder.shl(exponent, _splat(whole, 23 if single else 52))
+    return builder.fmul(p, builder.bitcast(power, kind))
 
 
-@_jit
-def _to_mean(states, i, shift, scale, n_lanes):
-    """Turn row i from its input into ``sigmoid(scale * input + shift)``; padding set to 0.
+@intrinsic
+def exp(typing_context, x):
+    """e**x in kernels; runs in vectors."""
+    return x(x), lambda context, builder, signature, args: _emit_exp(builder, args[0])
 
-    In place: were source and target two arguments, the compiler would have to
-    check whether they overlap, and would not use vectors where they do.
+
+def _finishing(mean, draw):
+    """Make the step from the input of a unit to its mean, to a draw, or to both."""
+
+    def codegen(context, builder, signature, args):
+        states, i, shift, scale, n_lanes, *rest = args
+        kinds = signature.args
+        number = kinds[0].dtype
+        int32, int64 = ir.IntType(32), ir.IntType(64)
+        vectors = _Vectors(context, builder, number)
+        lanes = vectors.lanes
+        stride = _row_length(context, builder, kinds[0], states)
+        source = _pointer(context, builder, kinds[0], states, builder.mul(i, stride))
+        if draw:
+            row, lane_0, bits, packed = rest[:4]
+            drawn = source
+            if mean:
+                drawn = _pointer(context, builder, kinds[9], rest[4], builder.mul(i, stride))
+            n_groups, n_units = cgutils.unpack_tuple(
+                builder, context.make_array(kinds[7])(context, builder, bits).shape
+            )
+            bits = _pointer(context, builder, kinds[7], bits, int64(0))
+            words = _row_length(context, builder, kinds[8], packed)
+            packed = _pointer(context, builder, kinds[8], packed, builder.mul(i, words))
+            has_bits = builder.icmp_signed(">", n_groups, int64(0))
+        places = ir.VectorType(int32, lanes)
+        iota = ir.Constant(places, list(range(lanes)))
+        zeros, ones = _splat(vectors.type, 0.0), _splat(vectors.type, 1.0)
+        scale, shift = vectors.broadcast(scale), vectors.broadcast(shift)
+
+        def broadcast(value):
+            first = builder.insert_element(ir.Constant(places, ir.Undefined), value, int32(0))
+            return builder.shuffle_vector(first, first, ir.Constant(places, [0] * lanes))
+
+        if draw:
+            first_lane = broadcast(builder.trunc(lane_0, int32))
+        end = broadcast(builder.trunc(n_lanes, int32))
+        n_vectors = builder.sdiv(stride, int64(lanes))
+        with cgutils.for_range(builder, n_vectors) as loop:
+            k = loop.index
+            start = builder.trunc(builder.mul(k, int64(lanes)), int32)
+            lane = builder.add(broadcast(start), iota)
+            inside = builder.icmp_signed("<", lane, end)
+            x = vectors.multiply_add(vectors.load(source, k, 0), scale, shift)
+            odds = builder.fadd(_emit_exp(builder, builder.fsub(zeros, x)), ones)
+            if mean:
+                value = builder.fdiv(ones, odds)
+                vectors.store(builder.select(inside, value, zeros), source, k, 0)
+            if draw:
+                random = _emit_random(builder, row, builder.add(lane, first_lane))
+                random = builder.sitofp(random, vectors.type)
+                # u < 1 / odds without a division
+                on = builder.fcmp_ordered(
+                    "<", builder.fmul(random, odds), _splat(vectors.type, 2.0**24)
+                )
+                on = builder.and_(on, inside)
+                vectors.store(builder.select(on, ones, zeros), drawn, k, 0)
+                with builder.if_then(has_bits):
+                    place = _bit_place(builder, bits, lanes, n_units, i, k)
+                    builder.store(builder.bitcast(on, ir.IntType(lanes)), place, align=1)
+                if number == types.float32:
+                    wanted = builder.icmp_signed("<", builder.mul(k, int64(4)), words)
+                    with builder.if_then(wanted):
+                        _emit_byte(builder, packed, k, on)
+        return context.get_dummy_value()
+
+    return codegen
+
+
+@intrinsic
+def _to_mean(typing_context, states, i, shift, scale, n_lanes):
+    """Turn row i from its input into ``sigmoid(scale * input + shift)``; padding set to 0."""
+    number, integer = states.dtype, types.int64
+    return types.void(states, integer, number, number, integer), _finishing(True, False)
+
+
+@intrinsic
+def _to_draw(typing_context, states, i, shift, scale, n_lanes, row, lane_0, bits, packed):
+    """Turn row i from its input into a draw: 1 with probability sigmoid(scale * input + shift).
+
+    Also as bits and packed, where these are not empty; padding set to 0.
     """
-    one = states.dtype.type(1)
-    for lane in range(states.shape[1]):
-        states[i, lane] = one / (one + exp(-(scale * states[i, lane] + shift)))
-    for lane in range(n_lanes, states.shape[1]):
-        states[i, lane] = 0
+    number, integer = states.dtype, types.int64
+    signature = types.void(
+        states, integer, number, number, integer, types.uint64, integer, bits, packed
+    )
+    return signature, _finishing(False, True)
 
 
-@_jit
-def _to_draw(states, i, shift, scale, row, lane_0, n_lanes):
-    """Turn row i from its input into a draw: 1 with probability sigmoid(scale * input + shift)."""
-    one = states.dtype.type(1)
-    for lane in range(states.shape[1]):
-        mean = one / (one + exp(-(scale * states[i, lane] + shift)))
-        states[i, lane] = uniform(row, lane_0 + lane) < mean
-    for lane in range(n_lanes, states.shape[1]):
-        states[i, lane] = 0
+@intrinsic
+def _to_mean_and_draw(
+    typing_context, states, i, shift, scale, n_lanes, row, lane_0, bits, packed, drawn
+):
+    """Turn row i into its mean, and draw from it into row i of ``drawn``."""
+    number, integer = states.dtype, types.int64
+    signature = types.void(
+        states, integer, number, number, integer, types.uint64, integer, bits, packed, drawn
+    )
+    return signature, _finishing(True, True)
 
 
-@_jit
-def _draw_from(means, i, row, lane_0, n_lanes, out):
-    """Draw row i of ``out`` from the probabilities in ``means``, another array."""
-    for lane in range(means.shape[1]):
-        out[i, lane] = uniform(row, lane_0 + lane) < means[i, lane]
-    for lane in range(n_lanes, means.shape[1]):
-        out[i, lane] = 0
+def _emit_byte(builder, row, k, on):
+    """Put the flags of vector k of a row into its packed states.
+
+    Byte s of word 16 g + d is lane 64 g + 16 s + d, so that a shift by 8 s
+    brings sixteen consecutive lanes to where table look-up wants them.
+    """
+    int32, int64 = ir.IntType(32), ir.IntType(64)
+    places = ir.VectorType(int32, 16)
+    part = builder.and_(k, int64(3))
+    word = builder.mul(builder.lshr(k, int64(2)), int64(16))
+    place = builder.bitcast(builder.gep(row, [word]), places.as_pointer())
+    one = builder.shl(int32(1), builder.trunc(builder.mul(part, int64(8)), int32))
+    first = builder.insert_element(ir.Constant(places, ir.Undefined), one, int32(0))
+    byte = builder.shuffle_vector(first, first, ir.Constant(places, [0] * 16))
+    zeros = ir.Constant(places, [0] * 16)
+    old = builder.select(
+        builder.icmp_signed("==", part, int64(0)), zeros, builder.load(place, align=4)
+    )
+    builder.store(builder.or_(old, builder.select(on, byte, zeros)), place, align=4)
 
 
 # ------------------------------------------------------------------- fields
 
 
 @_jit
-def _add_from_below(level, lower, out, start, stop, scratch, blas):
-    """Add ``weights[start:stop] @ lower`` to rows start..stop of ``out``."""
-    stride = lower.shape[1]
+def _add_from_below(level, below, out, start, stop, scratch, blas):
+    """Add ``weights[start:stop] @ below`` to rows start..stop of ``out``."""
+    lower, packed, offsets, lane = below
+    stride = out.shape[1]
     if level.weights.shape[0] > 0:
         n_lower = level.weights.shape[1]
         one = out.dtype.type(1)
@@ -535,17 +904,24 @@ def _add_from_below(level, lower, out, start, stop, scratch, blas):
             blas, False, False, stride, stop - start, n_lower, one, lower, 0, stride,
             level.weights, start * n_lower, n_lower, one, out, start * stride, stride,
         )  # fmt: skip
-    else:
-        indptr, indices, values = level.edges.indptr, level.edges.indices, level.values
-        for i in range(start, stop):
-            first = indptr[i]
-            _add_edges(out, i, lower, indices, first, values, first, indptr[i + 1] - first)
+        return
+    indptr, indices, values = level.edges.indptr, level.edges.indices, level.values
+    for i in range(start, stop):
+        first = indptr[i]
+        count = indptr[i + 1] - first
+        if packed.shape[0] > 0:
+            _add_edges_by_table(out, i, packed, indices, first, values, first, count)
+            if offsets.size:
+                out[i, lane] += _edge_sum(values, first, offsets, indices, first, count)
+        else:
+            _add_edges(out, i, lower, indices, first, values, first, count)
 
 
 @_jit
-def _add_from_above(level, upper, out, start, stop, scratch, blas):
-    """Add ``weights[:, start:stop].T @ upper`` to rows start..stop of ``out``."""
-    stride = upper.shape[1]
+def _add_from_above(level, above, out, start, stop, scratch, blas):
+    """Add ``weights[:, start:stop].T @ above`` to rows start..stop of ``out``."""
+    upper, packed, offsets, lane = above
+    stride = out.shape[1]
     if level.weights.shape[0] > 0:
         n_upper, n_lower = level.weights.shape
         one = out.dtype.type(1)
@@ -553,25 +929,46 @@ def _add_from_above(level, upper, out, start, stop, scratch, blas):
             blas, False, True, stride, stop - start, n_upper, one, upper, 0, stride,
             level.weights, start, n_lower, one, out, start * stride, stride,
         )  # fmt: skip
-    else:
-        indptr, indices = level.edges.down_indptr, level.edges.down_indices
-        order, values = level.edges.down_order, level.values
-        for j in range(start, stop):
-            first = indptr[j]
-            count = indptr[j + 1] - first
-            for e in range(count):  # one random access a connection, not one a lane
-                scratch[e] = values[order[first + e]]
+        return
+    indptr, indices = level.edges.down_indptr, level.edges.down_indices
+    order, values = level.edges.down_order, level.values
+    for j in range(start, stop):
+        first = indptr[j]
+        count = indptr[j + 1] - first
+        for e in range(count):  # one random access a connection, not one a lane
+            scratch[e] = values[order[first + e]]
+        if packed.shape[0] > 0:
+            _add_edges_by_table(out, j, packed, indices, first, scratch, 0, count)
+            if offsets.size:
+                out[j, lane] += _edge_sum(scratch, 0, offsets, indices, first, count)
+        else:
             _add_edges(out, j, upper, indices, first, scratch, 0, count)
 
 
 @_jit
-def _field_rows(stack, layer, lower, upper, out, start, stop, scratch, blas):
-    """Rows start..stop of the input to a layer from both neighbours, without its bias."""
+def _edge_sum(all_values, value_first, offsets, all_indices, first, count):
+    """``sum_e values[e] * offsets[indices[e]]`` over a stretch of connections."""
+    values = all_values[value_first : value_first + count]
+    indices = all_indices[first : first + count]
+    total = offsets.dtype.type(0)
+    for e in range(count):
+        total += values[e] * offsets[np.uint64(indices[e])]
+    return total
+
+
+@_jit
+def _field_rows(stack, layer, below, above, out, start, stop, scratch, blas):
+    """Rows start..stop of the input to a layer from both neighbours, without its bias.
+
+    A neighbour is (states, packed states, offsets, lane). Where packed states
+    are given, levels with edges read these; the contribution of the offsets,
+    which states carry in a spare lane, then goes to ``lane``.
+    """
     out[start:stop] = 0
     if layer > 0:
-        _add_from_below(stack.levels[layer - 1], lower, out, start, stop, scratch, blas)
+        _add_from_below(stack.levels[layer - 1], below, out, start, stop, scratch, blas)
     if layer < len(stack.levels):
-        _add_from_above(stack.levels[layer], upper, out, start, stop, scratch, blas)
+        _add_from_above(stack.levels[layer], above, out, start, stop, scratch, blas)
 
 
 @_jit
@@ -591,51 +988,67 @@ def block_rows(stack, layer):
 
 # ----------------------------------------------------------- blocks of lanes
 
+NO_BITS = np.zeros((0, 0), np.uint16)
+
+
+@njit(inline="always")
+def _neighbours(stack, layer, states, packed):
+    """What ``_field_rows`` reads of the layers below and above, without offsets."""
+    below = layer - 1 if layer > 0 else layer
+    above = layer + 1 if layer < len(stack.levels) else layer
+    nothing = stack.biases[layer][:0]
+    return (states[below], packed[below], nothing, 0), (states[above], packed[above], nothing, 0)
+
 
 @_jit
-def fields(stack, layer, states, out, scratch, blas):
+def fields(stack, layer, states, packed, out, scratch, blas):
     """The input to a whole layer, bias included, given its neighbours' states."""
     n_units = stack.biases[layer].size
-    lower = states[layer - 1] if layer > 0 else out
-    upper = states[layer + 1] if layer < len(stack.levels) else out
-    _field_rows(stack, layer, lower, upper, out, 0, n_units, scratch, blas)
+    below, above = _neighbours(stack, layer, states, packed)
+    _field_rows(stack, layer, below, above, out, 0, n_units, scratch, blas)
     for i in range(n_units):
-        out[i] += stack.biases[layer][i]
+        bias = stack.biases[layer][i]
+        for lane in range(out.shape[1]):
+            out[i, lane] += bias
 
 
 @_jit
-def update_layer(stack, layer, states, sample, n_lanes, lane_0, key, step, scratch, blas):
+def update_layer(stack, layer, states, packed, sample, n_lanes, lane_0, key, step, scratch, blas):
     """Replace a layer's states by its activation probabilities, or by a draw from them."""
-    out = states[layer]
-    lower = states[layer - 1] if layer > 0 else out
-    upper = states[layer + 1] if layer < len(stack.levels) else out
+    out, own_packed = states[layer], packed[layer]
+    below, above = _neighbours(stack, layer, states, packed)
     n_units = stack.biases[layer].size
     one = out.dtype.type(1)
     block = block_rows(stack, layer)
     for start in range(0, n_units, block):
         stop = min(start + block, n_units)
-        _field_rows(stack, layer, lower, upper, out, start, stop, scratch, blas)
+        _field_rows(stack, layer, below, above, out, start, stop, scratch, blas)
         for i in range(start, stop):
             bias = stack.biases[layer][i]
             if sample:
                 row = row_key(key, step, layer, i)
-                _to_draw(out, i, bias, one, row, lane_0, n_lanes)
+                _to_draw(out, i, bias, one, n_lanes, row, lane_0, NO_BITS, own_packed)
             else:
                 _to_mean(out, i, bias, one, n_lanes)
 
 
 @_jit
-def gibbs_sweeps(stack, states, clamped, n_sweeps, n_lanes, lane_0, key, first_step, scratch, blas):
+def gibbs_sweeps(
+    stack, states, packed, clamped, n_sweeps, n_lanes, lane_0, key, first_step, scratch, blas
+):
     """Odd layers given even ones, then even given odd, ``n_sweeps`` times.
 
     ``clamped`` (n_visible, lanes) holds the visible states that stay, NaN where
-    a unit is free; a size of 0 clamps nothing.
+    a unit is free; a size of 0 clamps nothing, and visible states that are
+    clamped are not packed.
     """
     for sweep in range(n_sweeps):
         step = first_step + sweep
         for parity in (1, 0):
             for layer in range(parity, len(states), 2):
-                update_layer(stack, layer, states, True, n_lanes, lane_0, key, step, scratch, blas)
+                update_layer(
+                    stack, layer, states, packed, True, n_lanes, lane_0, key, step, scratch, blas
+                )
         if clamped.size:
             visible = states[0]
             for i in range(visible.shape[0]):
@@ -644,8 +1057,8 @@ def gibbs_sweeps(stack, states, clamped, n_sweeps, n_lanes, lane_0, key, first_s
                         visible[i, lane] = clamped[i, lane]
 
 
-@_jit
-def mean_field(stack, states, tolerance, max_updates, n_lanes, scratch, blas):
+@_jit_with_arrays
+def mean_field(stack, states, packed, tolerance, max_updates, n_lanes, scratch, blas):
     """Mean field of the hidden layers given the visible ones; returns updates used a lane.
 
     A lane stops when no unit of it moved by more than ``tolerance``, whatever
@@ -664,8 +1077,8 @@ def mean_field(stack, states, tolerance, max_updates, n_lanes, scratch, blas):
             if fresh.shape[0] < n_units:
                 fresh = np.zeros((n_units, states[0].shape[1]), dtype=states[0].dtype)
             old = states[layer]
-            upper = states[layer + 1] if layer + 1 < n_layers else old
-            _field_rows(stack, layer, states[layer - 1], upper, fresh, 0, n_units, scratch, blas)
+            below, above = _neighbours(stack, layer, states, packed)
+            _field_rows(stack, layer, below, above, fresh, 0, n_units, scratch, blas)
             one = old.dtype.type(1)
             for i in range(n_units):
                 _to_mean(fresh, i, stack.biases[layer][i], one, n_lanes)
@@ -684,7 +1097,7 @@ def mean_field(stack, states, tolerance, max_updates, n_lanes, scratch, blas):
     return used
 
 
-@_jit
+@_jit_with_arrays
 def add_softplus(field, total):
     """``total[lane] += sum_i log(1 + exp(field[i, lane]))``, in float64.
 
@@ -708,7 +1121,7 @@ def add_softplus(field, total):
         total[lane] += linear[lane] + np.log(product[lane])
 
 
-@_jit
+@_jit_with_arrays
 def pseudo_log_likelihood(stack, visible, field, total):
     """``total[lane] = sum_i log p(v_i | all other visible units)`` of an RBM.
 
@@ -748,8 +1161,8 @@ def pseudo_log_likelihood(stack, visible, field, total):
             total[lane] -= max(d, 0.0) + np.log1p(np.exp(-abs(d)))
 
 
-@_jit
-def anneal(stack, base, betas, states, log_weights, n_lanes, lane_0, key, scratch, blas):
+@_jit_with_arrays
+def anneal(stack, base, betas, states, packed, log_weights, n_lanes, lane_0, key, scratch, blas):
     """Annealed importance sampling of one block of chains (Neal 2001).
 
     The odd layers are summed out. The path scales weights and odd biases by
@@ -768,7 +1181,9 @@ def anneal(stack, base, betas, states, log_weights, n_lanes, lane_0, key, scratc
         for i in range(stack.biases[layer].size):
             states[layer][i] = 0
             row = row_key(key, 0, layer, i)
-            _to_draw(states[layer], i, base[layer][i], one, row, lane_0, n_lanes)
+            _to_draw(
+                states[layer], i, base[layer][i], one, n_lanes, row, lane_0, NO_BITS, packed[layer]
+            )
     for k in range(1, betas.size):
         old, new = dtype.type(betas[k - 1]), dtype.type(betas[k])
         linear[:] = 0
@@ -779,9 +1194,9 @@ def anneal(stack, base, betas, states, log_weights, n_lanes, lane_0, key, scratc
                     linear[lane] += gain * states[layer][i, lane]
         for layer in range(1, n_layers, 2):
             n_units = stack.biases[layer].size
-            upper = states[layer + 1] if layer + 1 < n_layers else states[layer]
-            x = states[layer]
-            _field_rows(stack, layer, states[layer - 1], upper, x, 0, n_units, scratch, blas)
+            x, own_packed = states[layer], packed[layer]
+            below, above = _neighbours(stack, layer, states, packed)
+            _field_rows(stack, layer, below, above, x, 0, n_units, scratch, blas)
             for i in range(n_units):
                 bias = stack.biases[layer][i]
                 for lane in range(lanes):
@@ -795,21 +1210,20 @@ def anneal(stack, base, betas, states, log_weights, n_lanes, lane_0, key, scratc
                     upper_product[:] = 1
                     lower_product[:] = 1
                 row = row_key(key, k, layer, i)
-                _to_draw(x, i, new * bias, new, row, lane_0, n_lanes)
+                _to_draw(x, i, new * bias, new, n_lanes, row, lane_0, NO_BITS, own_packed)
         for lane in range(n_lanes):
             log_weights[lane] += linear[lane]
         if k == betas.size - 1:
             break
         for layer in range(0, n_layers, 2):
             n_units = stack.biases[layer].size
-            lower = states[layer - 1] if layer > 0 else states[layer]
-            upper = states[layer + 1] if layer + 1 < n_layers else states[layer]
-            x = states[layer]
-            _field_rows(stack, layer, lower, upper, x, 0, n_units, scratch, blas)
+            x, own_packed = states[layer], packed[layer]
+            below, above = _neighbours(stack, layer, states, packed)
+            _field_rows(stack, layer, below, above, x, 0, n_units, scratch, blas)
             for i in range(n_units):
                 shift = new * stack.biases[layer][i] + (one - new) * base[layer][i]
                 row = row_key(key, k, layer, i)
-                _to_draw(x, i, shift, new, row, lane_0, n_lanes)
+                _to_draw(x, i, shift, new, n_lanes, row, lane_0, NO_BITS, own_packed)
 
 
 # --------------------------------------------------------------------- data
@@ -860,6 +1274,20 @@ def unpack(bits, states):
 
 
 @_jit
+def pack_bits(bits, packed):
+    """Set packed states from their bits."""
+    for i in range(packed.shape[0]):
+        _pack_from_bits(bits, packed, i)
+
+
+@_jit
+def pack_states(states, packed):
+    """Set packed states from 0/1 states."""
+    for i in range(packed.shape[0]):
+        _pack_from_states(states, packed, i)
+
+
+@_jit
 def means_of_rows(data, weights, biases, out, blas):
     """``out = sigmoid(data @ weights.T + biases)``, sample-major, for a full level."""
     n_upper, n_lower = weights.shape
@@ -885,17 +1313,70 @@ def is_binary_dense(data):
     return True
 
 
+@intrinsic
+def _gather_bits(typing_context, data, rows, first, count, bits, group):
+    """Set group ``group`` of bits from ``count`` (at most 16) rows, ``rows[first:]``, of 0/1 data.
+
+    Some units at a time: the words of the group stay in a register while
+    the rows pass by.
+    """
+    integer = types.int64
+    signature = types.void(data, rows, integer, integer, bits, integer)
+
+    def codegen(context, builder, signature, args):
+        data, rows, first, count, bits, group = args
+        kinds = signature.args
+        int64, int16 = ir.IntType(64), ir.IntType(16)
+        n_units = _row_length(context, builder, kinds[4], bits)
+        source = _pointer(context, builder, kinds[0], data, int64(0))
+        row_numbers = _pointer(context, builder, kinds[1], rows, first)
+        target = _pointer(context, builder, kinds[4], bits, builder.mul(group, n_units))
+        number = context.get_value_type(kinds[0].dtype)
+        floating = not isinstance(number, ir.IntType)
+
+        def units(position, width):
+            """The words of ``width`` units from ``position`` on."""
+            vector = ir.VectorType(number, width) if width > 1 else number
+            words = ir.VectorType(int16, width) if width > 1 else int16
+
+            def add_row(lane, carried):
+                row = builder.load(builder.gep(row_numbers, [lane]))
+                place = builder.gep(source, [builder.add(builder.mul(row, n_units), position)])
+                x = builder.load(
+                    builder.bitcast(place, vector.as_pointer()),
+                    align=kinds[0].dtype.bitwidth // 8,
+                )
+                zero = _splat(vector, 0.0 if floating else 0)
+                if floating:
+                    on = builder.fcmp_unordered("une", x, zero)
+                else:
+                    on = builder.icmp_signed("!=", x, zero)
+                flag, word = carried
+                word = builder.or_(word, builder.select(on, flag, _splat(words, 0)))
+                return [builder.shl(flag, _splat(words, 1)), word]
+
+            _, word = _edge_loop(builder, count, [_splat(words, 1), _splat(words, 0)], add_row)
+            place = builder.bitcast(builder.gep(target, [position]), words.as_pointer())
+            builder.store(word, place, align=2)
+
+        width = 32
+        n_wide = builder.sdiv(n_units, int64(width))
+        with cgutils.for_range(builder, n_wide) as loop:
+            units(builder.mul(loop.index, int64(width)), width)
+        done = builder.mul(n_wide, int64(width))
+        with cgutils.for_range(builder, builder.sub(n_units, done)) as loop:
+            units(builder.add(loop.index, done), 1)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
 @_jit
 def load_bits_dense(data, rows, bits):
     """Set ``bits`` (groups of 16 lanes, units) from rows of 0/1 data."""
     for group in range(bits.shape[0]):
-        words = bits[group]
-        words[:] = 0
-        for lane in range(16 * group, min(16 * group + 16, rows.size)):
-            row = data[rows[lane]]
-            shift = np.uint16(lane - 16 * group)
-            for j in range(words.size):
-                words[j] |= np.uint16(np.uint16(row[j] != 0) << shift)
+        first = min(16 * group, rows.size)
+        _gather_bits(data, rows, first, min(16, rows.size - first), bits, group)
 
 
 @_jit
@@ -947,12 +1428,35 @@ def load_minibatches_csr(
 # ----------------------------------------------------------------- training
 
 
-@_jit
-def _row_sum(states, i, n_lanes):
-    total = states.dtype.type(0)
-    for lane in range(n_lanes):
-        total += states[i, lane]
-    return total
+@intrinsic
+def _row_sum(typing_context, states, i, n_lanes):
+    """The sum of the first ``n_lanes`` lanes of row i."""
+    signature = states.dtype(states, types.int64, types.int64)
+
+    def codegen(context, builder, signature, args):
+        kind = signature.args[0]
+        int32, int64 = ir.IntType(32), ir.IntType(64)
+        vectors = _Vectors(context, builder, kind.dtype)
+        lanes = vectors.lanes
+        stride = _row_length(context, builder, kind, args[0])
+        row = _pointer(context, builder, kind, args[0], builder.mul(args[1], stride))
+        places = ir.VectorType(int32, lanes)
+        iota = ir.Constant(places, list(range(lanes)))
+        zeros = _splat(vectors.type, 0.0)
+
+        def add(k, sums):
+            left = builder.trunc(builder.sub(args[2], builder.mul(k, int64(lanes))), int32)
+            first = builder.insert_element(ir.Constant(places, ir.Undefined), left, int32(0))
+            left = builder.shuffle_vector(first, first, ir.Constant(places, [0] * lanes))
+            inside = builder.icmp_signed("<", iota, left)
+            x = builder.select(inside, vectors.load(row, k, 0), zeros)
+            return [builder.fadd(sums[0], x)]
+
+        n_vectors = builder.sdiv(builder.add(args[2], int64(lanes - 1)), int64(lanes))
+        (total,) = _edge_loop(builder, n_vectors, [zeros], add)
+        return builder.extract_element(vectors.totals([total]), int32(0))
+
+    return signature, codegen
 
 
 @_jit
@@ -1066,43 +1570,50 @@ def _step_biases(stack, layer, state, rate, options, start, stop):
 
 
 @_jit
-def _recentre(stack, state, sign, scratch, blas, thread, n_threads):
+def _recentre(stack, state, room, sign, blas, thread, n_threads):
     """Add ``sign`` times the input that the offsets alone would give to every bias.
 
     Takes the biases of the machine to those of the centred machine, whose
     fields are W (s - offset) + b, and back.
     """
-    n_layers = len(stack.biases)
-    for layer in range(n_layers):
+    scratch = room.scratch[thread]
+    for layer in range(len(stack.biases)):
         out, biases = state.shifts[layer], stack.biases[layer]
-        lower = state.offset_states[layer - 1] if layer > 0 else out
-        upper = state.offset_states[layer + 1] if layer + 1 < n_layers else out
+        below, above = _neighbours(stack, layer, state.offset_states, room.unpacked)
         block = block_rows(stack, layer)
         for b in range(thread, (out.shape[0] + block - 1) // block, n_threads):
             start, stop = b * block, min(b * block + block, out.shape[0])
-            _field_rows(stack, layer, lower, upper, out, start, stop, scratch, blas)
+            _field_rows(stack, layer, below, above, out, start, stop, scratch, blas)
             for i in range(start, stop):
                 biases[i] += sign * out[i, 0]
 
 
 @_jit
+def _chain_neighbours(stack, layer, state, room, lane, thread):
+    """What ``_field_rows`` reads of the chains below and above a layer."""
+    below = layer - 1 if layer > 0 else layer
+    above = layer + 1 if layer < len(stack.levels) else layer
+    return (
+        (room.local[below][thread], room.packed[below][thread], state.offsets[below], lane),
+        (room.local[above][thread], room.packed[above][thread], state.offsets[above], lane),
+    )
+
+
+@_jit
 def _team_draw(stack, layer, state, room, n_lanes, key, step, blas, thread, n_threads):
     """Draw this thread's rows of the chains of a layer given its neighbours."""
-    out = room.local[layer][thread]
-    lower = room.local[layer - 1][thread] if layer > 0 else out
-    upper = room.local[layer + 1][thread] if layer + 1 < len(stack.biases) else out
+    out, packed = room.local[layer][thread], room.packed[layer][thread]
+    below, above = _chain_neighbours(stack, layer, state, room, n_lanes, thread)
     biases, offsets, bits = stack.biases[layer], state.offsets[layer], room.bits[layer]
     scratch = room.scratch[thread]
     block = block_rows(stack, layer)
     one = out.dtype.type(1)
     for b in range(thread, (out.shape[0] + block - 1) // block, n_threads):
         start, stop = b * block, min(b * block + block, out.shape[0])
-        _field_rows(stack, layer, lower, upper, out, start, stop, scratch, blas)
+        _field_rows(stack, layer, below, above, out, start, stop, scratch, blas)
         for i in range(start, stop):
             row = row_key(key, step, layer, i)
-            _to_draw(out, i, biases[i] - out[i, n_lanes], one, row, 0, n_lanes)
-            if n_threads > 1:
-                _pack_row(out, bits, i)
+            _to_draw(out, i, biases[i] - out[i, n_lanes], one, n_lanes, row, 0, bits, packed)
             out[i, n_lanes] = offsets[i]
 
 
@@ -1116,11 +1627,14 @@ def _fetch(stack, state, room, parity, n_lanes, thread, n_threads):
         return
     for layer in range(parity, len(stack.biases), 2):
         out, offsets, bits = room.local[layer][thread], state.offsets[layer], room.bits[layer]
+        packed = room.packed[layer][thread]
         block = block_rows(stack, layer)
         for b in range((out.shape[0] + block - 1) // block):
             if b % n_threads != thread:
                 for i in range(b * block, min(b * block + block, out.shape[0])):
                     _unpack_row(out, bits, i)
+                    if packed.shape[0] > 0:
+                        _pack_from_bits(bits, packed, i)
                     out[i, n_lanes] = offsets[i]
 
 
@@ -1130,46 +1644,47 @@ def _positive_phase(
 ):
     """Probabilities of the one hidden layer given the data; CD chains start from a draw of them."""
     hidden, chains, bits = state.positive[1], room.local[1][thread], room.bits[1]
+    packed = room.packed[1][thread]
     biases, offsets = stack.biases[1], state.offsets[1]
+    below = (visible, room.packed_visible[thread], state.offsets[0], n_data)
     scratch = room.scratch[thread]
     block = block_rows(stack, 1)
     one = hidden.dtype.type(1)
     for b in range(thread, (hidden.shape[0] + block - 1) // block, n_threads):
         start, stop = b * block, min(b * block + block, hidden.shape[0])
-        _field_rows(stack, 1, visible, hidden, hidden, start, stop, scratch, blas)
+        _field_rows(stack, 1, below, below, hidden, start, stop, scratch, blas)
         for i in range(start, stop):
-            _to_mean(hidden, i, biases[i] - hidden[i, n_data], one, n_data)
-            if not persistent:
+            shift = biases[i] - hidden[i, n_data]
+            if persistent:
+                _to_mean(hidden, i, shift, one, n_data)
+            else:
                 row = row_key(key, step, 1, i)
-                _draw_from(hidden, i, row, 0, n_data, chains)
-                if n_threads > 1:
-                    _pack_row(chains, bits, i)
+                _to_mean_and_draw(hidden, i, shift, one, n_data, row, 0, bits, packed, chains)
                 chains[i, n_data] = offsets[i]
 
 
 @_jit
 def _last_odd_means(stack, state, room, n_model, key, step, persistent, blas, thread, n_threads):
     """Probabilities of the odd layers of the chains; persistent ones draw where to go on from."""
-    n_layers = len(stack.biases)
     scratch = room.scratch[thread]
-    for layer in range(1, n_layers, 2):
+    for layer in range(1, len(stack.biases), 2):
         out, chains, bits = state.chain_means[layer], room.local[layer][thread], room.bits[layer]
-        lower = room.local[layer - 1][thread]
-        upper = room.local[layer + 1][thread] if layer + 1 < n_layers else out
+        packed = room.packed[layer][thread]
+        below, above = _chain_neighbours(stack, layer, state, room, n_model, thread)
         biases, offsets = stack.biases[layer], state.offsets[layer]
         block = block_rows(stack, layer)
         one = out.dtype.type(1)
         for b in range(thread, (out.shape[0] + block - 1) // block, n_threads):
             start, stop = b * block, min(b * block + block, out.shape[0])
-            _field_rows(stack, layer, lower, upper, out, start, stop, scratch, blas)
+            _field_rows(stack, layer, below, above, out, start, stop, scratch, blas)
             for i in range(start, stop):
-                _to_mean(out, i, biases[i] - out[i, n_model], one, n_model)
+                shift = biases[i] - out[i, n_model]
                 if persistent:
                     row = row_key(key, step, layer, i)
-                    _draw_from(out, i, row, 0, n_model, chains)
-                    if n_threads > 1:
-                        _pack_row(chains, bits, i)
+                    _to_mean_and_draw(out, i, shift, one, n_model, row, 0, bits, packed, chains)
                     chains[i, n_model] = offsets[i]
+                else:
+                    _to_mean(out, i, shift, one, n_model)
 
 
 @_jit
@@ -1274,11 +1789,15 @@ def train_minibatches(
     if not _meet(barrier, n_threads):
         return
     n_layers = len(stack.biases)
-    _recentre(stack, state, 1.0, room.scratch[thread], blas, thread, n_threads)
+    _recentre(stack, state, room, 1.0, blas, thread, n_threads)
     for layer in range(n_layers):
         own, shared, offsets = room.local[layer][thread], state.chains[layer], state.offsets[layer]
+        packed = room.packed[layer][thread]
         for i in range(own.shape[0]):
-            own[i] = shared[i]
+            for lane in range(own.shape[1]):
+                own[i, lane] = shared[i, lane]
+            if packed.shape[0] > 0:
+                _pack_from_states(own, packed, i)
             own[i, n_chains] = offsets[i]
     _meet(barrier, n_threads)
     offsets, delta = state.offsets[0], state.delta[0]
@@ -1289,10 +1808,16 @@ def train_minibatches(
         step = (first_step + m) * DRAWS_PER_MINIBATCH
         visible = room.visible[thread]
         if data_bits.size:
+            bits, packed = data_bits[m], room.packed_visible[thread]
             for i in range(visible.shape[0]):
-                _unpack_row(visible, data_bits[m], i)
+                _unpack_row(visible, bits, i)
+            for i in range(packed.shape[0]):
+                _pack_from_bits(bits, packed, i)
         else:
-            visible[:] = data[m]
+            given = data[m]
+            for i in range(visible.shape[0]):
+                for lane in range(visible.shape[1]):
+                    visible[i, lane] = given[i, lane]
         for i in range(visible.shape[0]):
             visible[i, n_data] = offsets[i]
         if infer:
@@ -1353,9 +1878,10 @@ def train_minibatches(
         _meet(barrier, n_threads)
         if persistent:
             _fetch(stack, state, room, 1, n_model, thread, n_threads)
-    _recentre(stack, state, -1.0, room.scratch[thread], blas, thread, n_threads)
+    _recentre(stack, state, room, -1.0, blas, thread, n_threads)
     for layer in range(n_layers):
         own, shared = room.local[layer][thread], state.chains[layer]
         for i in range(own.shape[0]):
             if _own_rows(stack, layer, i, thread, n_threads):
-                shared[i] = own[i]
+                for lane in range(own.shape[1]):
+                    shared[i, lane] = own[i, lane]

@@ -70,14 +70,19 @@ class Room(NamedTuple):
     """What each thread has for itself, and the bits through which threads share draws.
 
     ``gradient`` and ``scratch`` are rows a thread; ``local`` (a tuple over the
-    layers) and ``visible`` are states a thread; ``bits`` are shared.
+    layers) and ``visible`` are states a thread, ``packed`` and
+    ``packed_visible`` the same packed where table look-up reads them, else
+    empty; ``bits`` are shared; ``unpacked`` stands for states that are no bits.
     """
 
     gradient: np.ndarray
     scratch: np.ndarray
     local: tuple
     visible: np.ndarray
+    packed: tuple
+    packed_visible: np.ndarray
     bits: tuple
+    unpacked: tuple
 
 
 SPARE_LANES = 2  # beside the data and the chains, for the centred gradient
@@ -223,21 +228,23 @@ def new_room(loop: Loop, n_threads: int) -> Room:
             starts = level.edges.indptr[::block]
             gradient = max(gradient, int(np.diff(starts, append=level.values.size).max()))
 
-    def copies(states):
-        n_units, stride = states.shape
-        return inference.states_array(n_threads * n_units, stride, dtype).reshape(
-            n_threads, n_units, stride
-        )
+    def for_each_thread(array):
+        return inference.aligned_zeros((n_threads, *array.shape), array.dtype)
 
+    packed = inference.new_packed(stack, loop.n_chains, range(len(stack.biases)))
+    packed_visible = inference.new_packed(stack, loop.batch_size, [0] if loop.binary else [])[0]
     return Room(
         np.empty((n_threads, gradient), dtype),
         np.empty((n_threads, widest), dtype),
-        tuple(copies(states) for states in state.chains),
-        copies(state.positive[0]),
+        tuple(for_each_thread(states) for states in state.chains),
+        for_each_thread(state.positive[0]),
+        tuple(for_each_thread(array) for array in packed),
+        for_each_thread(packed_visible),
         tuple(
             np.zeros((-(-states.shape[1] // 16), states.shape[0]), np.uint16)
             for states in state.chains
         ),
+        inference.unpacked(stack),
     )
 
 

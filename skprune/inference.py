@@ -15,6 +15,9 @@ from ._structures import Connections, Edges, Level, Stack
 # Share of absent connections from which the edge kernels beat BLAS (docs/design_notes.md).
 EDGE_SPARSITY = 0.7
 
+# Samples from which table look-up beats sums of products on edges (docs/design_notes.md).
+TABLE_SAMPLES = 33
+
 BLOCK = 256  # samples a block; fixed, so that no result depends on the number of threads
 
 
@@ -75,18 +78,46 @@ def lanes(n_samples, dtype) -> int:
     return max(1, -(-n_samples // per_vector)) * per_vector
 
 
-def states_array(n_units, n_samples, dtype) -> np.ndarray:
-    """Return zeroed unit-major states, aligned to vectors."""
-    shape = (n_units, lanes(n_samples, dtype))
-    n_bytes = shape[0] * shape[1] * np.dtype(dtype).itemsize
+def aligned_zeros(shape, dtype) -> np.ndarray:
+    """Return zeros whose first number lies at the start of a vector."""
+    n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
     raw = np.zeros(n_bytes + _kernels.VECTOR_BYTES, np.uint8)
     start = -raw.ctypes.data % _kernels.VECTOR_BYTES
     return raw[start : start + n_bytes].view(dtype).reshape(shape)
 
 
+def states_array(n_units, n_samples, dtype) -> np.ndarray:
+    """Return zeroed unit-major states, aligned to vectors."""
+    return aligned_zeros((n_units, lanes(n_samples, dtype)), dtype)
+
+
 def new_states(stack: Stack, n_samples) -> tuple:
     """Return zeroed states of every layer."""
     return tuple(states_array(bias.size, n_samples, bias.dtype) for bias in stack.biases)
+
+
+def new_packed(stack: Stack, n_samples, layers) -> tuple:
+    """Return zeroed packed states of these layers where table look-up reads them.
+
+    Of the other layers, on a machine that cannot look up, in float64 and with
+    few samples, they are empty, and kernels read the states instead.
+    """
+    usable = (
+        _kernels.LOOKS_UP and stack.biases[0].dtype == np.float32 and n_samples >= TABLE_SAMPLES
+    )
+    words = 16 * -(-n_samples // _kernels.WORD_LANES)
+    result = []
+    for layer, bias in enumerate(stack.biases):
+        adjacent = stack.levels[max(0, layer - 1) : layer + 1]
+        packs = usable and layer in layers and any(level.values.size for level in adjacent)
+        shape = (bias.size, words) if packs else (0, 0)
+        result.append(aligned_zeros(shape, np.uint32))
+    return tuple(result)
+
+
+def unpacked(stack: Stack) -> tuple:
+    """Return empty packed states of every layer: kernels read the states."""
+    return new_packed(stack, 1, [])
 
 
 def tools(stack: Stack) -> tuple:
@@ -109,15 +140,26 @@ def load(X, rows, out) -> None:
         _kernels.load_dense(X, rows, out)
 
 
-def load_block(X, block, out) -> None:
-    """Copy consecutive rows into unit-major states, by way of bits where all are 0 or 1."""
+def load_visible(stack: Stack, X, block, states) -> tuple:
+    """Load consecutive rows into the visible states; return packed states of every layer.
+
+    Rows of 0 and 1 go by way of bits, and are packed where table look-up will
+    read them.
+    """
     rows = np.arange(block.start, block.stop)
-    if sparse.issparse(X) or not _kernels.is_binary_dense(X[block]):
-        load(X, rows, out)
-        return
-    bits = np.empty((-(-out.shape[1] // 16), out.shape[0]), np.uint16)
-    _kernels.load_bits_dense(X, rows, bits)
-    _kernels.unpack(bits, out)
+    part = X[block]
+    if not _kernels.is_binary_dense(part.data[None] if sparse.issparse(part) else part):
+        load(X, rows, states[0])
+        return unpacked(stack)
+    packed = new_packed(stack, rows.size, [0])
+    bits = np.empty((-(-states[0].shape[1] // 16), states[0].shape[0]), np.uint16)
+    if sparse.issparse(X):
+        _kernels.load_bits_csr(X.data, X.indices, X.indptr, rows, bits)
+    else:
+        _kernels.load_bits_dense(X, rows, bits)
+    _kernels.unpack(bits, states[0])
+    _kernels.pack_bits(bits, packed[0])
+    return packed
 
 
 def rows_of(X, block, dtype) -> np.ndarray:
@@ -179,13 +221,13 @@ def energy(stack: Stack, *layers) -> np.ndarray:
         if number:
             only = tuple(s if k == number - 1 else np.zeros_like(s) for k, s in enumerate(states))
             field = np.zeros_like(states[number])
-            _kernels.fields(stack, number, only, field, scratch, blas)
+            _kernels.fields(stack, number, only, unpacked(stack), field, scratch, blas)
             below = to_rows(field, n_samples) - bias
             total -= np.einsum("ij,ij->i", below.astype(np.float64), layers[number])
     return total
 
 
-def summed_free_energy(stack: Stack, states, n_samples, summed=1) -> np.ndarray:
+def summed_free_energy(stack: Stack, states, n_samples, summed=1, packed=None) -> np.ndarray:
     """Return −log of the sum of e^−E over the layers of one parity, given the others.
 
     Layers of equal parity are independent given the rest, so the sum is exact
@@ -199,11 +241,14 @@ def summed_free_energy(stack: Stack, states, n_samples, summed=1) -> np.ndarray:
         Unit-major; the summed layers are overwritten by their inputs.
     n_samples : int
     summed : {0, 1}, default=1
+    packed : tuple of ndarray or None
+        Of the other layers; None where their states are not packed.
     """
     total = np.zeros(n_samples)
+    packed = unpacked(stack) if packed is None else packed
     for layer in range(len(stack.biases)):
         if layer % 2 == summed:
-            _kernels.fields(stack, layer, states, states[layer], *tools(stack))
+            _kernels.fields(stack, layer, states, packed, states[layer], *tools(stack))
     for layer, bias in enumerate(stack.biases):
         if layer % 2 == summed:
             _kernels.add_softplus(states[layer], total)
@@ -221,8 +266,8 @@ def free_energy(stack: Stack, X, team) -> np.ndarray:
     def one_block(block):
         n_rows = block.stop - block.start
         states = new_states(stack, n_rows)
-        load_block(X, block, states[0])
-        return summed_free_energy(stack, states, n_rows)
+        packed = load_visible(stack, X, block, states)
+        return summed_free_energy(stack, states, n_rows, packed=packed)
 
     return np.concatenate(team.map(one_block, blocks(X.shape[0])))
 
@@ -241,7 +286,9 @@ def conditional_means(stack: Stack, layer, *layers) -> np.ndarray:
     n_samples = next(x.shape[0] for x in layers if x is not None)
     states = load_states(stack, *layers)
     key = np.uint64(0)
-    _kernels.update_layer(stack, layer, states, False, n_samples, 0, key, 0, *tools(stack))
+    _kernels.update_layer(
+        stack, layer, states, unpacked(stack), False, n_samples, 0, key, 0, *tools(stack)
+    )
     return to_rows(states[layer], n_samples)
 
 
@@ -265,14 +312,16 @@ def mean_field(stack: Stack, X, team, tolerance=1e-6, max_updates=100) -> list:
             return
         n_rows = block.stop - block.start
         states = new_states(stack, n_rows)
-        load_block(X, block, states[0])
+        packed = load_visible(stack, X, block, states)
         if len(result) == 1:
             key = np.uint64(0)
-            _kernels.update_layer(stack, 1, states, False, n_rows, 0, key, 0, *tools(stack))
+            _kernels.update_layer(stack, 1, states, packed, False, n_rows, 0, key, 0, *tools(stack))
         else:
             for layer in states[1:]:
                 layer[:, :n_rows] = 0.5
-            _kernels.mean_field(stack, states, tolerance, max_updates, n_rows, *tools(stack))
+            _kernels.mean_field(
+                stack, states, packed, tolerance, max_updates, n_rows, *tools(stack)
+            )
         for layer, out in zip(states[1:], result, strict=True):
             _kernels.store_rows(layer, out[block])
 
@@ -306,11 +355,17 @@ def gibbs(stack: Stack, states, n_sweeps, n_samples, key, team, first_step=0, cl
         for source, target in zip(states, lanes_of_block, strict=True):
             load(source, rows, target)
         held = np.empty((0, 0), stack.biases[0].dtype)
+        packed = unpacked(stack)
+        even = states[0::2]
+        if clamped is None and all(_kernels.is_binary_dense(layer[block]) for layer in even):
+            packed = new_packed(stack, rows.size, range(len(states)))
+            for source, target in zip(lanes_of_block, packed, strict=True):
+                _kernels.pack_states(source, target)
         if clamped is not None:
             held = states_array(stack.biases[0].size, rows.size, stack.biases[0].dtype)
             load(clamped, rows, held)
         _kernels.gibbs_sweeps(
-            stack, lanes_of_block, held, n_sweeps, rows.size, block.start, key, first_step,
+            stack, lanes_of_block, packed, held, n_sweeps, rows.size, block.start, key, first_step,
             *tools(stack),
         )  # fmt: skip
         for source, out in zip(lanes_of_block, result, strict=True):

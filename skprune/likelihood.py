@@ -92,9 +92,10 @@ def ais_log_partition(
     def one_block(block):
         n_lanes = block.stop - block.start
         states = inference.new_states(stack, n_lanes)
+        packed = inference.new_packed(stack, n_lanes, range(len(states)))
         part = np.zeros(n_lanes)
         _kernels.anneal(
-            stack, base, betas, states, part, n_lanes, block.start, key,
+            stack, base, betas, states, packed, part, n_lanes, block.start, key,
             *inference.tools(stack),
         )  # fmt: skip
         log_weights[block] = part
@@ -150,7 +151,9 @@ def pseudo_log_likelihood(stack: Stack, X, team: Team) -> np.ndarray:
         rows = np.arange(block.start, block.stop)
         states = inference.new_states(stack, rows.size)
         inference.load(X, rows, states[0])
-        _kernels.fields(stack, 1, states, states[1], *inference.tools(stack))
+        _kernels.fields(
+            stack, 1, states, inference.unpacked(stack), states[1], *inference.tools(stack)
+        )
         total = np.zeros(rows.size)
         _kernels.pseudo_log_likelihood(stack, states[0], states[1], total)
         return total

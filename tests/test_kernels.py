@@ -1,5 +1,9 @@
 """Kernels against their NumPy twins."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from numba import njit
@@ -102,11 +106,76 @@ def test_edge_path_is_dense_path(dtype, density, n_lanes):
         assert (level.values.size > 0) == use_edges
         stack = inference.Stack((level,), (np.zeros(41, dtype), np.zeros(30, dtype)))
         out = np.zeros_like(upper)
-        _kernels.fields(stack, 1, (lower, upper), out, *inference.tools(stack))
+        unpacked = inference.unpacked(stack)
+        _kernels.fields(stack, 1, (lower, upper), unpacked, out, *inference.tools(stack))
         np.testing.assert_allclose(out, weights @ lower, atol=tolerance)
         out = np.zeros_like(lower)
-        _kernels.fields(stack, 0, (lower, upper), out, *inference.tools(stack))
+        _kernels.fields(stack, 0, (lower, upper), unpacked, out, *inference.tools(stack))
         np.testing.assert_allclose(out, weights.T @ upper, atol=tolerance)
+
+
+looks_up = pytest.mark.skipif(not _kernels.LOOKS_UP, reason="this processor cannot look up")
+
+
+@looks_up
+@pytest.mark.parametrize("density", [0.01, 0.3, 1.0])
+@pytest.mark.parametrize("n_lanes", [33, 64, 72, 100, 128, 500])
+def test_table_look_up_is_edge_path(density, n_lanes):
+    """Fields of 0/1 states both ways, drawn states packed as they are, for all numbers of vectors."""
+    rng = np.random.default_rng(n_lanes)
+    mask = rng.uniform(size=(30, 41)) < density
+    mask[3, 5] = True
+    weights = rng.normal(size=mask.shape).astype(np.float32)[mask]
+    level = inference.make_level(weights, inference.connectivity.to_connections(mask), True)
+    stack = inference.Stack((level,), tuple(rng.normal(size=n).astype("f4") for n in (41, 30)))
+    states = inference.new_states(stack, n_lanes)
+    states[0][:, :n_lanes] = rng.integers(0, 2, (41, n_lanes))
+    packed = inference.new_packed(stack, n_lanes, [0, 1])
+    assert packed[0].size
+    assert packed[1].size
+    _kernels.pack_states(states[0], packed[0])
+    tools = inference.tools(stack)
+    by_table, by_edges = np.zeros_like(states[1]), np.zeros_like(states[1])
+    _kernels.fields(stack, 1, states, packed, by_table, *tools)
+    _kernels.fields(stack, 1, states, inference.unpacked(stack), by_edges, *tools)
+    np.testing.assert_allclose(by_table, by_edges, atol=2e-5)
+    for layer in (1, 0):
+        key = np.uint64(5)
+        _kernels.update_layer(stack, layer, states, packed, True, n_lanes, 7, key, 2, *tools)
+        again = np.ones_like(packed[layer])
+        _kernels.pack_states(states[layer], again)
+        n_words = 16 * -(-states[layer].shape[1] // 64)
+        np.testing.assert_array_equal(packed[layer][:, :n_words], again[:, :n_words])
+    by_table, by_edges = np.zeros_like(states[0]), np.zeros_like(states[0])
+    _kernels.fields(stack, 0, states, packed, by_table, *tools)
+    _kernels.fields(stack, 0, states, inference.unpacked(stack), by_edges, *tools)
+    np.testing.assert_allclose(by_table, by_edges, atol=2e-5)
+
+
+def test_without_table_look_up_the_fit_is_the_same():
+    """A processor that numba knows nothing about computes the same machine, to rounding."""
+    code = (
+        "import numpy as np\n"
+        "from skprune import PrunedBernoulliRBM, _kernels\n"
+        "X = (np.random.default_rng(0).uniform(size=(400, 30)) < 0.3).astype(np.uint8)\n"
+        "rbm = PrunedBernoulliRBM(20, batch_size=40, initial_sparsity=0.8, n_iter=1, random_state=0)\n"
+        "rbm.fit(X)\n"
+        "print(_kernels.LOOKS_UP, *rbm.transform(X[:5]).ravel())\n"
+    )
+
+    def run(**environment):
+        done = subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, **environment},
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        looks_up, *features = done.stdout.split()
+        return looks_up == "True", np.array(features, dtype=float)
+
+    here, features = run()
+    there, same = run(NUMBA_CPU_NAME="generic")
+    assert here == _kernels.LOOKS_UP
+    assert not there
+    np.testing.assert_allclose(features, same, atol=1e-3)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -114,7 +183,10 @@ def test_draw_is_uniform_below_mean(dtype):
     stack, weights, biases = random_machine(1, "full", dtype=dtype)
     visible = np.random.default_rng(0).integers(0, 2, (9, 5)).astype(dtype)
     states = inference.load_states(stack, visible, None)
-    _kernels.update_layer(stack, 1, states, True, 9, 100, np.uint64(3), 17, *inference.tools(stack))
+    _kernels.update_layer(
+        stack, 1, states, inference.unpacked(stack), True, 9, 100, np.uint64(3), 17,
+        *inference.tools(stack),
+    )  # fmt: skip
     field = visible @ weights[0].T + biases[1]
     u = draws(3, 17, 1, (4, 109))[:, 100:].T
     margin = np.abs(1 / (1 + np.exp(-field)) - u) > 1e-5

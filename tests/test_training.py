@@ -38,6 +38,7 @@ def one_step(depth, mask, use_edges, positive, even, offsets=None, dtype=np.floa
     kind = dtype
     options = TrainingOptions(*(kind(x) for x in (0, 0, 0, 0, 0, 0, 0)))
     loop = Loop(stack, state, *[None] * (len(Loop._fields) - 2))
+    loop = loop._replace(n_chains=1, batch_size=1, binary=False)
     with Team(n_threads=1) as team:
         team.run(
             _kernels.train_minibatches, stack, state, data, np.zeros((1, 0, data.shape[1]), np.uint16),
