@@ -65,8 +65,8 @@ def _host_features():
     return {name for name, present in get_host_cpu_features().items() if present}
 
 
-# Sums of 0/1 states by table look-up need a permutation of 16 floats by run-time indices.
-LOOKS_UP = "avx512f" in _host_features()
+# Packed 0/1 states need a permutation of 16 floats and a product of 64 pairs of bytes.
+PACKS = {"avx512f", "avx512vnni"} <= _host_features()
 GROUP = 4  # connections a table covers: 16 sums, one vector of float32
 WORD_LANES = 64  # lanes in a vector of packed states, one byte each
 
@@ -279,11 +279,31 @@ def _edge_loop(builder, count, initial, body):
 
 
 def _edge_list(context, builder, kinds, args):
-    """Pointers to the lower units and the weights of a stretch of connections."""
-    indices, first, values, value_first = args
+    """Functions of the connection's number: the unit at its other end, its weight.
+
+    Weights are in the order of the connections, or found through ``order``
+    (one random access a connection, not one a lane).
+    """
+    indices, values, order, first = args
     index = _pointer(context, builder, kinds[0], indices, first)
-    value = _pointer(context, builder, kinds[2], values, value_first)
-    return index, value
+
+    def unit(edge):
+        return builder.zext(builder.load(builder.gep(index, [edge])), ir.IntType(64))
+
+    if isinstance(kinds[2], types.NoneType):
+        value = _pointer(context, builder, kinds[1], values, first)
+
+        def weight(edge):
+            return builder.load(builder.gep(value, [edge]))
+    else:
+        value = _pointer(context, builder, kinds[1], values, ir.IntType(64)(0))
+        place = _pointer(context, builder, kinds[2], order, first)
+
+        def weight(edge):
+            at = builder.zext(builder.load(builder.gep(place, [edge])), ir.IntType(64))
+            return builder.load(builder.gep(value, [at]))
+
+    return unit, weight
 
 
 def _row_length(context, builder, kind, array):
@@ -296,14 +316,16 @@ def _unit(builder, index, edge):
 
 
 @intrinsic
-def _add_edges(typing_context, out, i, states, indices, first, values, value_first, count):
-    """``out[i, lane] += sum_e values[value_first + e] * states[indices[first + e], lane]``.
+def _add_edges(typing_context, out, i, states, indices, values, order, first, count):
+    """``out[i, lane] += sum_e values[first + e] * states[indices[first + e], lane]``.
+
+    With ``order``, the weights are ``values[order[first + e]]``; else it is None.
 
     The sums of a chunk of lanes stay in registers over all connections; with
     few lanes four connections are summed side by side.
     """
     integer = types.int64
-    signature = types.void(out, integer, states, indices, integer, values, integer, integer)
+    signature = types.void(out, integer, states, indices, values, order, integer, integer)
 
     def codegen(context, builder, signature, args):
         out, i, states, *edges, count = args
@@ -313,15 +335,15 @@ def _add_edges(typing_context, out, i, states, indices, first, values, value_fir
         stride = _row_length(context, builder, kinds[2], states)
         base = _pointer(context, builder, kinds[2], states, int64(0))
         target = _pointer(context, builder, kinds[0], out, builder.mul(i, stride))
-        index, value = _edge_list(context, builder, kinds[3:7], edges)
+        unit, weight = _edge_list(context, builder, kinds[3:7], edges)
         n_vectors = builder.sdiv(stride, int64(vectors.lanes))
 
         def emit(size, position):
             def add(edge, sums):
-                weight = vectors.broadcast(builder.load(builder.gep(value, [edge])))
-                row = builder.gep(base, [builder.mul(_unit(builder, index, edge), stride)])
+                factor = vectors.broadcast(weight(edge))
+                row = builder.gep(base, [builder.mul(unit(edge), stride)])
                 return [
-                    vectors.multiply_add(weight, vectors.load(row, position, k), sums[k])
+                    vectors.multiply_add(factor, vectors.load(row, position, k), sums[k])
                     for k in range(size)
                 ]
 
@@ -366,21 +388,26 @@ def _add_edges(typing_context, out, i, states, indices, first, values, value_fir
 
 
 @intrinsic
-def _add_edges_by_table(typing_context, out, i, packed, indices, first, values, value_first, count):
+def _add_edges_by_table(
+    typing_context, out, i, packed, offsets, lane, indices, values, order, first, count
+):
     """The same for packed 0/1 states, four connections at a time, by table look-up.
 
     Four weights have 16 partial sums, a vector of float32. The states of the
     four units make the place in this table: one addition a lane for four
     connections, and 4 bytes read where 16 numbers would be. (The "method of
-    four Russians" on vector registers.)
+    four Russians" on vector registers.) What the units' ``offsets`` would add,
+    were they states, goes to ``lane`` unless that is negative.
     """
     integer = types.int64
-    signature = types.void(out, integer, packed, indices, integer, values, integer, integer)
+    signature = types.void(
+        out, integer, packed, offsets, integer, indices, values, order, integer, integer
+    )
 
     def codegen(context, builder, signature, args):
-        out, i, packed, *edges, count = args
+        out, i, packed, offsets, lane, *edges, count = args
         kinds = signature.args
-        if not LOOKS_UP or kinds[0].dtype != types.float32:
+        if not PACKS or kinds[0].dtype != types.float32:
             return context.get_dummy_value()  # never called: nothing is packed then
         int64, int32 = ir.IntType(64), ir.IntType(32)
         vectors = _Vectors(context, builder, kinds[0].dtype)
@@ -394,39 +421,39 @@ def _add_edges_by_table(typing_context, out, i, packed, indices, first, values, 
         words = _row_length(context, builder, kinds[2], packed)
         base = _pointer(context, builder, kinds[2], packed, int64(0))
         target = _pointer(context, builder, kinds[0], out, builder.mul(i, stride))
-        index, value = _edge_list(context, builder, kinds[3:7], edges)
+        offset = _pointer(context, builder, kinds[3], offsets, int64(0))
+        unit, weight = _edge_list(context, builder, kinds[5:9], edges)
+        zero_number = ir.Constant(ir.FloatType(), 0.0)
+        offset_sum = cgutils.alloca_once_value(builder, zero_number)
         zero = ir.Constant(vectors.type, [0.0] * vectors.lanes)
-        n_vectors = builder.sdiv(stride, int64(vectors.lanes))
-        n_packed = builder.sdiv(words, int64(4))
-        n_vectors = builder.select(
-            builder.icmp_signed("<", n_vectors, n_packed), n_vectors, n_packed
-        )
+        n_vectors = _packed_vectors(builder, stride, words)
         n_groups = builder.sdiv(builder.add(count, int64(GROUP - 1)), int64(GROUP))
 
         def emit(size, position):
             def add(group, sums):
                 first = builder.mul(group, int64(GROUP))
-                parts, rows = [], []
+                parts, rows, shares = [], [], []
                 for k in range(GROUP):
                     edge = builder.add(first, int64(k))
-                    weight_at = edge
                     exists = builder.icmp_signed("<", edge, count)
+                    edge = builder.select(exists, edge, first)
+                    number, value = unit(edge), weight(edge)
                     if k:
-                        weight_at = builder.select(exists, edge, first)
-                    unit = _unit(builder, index, weight_at)
-                    weight = builder.load(builder.gep(value, [weight_at]))
-                    if k:
-                        weight = builder.select(exists, weight, ir.Constant(weight.type, 0.0))
+                        value = builder.select(exists, value, zero_number)
                     with_it = ir.Constant(
                         ir.VectorType(ir.IntType(1), vectors.lanes),
-                        [sums_ >> k & 1 for sums_ in range(vectors.lanes)],
+                        [place >> k & 1 for place in range(vectors.lanes)],
                     )
-                    parts.append(builder.select(with_it, vectors.broadcast(weight), zero))
-                    rows.append(builder.gep(base, [builder.mul(unit, words)]))
+                    parts.append(builder.select(with_it, vectors.broadcast(value), zero))
+                    rows.append(builder.gep(base, [builder.mul(number, words)]))
+                    shares.append(builder.fmul(value, builder.load(builder.gep(offset, [number]))))
+                share = builder.fadd(
+                    builder.fadd(shares[0], shares[1]), builder.fadd(shares[2], shares[3])
+                )
                 table = builder.fadd(
                     builder.fadd(parts[0], parts[1]), builder.fadd(parts[2], parts[3])
                 )
-                new = []
+                new = [builder.fadd(sums[0], share)]
                 for k in range(size):
                     if k % 4 == 0:
                         word = builder.add(builder.mul(position, int64(4)), int64(4 * k))
@@ -442,14 +469,20 @@ def _add_edges_by_table(typing_context, out, i, packed, indices, first, values, 
                                 place = builder.add(builder.add(place, place), states)
                     shift = ir.Constant(places, [8 * (k % 4)] * vectors.lanes)
                     here = builder.lshr(place, shift) if k % 4 else place
-                    new.append(builder.fadd(sums[k], builder.call(permute, [table, here])))
+                    new.append(builder.fadd(sums[k + 1], builder.call(permute, [table, here])))
                 return new
 
             initial = [vectors.load(target, position, k) for k in range(size)]
-            for k, total in enumerate(_edge_loop(builder, n_groups, initial, add)):
+            share, *totals = _edge_loop(builder, n_groups, [zero_number, *initial], add)
+            for k, total in enumerate(totals):
                 vectors.store(total, target, position, k)
+            builder.store(share, offset_sum)
 
         _for_each_chunk(builder, n_vectors, emit)
+        with builder.if_then(builder.icmp_signed(">=", lane, int64(0))):
+            place = builder.gep(target, [lane])
+            total = builder.fadd(builder.load(place), builder.load(offset_sum))
+            builder.store(total, place)
         return context.get_dummy_value()
 
     return signature, codegen
@@ -491,27 +524,137 @@ def _add_edge_products(
                     total = vectors.multiply_add(mine[k], vectors.load(row, position, k), total)
                 return total
 
-            def add(edge, n_edges):
-                totals = vectors.totals(
-                    [product(builder.add(edge, int64(k))) for k in range(n_edges)]
-                )
-                place = builder.bitcast(builder.gep(target, [edge]), totals.type.as_pointer())
-                old = builder.load(place, align=vectors.item_bytes)
-                builder.store(builder.fadd(old, totals), place, align=vectors.item_bytes)
-                return []
-
-            n_groups = builder.sdiv(count, int64(4))
-            done = builder.mul(n_groups, int64(4))
-            _edge_loop(builder, n_groups, [], lambda group, _: add(builder.mul(group, int64(4)), 4))
-            _edge_loop(
-                builder,
-                builder.sub(count, done),
-                [],
-                lambda edge, _: add(builder.add(done, edge), 1),
-            )
+            _add_by_fours(builder, vectors, target, count, product)
 
         _for_each_chunk(builder, n_vectors, emit)
         return context.get_dummy_value()
+
+    return signature, codegen
+
+
+def _add_by_fours(builder, vectors, target, count, product):
+    """Emit ``target[e] += total of product(e)`` for every connection, four at a time."""
+    int64 = ir.IntType(64)
+
+    def add(edge, n_edges):
+        totals = vectors.totals([product(builder.add(edge, int64(k))) for k in range(n_edges)])
+        place = builder.bitcast(builder.gep(target, [edge]), totals.type.as_pointer())
+        old = builder.load(place, align=vectors.item_bytes)
+        builder.store(builder.fadd(old, totals), place, align=vectors.item_bytes)
+        return []
+
+    n_groups = builder.sdiv(count, int64(4))
+    done = builder.mul(n_groups, int64(4))
+    _edge_loop(builder, n_groups, [], lambda group, _: add(builder.mul(group, int64(4)), 4))
+    _edge_loop(
+        builder, builder.sub(count, done), [], lambda edge, _: add(builder.add(done, edge), 1)
+    )
+
+
+@intrinsic
+def _add_packed_products(
+    typing_context, out, out_first, upper, i, packed, indices, first, count, scale
+):
+    """The same with packed 0/1 states below and probabilities above.
+
+    The probabilities become 16-bit numbers (rounded by at most 8e-6), as two
+    planes of bytes; the processor sums products of 64 pairs of bytes at once.
+    """
+    integer = types.int64
+    signature = types.void(
+        out, integer, upper, integer, packed, indices, integer, integer, out.dtype
+    )
+
+    def codegen(context, builder, signature, args):
+        out, out_first, upper, i, packed, indices, first, count, scale = args
+        kinds = signature.args
+        if not PACKS or kinds[0].dtype != types.float32:
+            return context.get_dummy_value()  # never called: nothing is packed then
+        int64 = ir.IntType(64)
+        vectors = _Vectors(context, builder, kinds[0].dtype)
+        whole = ir.VectorType(ir.IntType(32), vectors.lanes)
+        sum_bytes = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(whole, [whole, whole, whole]),
+            "llvm.x86.avx512.vpdpbusd.512",
+        )
+        stride = _row_length(context, builder, kinds[2], upper)
+        words = _row_length(context, builder, kinds[4], packed)
+        target = _pointer(context, builder, kinds[0], out, out_first)
+        own = _pointer(context, builder, kinds[2], upper, builder.mul(i, stride))
+        base = _pointer(context, builder, kinds[4], packed, int64(0))
+        index = _pointer(context, builder, kinds[5], indices, first)
+        n_vectors = _packed_vectors(builder, stride, words)
+        factor = vectors.broadcast(builder.fmul(scale, ir.Constant(scale.type, 1 / 65535)))
+
+        def emit(size, position):
+            planes = []
+            for start in range(0, size, 4):
+                high = low = _splat(whole, 0)
+                for k in range(start, min(start + 4, size)):
+                    x = vectors.multiply_add(
+                        vectors.load(own, position, k),
+                        _splat(vectors.type, 65535.0),
+                        _splat(vectors.type, 0.5),
+                    )
+                    number = builder.fptosi(x, whole)
+                    shift = _splat(whole, 8 * (k - start))
+                    # Spare lanes may hold any number: keep it within its own byte.
+                    byte = _splat(whole, 255)
+                    upper_byte = builder.and_(builder.lshr(number, _splat(whole, 8)), byte)
+                    lower_byte = builder.and_(number, byte)
+                    high = builder.or_(high, builder.shl(upper_byte, shift))
+                    low = builder.or_(low, builder.shl(lower_byte, shift))
+                planes.append((high, low))
+
+            def product(edge):
+                row = builder.gep(base, [builder.mul(_unit(builder, index, edge), words)])
+                high_sum = low_sum = _splat(whole, 0)
+                for number, (high, low) in enumerate(planes):
+                    word = builder.add(builder.mul(position, int64(4)), int64(16 * number))
+                    place = builder.bitcast(builder.gep(row, [word]), whole.as_pointer())
+                    states = builder.load(place, align=4)
+                    high_sum = builder.call(sum_bytes, [high_sum, high, states])
+                    low_sum = builder.call(sum_bytes, [low_sum, low, states])
+                total = builder.add(builder.shl(high_sum, _splat(whole, 8)), low_sum)
+                return builder.fmul(builder.sitofp(total, vectors.type), factor)
+
+            _add_by_fours(builder, vectors, target, count, product)
+
+        _for_each_chunk(builder, n_vectors, emit)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+def _packed_vectors(builder, stride, words):
+    """Number of vectors of lanes of float32 that packed states hold."""
+    int64 = ir.IntType(64)
+    present, packed = builder.sdiv(stride, int64(16)), builder.sdiv(words, int64(4))
+    return builder.select(builder.icmp_signed("<", present, packed), present, packed)
+
+
+@intrinsic
+def _count_bits(typing_context, bits, i):
+    """Number of lanes in which unit ``i`` is on."""
+    signature = types.int64(bits, types.int64)
+
+    def codegen(context, builder, signature, args):
+        kind = signature.args[0]
+        int64, int16 = ir.IntType(64), ir.IntType(16)
+        n_groups, n_units = cgutils.unpack_tuple(
+            builder, context.make_array(kind)(context, builder, args[0]).shape
+        )
+        base = _pointer(context, builder, kind, args[0], args[1])
+        count = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(int16, [int16]), "llvm.ctpop.i16"
+        )
+
+        def add(group, total):
+            word = builder.load(builder.gep(base, [builder.mul(group, n_units)]))
+            return [builder.add(total[0], builder.zext(builder.call(count, [word]), int64))]
+
+        return _edge_loop(builder, n_groups, [int64(0)], add)[0]
 
     return signature, codegen
 
@@ -893,7 +1036,7 @@ def _emit_byte(builder, row, k, on):
 
 
 @_jit
-def _add_from_below(level, below, out, start, stop, scratch, blas):
+def _add_from_below(level, below, out, start, stop, blas):
     """Add ``weights[start:stop] @ below`` to rows start..stop of ``out``."""
     lower, packed, offsets, lane = below
     stride = out.shape[1]
@@ -910,15 +1053,13 @@ def _add_from_below(level, below, out, start, stop, scratch, blas):
         first = indptr[i]
         count = indptr[i + 1] - first
         if packed.shape[0] > 0:
-            _add_edges_by_table(out, i, packed, indices, first, values, first, count)
-            if offsets.size:
-                out[i, lane] += _edge_sum(values, first, offsets, indices, first, count)
+            _add_edges_by_table(out, i, packed, offsets, lane, indices, values, None, first, count)
         else:
-            _add_edges(out, i, lower, indices, first, values, first, count)
+            _add_edges(out, i, lower, indices, values, None, first, count)
 
 
 @_jit
-def _add_from_above(level, above, out, start, stop, scratch, blas):
+def _add_from_above(level, above, out, start, stop, blas):
     """Add ``weights[:, start:stop].T @ above`` to rows start..stop of ``out``."""
     upper, packed, offsets, lane = above
     stride = out.shape[1]
@@ -935,40 +1076,26 @@ def _add_from_above(level, above, out, start, stop, scratch, blas):
     for j in range(start, stop):
         first = indptr[j]
         count = indptr[j + 1] - first
-        for e in range(count):  # one random access a connection, not one a lane
-            scratch[e] = values[order[first + e]]
         if packed.shape[0] > 0:
-            _add_edges_by_table(out, j, packed, indices, first, scratch, 0, count)
-            if offsets.size:
-                out[j, lane] += _edge_sum(scratch, 0, offsets, indices, first, count)
+            _add_edges_by_table(out, j, packed, offsets, lane, indices, values, order, first, count)
         else:
-            _add_edges(out, j, upper, indices, first, scratch, 0, count)
+            _add_edges(out, j, upper, indices, values, order, first, count)
 
 
 @_jit
-def _edge_sum(all_values, value_first, offsets, all_indices, first, count):
-    """``sum_e values[e] * offsets[indices[e]]`` over a stretch of connections."""
-    values = all_values[value_first : value_first + count]
-    indices = all_indices[first : first + count]
-    total = offsets.dtype.type(0)
-    for e in range(count):
-        total += values[e] * offsets[np.uint64(indices[e])]
-    return total
-
-
-@_jit
-def _field_rows(stack, layer, below, above, out, start, stop, scratch, blas):
+def _field_rows(stack, layer, below, above, out, start, stop, blas):
     """Rows start..stop of the input to a layer from both neighbours, without its bias.
 
     A neighbour is (states, packed states, offsets, lane). Where packed states
     are given, levels with edges read these; the contribution of the offsets,
-    which states carry in a spare lane, then goes to ``lane``.
+    which states carry in a spare lane, then goes to ``lane`` unless that is
+    negative.
     """
     out[start:stop] = 0
     if layer > 0:
-        _add_from_below(stack.levels[layer - 1], below, out, start, stop, scratch, blas)
+        _add_from_below(stack.levels[layer - 1], below, out, start, stop, blas)
     if layer < len(stack.levels):
-        _add_from_above(stack.levels[layer], above, out, start, stop, scratch, blas)
+        _add_from_above(stack.levels[layer], above, out, start, stop, blas)
 
 
 @_jit
@@ -996,16 +1123,18 @@ def _neighbours(stack, layer, states, packed):
     """What ``_field_rows`` reads of the layers below and above, without offsets."""
     below = layer - 1 if layer > 0 else layer
     above = layer + 1 if layer < len(stack.levels) else layer
-    nothing = stack.biases[layer][:0]
-    return (states[below], packed[below], nothing, 0), (states[above], packed[above], nothing, 0)
+    return (
+        (states[below], packed[below], stack.biases[below], -1),
+        (states[above], packed[above], stack.biases[above], -1),
+    )
 
 
 @_jit
-def fields(stack, layer, states, packed, out, scratch, blas):
+def fields(stack, layer, states, packed, out, blas):
     """The input to a whole layer, bias included, given its neighbours' states."""
     n_units = stack.biases[layer].size
     below, above = _neighbours(stack, layer, states, packed)
-    _field_rows(stack, layer, below, above, out, 0, n_units, scratch, blas)
+    _field_rows(stack, layer, below, above, out, 0, n_units, blas)
     for i in range(n_units):
         bias = stack.biases[layer][i]
         for lane in range(out.shape[1]):
@@ -1013,7 +1142,7 @@ def fields(stack, layer, states, packed, out, scratch, blas):
 
 
 @_jit
-def update_layer(stack, layer, states, packed, sample, n_lanes, lane_0, key, step, scratch, blas):
+def update_layer(stack, layer, states, packed, sample, n_lanes, lane_0, key, step, blas):
     """Replace a layer's states by its activation probabilities, or by a draw from them."""
     out, own_packed = states[layer], packed[layer]
     below, above = _neighbours(stack, layer, states, packed)
@@ -1022,7 +1151,7 @@ def update_layer(stack, layer, states, packed, sample, n_lanes, lane_0, key, ste
     block = block_rows(stack, layer)
     for start in range(0, n_units, block):
         stop = min(start + block, n_units)
-        _field_rows(stack, layer, below, above, out, start, stop, scratch, blas)
+        _field_rows(stack, layer, below, above, out, start, stop, blas)
         for i in range(start, stop):
             bias = stack.biases[layer][i]
             if sample:
@@ -1033,9 +1162,7 @@ def update_layer(stack, layer, states, packed, sample, n_lanes, lane_0, key, ste
 
 
 @_jit
-def gibbs_sweeps(
-    stack, states, packed, clamped, n_sweeps, n_lanes, lane_0, key, first_step, scratch, blas
-):
+def gibbs_sweeps(stack, states, packed, clamped, n_sweeps, n_lanes, lane_0, key, first_step, blas):
     """Odd layers given even ones, then even given odd, ``n_sweeps`` times.
 
     ``clamped`` (n_visible, lanes) holds the visible states that stay, NaN where
@@ -1046,9 +1173,7 @@ def gibbs_sweeps(
         step = first_step + sweep
         for parity in (1, 0):
             for layer in range(parity, len(states), 2):
-                update_layer(
-                    stack, layer, states, packed, True, n_lanes, lane_0, key, step, scratch, blas
-                )
+                update_layer(stack, layer, states, packed, True, n_lanes, lane_0, key, step, blas)
         if clamped.size:
             visible = states[0]
             for i in range(visible.shape[0]):
@@ -1058,7 +1183,7 @@ def gibbs_sweeps(
 
 
 @_jit_with_arrays
-def mean_field(stack, states, packed, tolerance, max_updates, n_lanes, scratch, blas):
+def mean_field(stack, states, packed, tolerance, max_updates, n_lanes, blas):
     """Mean field of the hidden layers given the visible ones; returns updates used a lane.
 
     A lane stops when no unit of it moved by more than ``tolerance``, whatever
@@ -1078,7 +1203,7 @@ def mean_field(stack, states, packed, tolerance, max_updates, n_lanes, scratch, 
                 fresh = np.zeros((n_units, states[0].shape[1]), dtype=states[0].dtype)
             old = states[layer]
             below, above = _neighbours(stack, layer, states, packed)
-            _field_rows(stack, layer, below, above, fresh, 0, n_units, scratch, blas)
+            _field_rows(stack, layer, below, above, fresh, 0, n_units, blas)
             one = old.dtype.type(1)
             for i in range(n_units):
                 _to_mean(fresh, i, stack.biases[layer][i], one, n_lanes)
@@ -1162,7 +1287,7 @@ def pseudo_log_likelihood(stack, visible, field, total):
 
 
 @_jit_with_arrays
-def anneal(stack, base, betas, states, packed, log_weights, n_lanes, lane_0, key, scratch, blas):
+def anneal(stack, base, betas, states, packed, log_weights, n_lanes, lane_0, key, blas):
     """Annealed importance sampling of one block of chains (Neal 2001).
 
     The odd layers are summed out. The path scales weights and odd biases by
@@ -1196,7 +1321,7 @@ def anneal(stack, base, betas, states, packed, log_weights, n_lanes, lane_0, key
             n_units = stack.biases[layer].size
             x, own_packed = states[layer], packed[layer]
             below, above = _neighbours(stack, layer, states, packed)
-            _field_rows(stack, layer, below, above, x, 0, n_units, scratch, blas)
+            _field_rows(stack, layer, below, above, x, 0, n_units, blas)
             for i in range(n_units):
                 bias = stack.biases[layer][i]
                 for lane in range(lanes):
@@ -1219,7 +1344,7 @@ def anneal(stack, base, betas, states, packed, log_weights, n_lanes, lane_0, key
             n_units = stack.biases[layer].size
             x, own_packed = states[layer], packed[layer]
             below, above = _neighbours(stack, layer, states, packed)
-            _field_rows(stack, layer, below, above, x, 0, n_units, scratch, blas)
+            _field_rows(stack, layer, below, above, x, 0, n_units, blas)
             for i in range(n_units):
                 shift = new * stack.biases[layer][i] + (one - new) * base[layer][i]
                 row = row_key(key, k, layer, i)
@@ -1467,7 +1592,7 @@ def _step_weights(all_weights, first, all_gradient, count, all_velocity, rate, o
     Slices, because an index ``first + e`` might be negative for all the
     compiler knows, and the test for it keeps loops from using vectors.
     """
-    momentum, l2, shrink = options.momentum, options.l2, rate * options.l1
+    momentum, l2 = options.momentum, options.l2
     weights, gradient = all_weights[first : first + count], all_gradient[:count]
     if all_velocity.size:
         velocity = all_velocity[first : first + count]
@@ -1478,9 +1603,16 @@ def _step_weights(all_weights, first, all_gradient, count, all_velocity, rate, o
     else:
         for e in range(count):
             weights[e] += rate * (gradient[e] - l2 * weights[e])
-    if shrink > 0:
+    _shrink(all_weights, first, count, rate * options.l1)
+
+
+@_jit
+def _shrink(all_weights, first, count, threshold):
+    """Bring weights nearer to zero by the threshold, those below it to zero."""
+    weights = all_weights[first : first + count]
+    if threshold > 0:
         for e in range(count):
-            weights[e] -= min(max(weights[e], -shrink), shrink)
+            weights[e] -= min(max(weights[e], -threshold), threshold)
 
 
 @_jit
@@ -1497,45 +1629,64 @@ def _bound_norm(weights, first, last, max_norm):
 
 @_jit
 def _update_dense_rows(
-    level, velocity, data, model, n_data, n_model, start, stop, rate, options, work, blas
+    level, velocity, data, model, n_data, n_model, start, stop, rate, options, blas
 ):
-    """Gradient step on rows start..stop of a dense level."""
+    """Gradient step on rows start..stop of a dense level.
+
+    BLAS adds both phases straight to the weights, or to their velocity where
+    there is momentum: no gradient is written anywhere.
+    """
     n_lower = level.weights.shape[1]
-    zero, one = work.dtype.type(0), work.dtype.type(1)
-    lower, upper = data
+    first, count = start * n_lower, (stop - start) * n_lower
+    weights = level.weights.reshape(level.weights.size)
+    one = weights.dtype.type(1)
+    into, gain, keep = weights, rate, one - rate * options.l2
+    if velocity.size:
+        into, gain, keep = velocity, one, options.momentum
+    lower, _, upper = data
+    stride = lower.shape[1]
     _gemm(
-        blas, True, False, n_lower, stop - start, lower.shape[1], one / work.dtype.type(n_data),
-        lower, 0, lower.shape[1], upper, start * upper.shape[1], upper.shape[1],
-        zero, work, 0, n_lower,
+        blas, True, False, n_lower, stop - start, stride, gain / weights.dtype.type(n_data),
+        lower, 0, stride, upper, start * stride, stride, keep, into, first, n_lower,
     )  # fmt: skip
-    lower, upper = model
+    lower, _, upper = model
+    stride = lower.shape[1]
     _gemm(
-        blas, True, False, n_lower, stop - start, lower.shape[1], -one / work.dtype.type(n_model),
-        lower, 0, lower.shape[1], upper, start * upper.shape[1], upper.shape[1],
-        one, work, 0, n_lower,
+        blas, True, False, n_lower, stop - start, stride, -gain / weights.dtype.type(n_model),
+        lower, 0, stride, upper, start * stride, stride, one, into, first, n_lower,
     )  # fmt: skip
     if level.mask.shape[0] > 0:
-        for i in range(start, stop):
-            gradient, mask = work[(i - start) * n_lower :], level.mask[i]
-            for j in range(n_lower):
-                gradient[j] *= mask[j]
-    flat = level.weights.reshape(level.weights.size)
-    first = start * n_lower
-    _step_weights(flat, first, work, (stop - start) * n_lower, velocity, rate, options)
+        stepped = into[first : first + count]
+        mask = level.mask.reshape(level.mask.size)[first : first + count]
+        for e in range(count):
+            stepped[e] *= mask[e]
+    if velocity.size:
+        moved, by = weights[first : first + count], velocity[first : first + count]
+        for e in range(count):
+            by[e] -= options.l2 * moved[e]
+        for e in range(count):
+            moved[e] += rate * by[e]
+    _shrink(weights, first, count, rate * options.l1)
     if options.max_norm > 0:
         for i in range(start, stop):
-            _bound_norm(flat, i * n_lower, (i + 1) * n_lower, options.max_norm)
+            _bound_norm(weights, i * n_lower, (i + 1) * n_lower, options.max_norm)
 
 
 @_jit
 def _update_edge_rows(
-    level, velocity, data, model, n_data, n_model, start, stop, rate, options, work
+    level, velocity, data, model, n_data, n_model, start, stop, centring, rate, options, work
 ):
-    """Gradient step on the connections of upper units start..stop of a pruned level."""
+    """Gradient step on the connections of upper units start..stop of a pruned level.
+
+    A phase is (lower states, packed lower states, upper states). Packed states
+    have no spare lanes: the terms of the centring are then added here, from
+    (delta, offset) of the lower and of the upper layer.
+    """
     one = work.dtype.type(1)
     indptr, indices = level.edges.indptr, level.edges.indices
-    lower, upper = data
-    model_lower, model_upper = model
+    lower, packed, upper = data
+    model_lower, model_packed, model_upper = model
+    lower_delta, lower_offset, upper_delta, upper_offset = centring
     block_first = indptr[start]
     block_count = indptr[stop] - block_first
     data_scale, model_scale = one / work.dtype.type(n_data), -one / work.dtype.type(n_model)
@@ -1544,10 +1695,23 @@ def _update_edge_rows(
         first = indptr[i]
         count = indptr[i + 1] - first
         place = first - block_first
-        _add_edge_products(work, place, upper, i, lower, indices, first, count, data_scale)
-        _add_edge_products(
-            work, place, model_upper, i, model_lower, indices, first, count, model_scale
-        )
+        if packed.shape[0] > 0:
+            _add_packed_products(work, place, upper, i, packed, indices, first, count, data_scale)
+            stretch, neighbours = work[place : place + count], indices[first : first + count]
+            delta, offset = upper_delta[i], upper_offset[i]
+            for e in range(count):
+                j = np.uint64(neighbours[e])
+                stretch[e] -= delta * lower_offset[j] + offset * lower_delta[j]
+        else:
+            _add_edge_products(work, place, upper, i, lower, indices, first, count, data_scale)
+        if model_packed.shape[0] > 0:
+            _add_packed_products(
+                work, place, model_upper, i, model_packed, indices, first, count, model_scale
+            )
+        else:
+            _add_edge_products(
+                work, place, model_upper, i, model_lower, indices, first, count, model_scale
+            )
     _step_weights(level.values, block_first, work, block_count, velocity, rate, options)
     if options.max_norm > 0:
         for i in range(start, stop):
@@ -1576,14 +1740,13 @@ def _recentre(stack, state, room, sign, blas, thread, n_threads):
     Takes the biases of the machine to those of the centred machine, whose
     fields are W (s - offset) + b, and back.
     """
-    scratch = room.scratch[thread]
     for layer in range(len(stack.biases)):
         out, biases = state.shifts[layer], stack.biases[layer]
         below, above = _neighbours(stack, layer, state.offset_states, room.unpacked)
         block = block_rows(stack, layer)
         for b in range(thread, (out.shape[0] + block - 1) // block, n_threads):
             start, stop = b * block, min(b * block + block, out.shape[0])
-            _field_rows(stack, layer, below, above, out, start, stop, scratch, blas)
+            _field_rows(stack, layer, below, above, out, start, stop, blas)
             for i in range(start, stop):
                 biases[i] += sign * out[i, 0]
 
@@ -1605,16 +1768,26 @@ def _team_draw(stack, layer, state, room, n_lanes, key, step, blas, thread, n_th
     out, packed = room.local[layer][thread], room.packed[layer][thread]
     below, above = _chain_neighbours(stack, layer, state, room, n_lanes, thread)
     biases, offsets, bits = stack.biases[layer], state.offsets[layer], room.bits[layer]
-    scratch = room.scratch[thread]
     block = block_rows(stack, layer)
     one = out.dtype.type(1)
     for b in range(thread, (out.shape[0] + block - 1) // block, n_threads):
         start, stop = b * block, min(b * block + block, out.shape[0])
-        _field_rows(stack, layer, below, above, out, start, stop, scratch, blas)
+        _field_rows(stack, layer, below, above, out, start, stop, blas)
         for i in range(start, stop):
             row = row_key(key, step, layer, i)
             _to_draw(out, i, biases[i] - out[i, n_lanes], one, n_lanes, row, 0, bits, packed)
             out[i, n_lanes] = offsets[i]
+
+
+@_jit
+def _reads_states(stack, layer, packed):
+    """Whether the levels beside a layer read its states, or packed states alone."""
+    reads = packed.shape[0] == 0
+    if layer > 0:
+        reads = reads or stack.levels[layer - 1].weights.shape[0] > 0
+    if layer < len(stack.levels):
+        reads = reads or stack.levels[layer].weights.shape[0] > 0
+    return reads
 
 
 @_jit
@@ -1628,14 +1801,16 @@ def _fetch(stack, state, room, parity, n_lanes, thread, n_threads):
     for layer in range(parity, len(stack.biases), 2):
         out, offsets, bits = room.local[layer][thread], state.offsets[layer], room.bits[layer]
         packed = room.packed[layer][thread]
+        reads_states = _reads_states(stack, layer, packed)
         block = block_rows(stack, layer)
         for b in range((out.shape[0] + block - 1) // block):
             if b % n_threads != thread:
                 for i in range(b * block, min(b * block + block, out.shape[0])):
-                    _unpack_row(out, bits, i)
                     if packed.shape[0] > 0:
                         _pack_from_bits(bits, packed, i)
-                    out[i, n_lanes] = offsets[i]
+                    if reads_states:
+                        _unpack_row(out, bits, i)
+                        out[i, n_lanes] = offsets[i]
 
 
 @_jit
@@ -1647,12 +1822,11 @@ def _positive_phase(
     packed = room.packed[1][thread]
     biases, offsets = stack.biases[1], state.offsets[1]
     below = (visible, room.packed_visible[thread], state.offsets[0], n_data)
-    scratch = room.scratch[thread]
     block = block_rows(stack, 1)
     one = hidden.dtype.type(1)
     for b in range(thread, (hidden.shape[0] + block - 1) // block, n_threads):
         start, stop = b * block, min(b * block + block, hidden.shape[0])
-        _field_rows(stack, 1, below, below, hidden, start, stop, scratch, blas)
+        _field_rows(stack, 1, below, below, hidden, start, stop, blas)
         for i in range(start, stop):
             shift = biases[i] - hidden[i, n_data]
             if persistent:
@@ -1666,7 +1840,6 @@ def _positive_phase(
 @_jit
 def _last_odd_means(stack, state, room, n_model, key, step, persistent, blas, thread, n_threads):
     """Probabilities of the odd layers of the chains; persistent ones draw where to go on from."""
-    scratch = room.scratch[thread]
     for layer in range(1, len(stack.biases), 2):
         out, chains, bits = state.chain_means[layer], room.local[layer][thread], room.bits[layer]
         packed = room.packed[layer][thread]
@@ -1676,7 +1849,7 @@ def _last_odd_means(stack, state, room, n_model, key, step, persistent, blas, th
         one = out.dtype.type(1)
         for b in range(thread, (out.shape[0] + block - 1) // block, n_threads):
             start, stop = b * block, min(b * block + block, out.shape[0])
-            _field_rows(stack, layer, below, above, out, start, stop, scratch, blas)
+            _field_rows(stack, layer, below, above, out, start, stop, blas)
             for i in range(start, stop):
                 shift = biases[i] - out[i, n_model]
                 if persistent:
@@ -1689,7 +1862,7 @@ def _last_odd_means(stack, state, room, n_model, key, step, persistent, blas, th
 
 @_jit
 def _statistics(
-    stack, layer, state, positive, negative, n_data, n_model, rate, options, thread, n_threads
+    stack, layer, state, positive, bits, negative, n_data, n_model, rate, options, thread, n_threads
 ):
     """Data minus model means of a layer; step its biases; write the spare lanes of the centring.
 
@@ -1697,7 +1870,9 @@ def _statistics(
     gradient is <upper lower>_data - <upper lower>_model - d_upper o_lower -
     o_upper d_lower. Two spare lanes put the last two terms into the product
     over the data lanes: (o, d) in even layers, -n_data (d, o) in odd ones.
+    Visible data that came as ``bits`` are counted.
     """
+    counted = layer == 0 and bits.shape[0] > 0
     size = positive.dtype.type(n_data)
     delta, offset, activity, gap = (
         state.delta[layer], state.offsets[layer], state.activity[layer], state.gap
@@ -1706,7 +1881,10 @@ def _statistics(
     for b in range(thread, (delta.size + block - 1) // block, n_threads):
         start, stop = b * block, min(b * block + block, delta.size)
         for i in range(start, stop):
-            here = _row_sum(positive, i, n_data) / size
+            if counted:
+                here = _count_bits(bits, i) / size
+            else:
+                here = _row_sum(positive, i, n_data) / size
             delta[i] = here - _row_sum(negative, i, n_model) / positive.dtype.type(n_model)
             activity[i] += options.mean_rate * (here - activity[i])
             if layer % 2 == 0:
@@ -1733,35 +1911,29 @@ def _update_level(
     """Gradient step on this thread's rows of a level."""
     level = stack.levels[number]
     n_upper = stack.biases[number + 1].size
-    below = visible if number == 0 else state.positive[number]
+    nothing = room.unpacked[0]
+    data = (state.positive[number], nothing, state.positive[number + 1])
+    if number == 0:
+        data = (visible, room.packed_visible[thread], state.positive[1])
+    model = (state.chain_means[number], nothing, room.local[number + 1][thread])
     if number % 2 == 0:
-        model = (room.local[number][thread], state.chain_means[number + 1])
-    else:
-        model = (state.chain_means[number], room.local[number + 1][thread])
-    data = (below, state.positive[number + 1])
+        lower = room.local[number][thread]
+        model = (lower, room.packed[number][thread], state.chain_means[number + 1])
+    delta, offsets = state.delta, state.offsets
+    centring = (delta[number], offsets[number], delta[number + 1], offsets[number + 1])
     velocity, work = state.velocity[number], room.gradient[thread]
     block = block_rows(stack, number + 1)
     for b in range(thread, (n_upper + block - 1) // block, n_threads):
         start, stop = b * block, min(b * block + block, n_upper)
         if level.weights.shape[0] > 0:
             _update_dense_rows(
-                level,
-                velocity,
-                data,
-                model,
-                n_data,
-                n_model,
-                start,
-                stop,
-                rate,
-                options,
-                work,
-                blas,
+                level, velocity, data, model, n_data, n_model, start, stop, rate, options, blas
             )
         else:
             _update_edge_rows(
-                level, velocity, data, model, n_data, n_model, start, stop, rate, options, work
-            )
+                level, velocity, data, model, n_data, n_model, start, stop, centring, rate, options,
+                work,
+            )  # fmt: skip
 
 
 @_jit
@@ -1807,12 +1979,11 @@ def train_minibatches(
         rate = rates[m]
         step = (first_step + m) * DRAWS_PER_MINIBATCH
         visible = room.visible[thread]
-        if data_bits.size:
-            bits, packed = data_bits[m], room.packed_visible[thread]
-            for i in range(visible.shape[0]):
-                _unpack_row(visible, bits, i)
-            for i in range(packed.shape[0]):
-                _pack_from_bits(bits, packed, i)
+        bits, packed = data_bits[m], room.packed_visible[thread]
+        if bits.shape[0] > 0:
+            if _reads_states(stack, 0, packed):
+                unpack(bits, visible)
+            pack_bits(bits, packed)
         else:
             given = data[m]
             for i in range(visible.shape[0]):
@@ -1849,6 +2020,7 @@ def train_minibatches(
                 layer,
                 state,
                 positive,
+                bits,
                 negative,
                 n_data,
                 n_model,

@@ -14,8 +14,9 @@ from ._structures import Stack
 from ._threads import Team
 from .samplers import gibbs_steps_at
 
-BUFFER = 2**20  # numbers of loaded minibatches at a time: enough that Python's share is small
+BUFFER = 2**22  # bytes of minibatches loaded at a time: enough that Python's share is small
 MEAN_RATE = 0.01  # of the running means that centre the gradient (Melchior et al. 2016)
+MOST_AT_ONCE = round(1 / MEAN_RATE)  # minibatches; the offsets then follow the running means
 
 
 def constant(progress: float) -> float:
@@ -69,14 +70,13 @@ class TrainingState(NamedTuple):
 class Room(NamedTuple):
     """What each thread has for itself, and the bits through which threads share draws.
 
-    ``gradient`` and ``scratch`` are rows a thread; ``local`` (a tuple over the
+    ``gradient`` is a row a thread; ``local`` (a tuple over the
     layers) and ``visible`` are states a thread, ``packed`` and
     ``packed_visible`` the same packed where table look-up reads them, else
     empty; ``bits`` are shared; ``unpacked`` stands for states that are no bits.
     """
 
     gradient: np.ndarray
-    scratch: np.ndarray
     local: tuple
     visible: np.ndarray
     packed: tuple
@@ -168,8 +168,10 @@ def run_pass(loop: Loop, X, number: int, n_passes: int, first_step: int, team: T
     n_visible = stack.biases[0].size
     stride = inference.lanes(loop.batch_size + SPARE_LANES, dtype)
     advance = getattr(loop.negative_phase, "advance", None)
-    at_once = 1 if advance else max(1, min(n_minibatches, BUFFER // (n_visible * stride)))
-    n_states, n_words = (0, -(-stride // 16)) if loop.binary else (at_once, 0)
+    n_words = -(-stride // 16) if loop.binary else 0
+    n_bytes = n_visible * (2 * n_words or stride * dtype.itemsize)
+    at_once = 1 if advance else max(1, min(n_minibatches, BUFFER // n_bytes, MOST_AT_ONCE))
+    n_states = 0 if loop.binary else at_once
     buffer = inference.states_array(n_states * n_visible, stride, dtype)
     buffer = buffer.reshape(n_states, n_visible, stride)
     bits = np.zeros((at_once, n_words, n_visible), np.uint16)
@@ -218,14 +220,10 @@ def new_room(loop: Loop, n_threads: int) -> Room:
     """Build what each thread has for itself."""
     stack, state = loop.stack, loop.state
     dtype = stack.biases[0].dtype
-    widest = max(bias.size for bias in stack.biases)
-    gradient = widest
+    gradient = 0
     for layer, level in enumerate(stack.levels, start=1):
-        block = _kernels.block_rows(stack, layer)
-        if level.weights.size:
-            gradient = max(gradient, block * level.weights.shape[1])
-        else:
-            starts = level.edges.indptr[::block]
+        if level.values.size:
+            starts = level.edges.indptr[:: _kernels.block_rows(stack, layer)]
             gradient = max(gradient, int(np.diff(starts, append=level.values.size).max()))
 
     def for_each_thread(array):
@@ -235,7 +233,6 @@ def new_room(loop: Loop, n_threads: int) -> Room:
     packed_visible = inference.new_packed(stack, loop.batch_size, [0] if loop.binary else [])[0]
     return Room(
         np.empty((n_threads, gradient), dtype),
-        np.empty((n_threads, widest), dtype),
         tuple(for_each_thread(states) for states in state.chains),
         for_each_thread(state.positive[0]),
         tuple(for_each_thread(array) for array in packed),

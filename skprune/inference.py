@@ -102,9 +102,7 @@ def new_packed(stack: Stack, n_samples, layers) -> tuple:
     Of the other layers, on a machine that cannot look up, in float64 and with
     few samples, they are empty, and kernels read the states instead.
     """
-    usable = (
-        _kernels.LOOKS_UP and stack.biases[0].dtype == np.float32 and n_samples >= TABLE_SAMPLES
-    )
+    usable = _kernels.PACKS and stack.biases[0].dtype == np.float32 and n_samples >= TABLE_SAMPLES
     words = 16 * -(-n_samples // _kernels.WORD_LANES)
     result = []
     for layer, bias in enumerate(stack.biases):
@@ -120,11 +118,9 @@ def unpacked(stack: Stack) -> tuple:
     return new_packed(stack, 1, [])
 
 
-def tools(stack: Stack) -> tuple:
-    """Return (scratch, BLAS address), the last arguments of serial kernels."""
-    dtype = stack.biases[0].dtype
-    widest = max(bias.size for bias in stack.biases)
-    return np.empty(widest, dtype), _kernels.BLAS_ADDRESS[dtype]
+def blas_address(stack: Stack) -> int:
+    """Return the address of BLAS, the last argument of serial kernels."""
+    return _kernels.BLAS_ADDRESS[stack.biases[0].dtype]
 
 
 def blocks(n_samples, size=BLOCK) -> list:
@@ -215,13 +211,13 @@ def energy(stack: Stack, *layers) -> np.ndarray:
     n_samples = layers[0].shape[0]
     total = np.zeros(n_samples)
     states = load_states(stack, *layers)
-    scratch, blas = tools(stack)
+    blas = blas_address(stack)
     for number, bias in enumerate(stack.biases):
         total -= np.asarray(layers[number], np.float64) @ bias.astype(np.float64)
         if number:
             only = tuple(s if k == number - 1 else np.zeros_like(s) for k, s in enumerate(states))
             field = np.zeros_like(states[number])
-            _kernels.fields(stack, number, only, unpacked(stack), field, scratch, blas)
+            _kernels.fields(stack, number, only, unpacked(stack), field, blas)
             below = to_rows(field, n_samples) - bias
             total -= np.einsum("ij,ij->i", below.astype(np.float64), layers[number])
     return total
@@ -248,7 +244,7 @@ def summed_free_energy(stack: Stack, states, n_samples, summed=1, packed=None) -
     packed = unpacked(stack) if packed is None else packed
     for layer in range(len(stack.biases)):
         if layer % 2 == summed:
-            _kernels.fields(stack, layer, states, packed, states[layer], *tools(stack))
+            _kernels.fields(stack, layer, states, packed, states[layer], blas_address(stack))
     for layer, bias in enumerate(stack.biases):
         if layer % 2 == summed:
             _kernels.add_softplus(states[layer], total)
@@ -287,7 +283,7 @@ def conditional_means(stack: Stack, layer, *layers) -> np.ndarray:
     states = load_states(stack, *layers)
     key = np.uint64(0)
     _kernels.update_layer(
-        stack, layer, states, unpacked(stack), False, n_samples, 0, key, 0, *tools(stack)
+        stack, layer, states, unpacked(stack), False, n_samples, 0, key, 0, blas_address(stack)
     )
     return to_rows(states[layer], n_samples)
 
@@ -307,7 +303,7 @@ def mean_field(stack: Stack, X, team, tolerance=1e-6, max_updates=100) -> list:
         if len(result) == 1 and level.weights.size:
             dtype = stack.biases[0].dtype
             rows = rows_of(X, block, dtype)
-            out, blas = result[0][block], tools(stack)[1]
+            out, blas = result[0][block], blas_address(stack)
             _kernels.means_of_rows(rows, level.weights, stack.biases[1], out, blas)
             return
         n_rows = block.stop - block.start
@@ -315,12 +311,14 @@ def mean_field(stack: Stack, X, team, tolerance=1e-6, max_updates=100) -> list:
         packed = load_visible(stack, X, block, states)
         if len(result) == 1:
             key = np.uint64(0)
-            _kernels.update_layer(stack, 1, states, packed, False, n_rows, 0, key, 0, *tools(stack))
+            _kernels.update_layer(
+                stack, 1, states, packed, False, n_rows, 0, key, 0, blas_address(stack)
+            )
         else:
             for layer in states[1:]:
                 layer[:, :n_rows] = 0.5
             _kernels.mean_field(
-                stack, states, packed, tolerance, max_updates, n_rows, *tools(stack)
+                stack, states, packed, tolerance, max_updates, n_rows, blas_address(stack)
             )
         for layer, out in zip(states[1:], result, strict=True):
             _kernels.store_rows(layer, out[block])
@@ -366,7 +364,7 @@ def gibbs(stack: Stack, states, n_sweeps, n_samples, key, team, first_step=0, cl
             load(clamped, rows, held)
         _kernels.gibbs_sweeps(
             stack, lanes_of_block, packed, held, n_sweeps, rows.size, block.start, key, first_step,
-            *tools(stack),
+            blas_address(stack),
         )  # fmt: skip
         for source, out in zip(lanes_of_block, result, strict=True):
             _kernels.store_rows(source, out[block])

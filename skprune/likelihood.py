@@ -96,7 +96,7 @@ def ais_log_partition(
         part = np.zeros(n_lanes)
         _kernels.anneal(
             stack, base, betas, states, packed, part, n_lanes, block.start, key,
-            *inference.tools(stack),
+            inference.blas_address(stack),
         )  # fmt: skip
         log_weights[block] = part
 
@@ -152,7 +152,7 @@ def pseudo_log_likelihood(stack: Stack, X, team: Team) -> np.ndarray:
         states = inference.new_states(stack, rows.size)
         inference.load(X, rows, states[0])
         _kernels.fields(
-            stack, 1, states, inference.unpacked(stack), states[1], *inference.tools(stack)
+            stack, 1, states, inference.unpacked(stack), states[1], inference.blas_address(stack)
         )
         total = np.zeros(rows.size)
         _kernels.pseudo_log_likelihood(stack, states[0], states[1], total)

@@ -107,14 +107,14 @@ def test_edge_path_is_dense_path(dtype, density, n_lanes):
         stack = inference.Stack((level,), (np.zeros(41, dtype), np.zeros(30, dtype)))
         out = np.zeros_like(upper)
         unpacked = inference.unpacked(stack)
-        _kernels.fields(stack, 1, (lower, upper), unpacked, out, *inference.tools(stack))
+        _kernels.fields(stack, 1, (lower, upper), unpacked, out, inference.blas_address(stack))
         np.testing.assert_allclose(out, weights @ lower, atol=tolerance)
         out = np.zeros_like(lower)
-        _kernels.fields(stack, 0, (lower, upper), unpacked, out, *inference.tools(stack))
+        _kernels.fields(stack, 0, (lower, upper), unpacked, out, inference.blas_address(stack))
         np.testing.assert_allclose(out, weights.T @ upper, atol=tolerance)
 
 
-looks_up = pytest.mark.skipif(not _kernels.LOOKS_UP, reason="this processor cannot look up")
+looks_up = pytest.mark.skipif(not _kernels.PACKS, reason="this processor cannot look up")
 
 
 @looks_up
@@ -134,21 +134,21 @@ def test_table_look_up_is_edge_path(density, n_lanes):
     assert packed[0].size
     assert packed[1].size
     _kernels.pack_states(states[0], packed[0])
-    tools = inference.tools(stack)
+    blas = inference.blas_address(stack)
     by_table, by_edges = np.zeros_like(states[1]), np.zeros_like(states[1])
-    _kernels.fields(stack, 1, states, packed, by_table, *tools)
-    _kernels.fields(stack, 1, states, inference.unpacked(stack), by_edges, *tools)
+    _kernels.fields(stack, 1, states, packed, by_table, blas)
+    _kernels.fields(stack, 1, states, inference.unpacked(stack), by_edges, blas)
     np.testing.assert_allclose(by_table, by_edges, atol=2e-5)
     for layer in (1, 0):
         key = np.uint64(5)
-        _kernels.update_layer(stack, layer, states, packed, True, n_lanes, 7, key, 2, *tools)
+        _kernels.update_layer(stack, layer, states, packed, True, n_lanes, 7, key, 2, blas)
         again = np.ones_like(packed[layer])
         _kernels.pack_states(states[layer], again)
         n_words = 16 * -(-states[layer].shape[1] // 64)
         np.testing.assert_array_equal(packed[layer][:, :n_words], again[:, :n_words])
     by_table, by_edges = np.zeros_like(states[0]), np.zeros_like(states[0])
-    _kernels.fields(stack, 0, states, packed, by_table, *tools)
-    _kernels.fields(stack, 0, states, inference.unpacked(stack), by_edges, *tools)
+    _kernels.fields(stack, 0, states, packed, by_table, blas)
+    _kernels.fields(stack, 0, states, inference.unpacked(stack), by_edges, blas)
     np.testing.assert_allclose(by_table, by_edges, atol=2e-5)
 
 
@@ -160,7 +160,7 @@ def test_without_table_look_up_the_fit_is_the_same():
         "X = (np.random.default_rng(0).uniform(size=(400, 30)) < 0.3).astype(np.uint8)\n"
         "rbm = PrunedBernoulliRBM(20, batch_size=40, initial_sparsity=0.8, n_iter=1, random_state=0)\n"
         "rbm.fit(X)\n"
-        "print(_kernels.LOOKS_UP, *rbm.transform(X[:5]).ravel())\n"
+        "print(_kernels.PACKS, *rbm.transform(X[:5]).ravel())\n"
     )
 
     def run(**environment):
@@ -173,7 +173,7 @@ def test_without_table_look_up_the_fit_is_the_same():
 
     here, features = run()
     there, same = run(NUMBA_CPU_NAME="generic")
-    assert here == _kernels.LOOKS_UP
+    assert here == _kernels.PACKS
     assert not there
     np.testing.assert_allclose(features, same, atol=1e-3)
 
@@ -185,7 +185,7 @@ def test_draw_is_uniform_below_mean(dtype):
     states = inference.load_states(stack, visible, None)
     _kernels.update_layer(
         stack, 1, states, inference.unpacked(stack), True, 9, 100, np.uint64(3), 17,
-        *inference.tools(stack),
+        inference.blas_address(stack),
     )  # fmt: skip
     field = visible @ weights[0].T + biases[1]
     u = draws(3, 17, 1, (4, 109))[:, 100:].T
