@@ -25,6 +25,7 @@ VECTOR_BYTES = 64
 MAX_VECTORS = 8  # vectors of lanes held in registers at a time
 EDGE_BLOCK = 16  # upper units a block on pruned levels
 DRAWS_PER_MINIBATCH = 4096
+LOG_EVERY = 512  # factors in [1, 2] multiplied in float64 before their logarithm is taken
 
 _FLAGS = {
     "nogil": True,
@@ -1226,7 +1227,7 @@ def mean_field(stack, states, packed, tolerance, max_updates, n_lanes, blas):
 def add_softplus(field, total):
     """``total[lane] += sum_i log(1 + exp(field[i, lane]))``, in float64.
 
-    The logarithm of a product of sixteen factors is taken at once; a factor
+    The logarithm of a product of many factors is taken at once; a factor
     1 + exp(-|x|) is at most 2, so the product cannot overflow.
     """
     lanes = field.shape[1]
@@ -1238,7 +1239,7 @@ def add_softplus(field, total):
             x = field[i, lane]
             linear[lane] += max(x, zero)
             product[lane] *= one + exp(-abs(x))
-        if i % 16 == 15:
+        if i % LOG_EVERY == LOG_EVERY - 1:
             for lane in range(lanes):
                 linear[lane] += np.log(product[lane])
                 product[lane] = 1.0
@@ -1277,7 +1278,7 @@ def pseudo_log_likelihood(stack, visible, field, total):
                 x = field[k, lane] + (one - visible[i, lane] - visible[i, lane]) * weight
                 change[lane] += max(x, zero) - softplus[k, lane]
                 product[lane] *= one + exp(-abs(x))
-            if (e - first) % 16 == 15:
+            if (e - first) % LOG_EVERY == LOG_EVERY - 1:
                 for lane in range(lanes):
                     change[lane] += np.log(product[lane])
                     product[lane] = 1
@@ -1329,7 +1330,7 @@ def anneal(stack, base, betas, states, packed, log_weights, n_lanes, lane_0, key
                     linear[lane] += (new - old) * max(a, zero)
                     upper_product[lane] *= one + exp(-abs(new * a))
                     lower_product[lane] *= one + exp(-abs(old * a))
-                if i % 16 == 15 or i == n_units - 1:
+                if i % LOG_EVERY == LOG_EVERY - 1 or i == n_units - 1:
                     for lane in range(lanes):
                         linear[lane] += np.log(upper_product[lane] / lower_product[lane])
                     upper_product[:] = 1
@@ -1381,14 +1382,67 @@ def load_csr(values, indices, indptr, rows, out):
             out[indices[e], lane] = values[e]
 
 
+@intrinsic
+def _store_tile(typing_context, states, i, lane, out):
+    """Copy the square tile of one vector's width at (i, lane) to (lane, i) of ``out``."""
+    signature = types.void(states, types.int64, types.int64, out)
+
+    def codegen(context, builder, signature, args):
+        states, i, lane, out = args
+        kinds = signature.args
+        int64 = ir.IntType(64)
+        vectors = _Vectors(context, builder, kinds[0].dtype)
+        width = vectors.lanes
+
+        def place(kind, array, row, column):
+            stride = _row_length(context, builder, kind, array)
+            offset = builder.add(builder.mul(row, stride), column)
+            pointer = _pointer(context, builder, kind, array, offset)
+            return builder.bitcast(pointer, vectors.type.as_pointer())
+
+        rows = [
+            builder.load(
+                place(kinds[0], states, builder.add(i, int64(k)), lane), align=vectors.item_bytes
+            )
+            for k in range(width)
+        ]
+        distance = width // 2
+        while distance:
+            for k in range(width):
+                if not k & distance:
+                    a, b = rows[k], rows[k + distance]
+                    rows[k] = vectors.shuffle(
+                        a,
+                        b,
+                        [x if not x & distance else width + x - distance for x in range(width)],
+                    )
+                    rows[k + distance] = vectors.shuffle(
+                        a,
+                        b,
+                        [x + distance if not x & distance else width + x for x in range(width)],
+                    )
+            distance //= 2
+        for k, row in enumerate(rows):
+            builder.store(
+                row, place(kinds[3], out, builder.add(lane, int64(k)), i), align=vectors.item_bytes
+            )
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
 @_jit
 def store_rows(states, out):
-    """Copy lanes back into sample-major rows."""
-    for start in range(0, out.shape[0], 16):
-        stop = min(start + 16, out.shape[0])
-        for i in range(np.uint64(states.shape[0])):
-            for lane in range(np.uint64(start), np.uint64(stop)):
-                out[lane, i] = states[i, lane]
+    """Copy lanes back into sample-major rows, by square tiles."""
+    width = VECTOR_BYTES // states.itemsize
+    n_units, n_lanes = states.shape[0], out.shape[0]
+    whole_units, whole_lanes = n_units - n_units % width, n_lanes - n_lanes % width
+    for lane in range(0, whole_lanes, width):
+        for i in range(0, whole_units, width):
+            _store_tile(states, i, lane, out)
+    for lane in range(n_lanes):
+        for i in range(whole_units if lane < whole_lanes else 0, n_units):
+            out[lane, i] = states[i, lane]
 
 
 @_jit

@@ -6,6 +6,8 @@ decided here, in :func:`make_level`, and nowhere else.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from scipy import sparse
 
@@ -13,10 +15,10 @@ from . import _kernels, connectivity
 from ._structures import Connections, Edges, Level, Stack
 
 # Share of absent connections from which the edge kernels beat BLAS (docs/design_notes.md).
-EDGE_SPARSITY = 0.7
+EDGE_SPARSITY = 0.5
 
 # Samples from which table look-up beats sums of products on edges (docs/design_notes.md).
-TABLE_SAMPLES = 33
+TABLE_SAMPLES = 32
 
 BLOCK = 256  # samples a block; fixed, so that no result depends on the number of threads
 
@@ -80,7 +82,7 @@ def lanes(n_samples, dtype) -> int:
 
 def aligned_zeros(shape, dtype) -> np.ndarray:
     """Return zeros whose first number lies at the start of a vector."""
-    n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
     raw = np.zeros(n_bytes + _kernels.VECTOR_BYTES, np.uint8)
     start = -raw.ctypes.data % _kernels.VECTOR_BYTES
     return raw[start : start + n_bytes].view(dtype).reshape(shape)
@@ -136,26 +138,28 @@ def load(X, rows, out) -> None:
         _kernels.load_dense(X, rows, out)
 
 
-def load_visible(stack: Stack, X, block, states) -> tuple:
-    """Load consecutive rows into the visible states; return packed states of every layer.
+def load_visible(stack: Stack, X, block) -> tuple:
+    """Load consecutive rows; return states and packed states of every layer.
 
-    Rows of 0 and 1 go by way of bits, and are packed where table look-up will
-    read them.
+    Rows of 0 and 1 go by way of bits. Where all levels read packed states the
+    visible states stay zero.
     """
     rows = np.arange(block.start, block.stop)
     part = X[block]
+    packed = new_packed(stack, rows.size, [0])
+    states = new_states(stack, rows.size)
     if not _kernels.is_binary_dense(part.data[None] if sparse.issparse(part) else part):
         load(X, rows, states[0])
-        return unpacked(stack)
-    packed = new_packed(stack, rows.size, [0])
-    bits = np.empty((-(-states[0].shape[1] // 16), states[0].shape[0]), np.uint16)
+        return states, unpacked(stack)
+    bits = np.empty((-(-states[0].shape[1] // 16), X.shape[1]), np.uint16)
     if sparse.issparse(X):
         _kernels.load_bits_csr(X.data, X.indices, X.indptr, rows, bits)
     else:
         _kernels.load_bits_dense(X, rows, bits)
-    _kernels.unpack(bits, states[0])
     _kernels.pack_bits(bits, packed[0])
-    return packed
+    if not packed[0].size:
+        _kernels.unpack(bits, states[0])
+    return states, packed
 
 
 def rows_of(X, block, dtype) -> np.ndarray:
@@ -261,9 +265,11 @@ def free_energy(stack: Stack, X, team) -> np.ndarray:
 
     def one_block(block):
         n_rows = block.stop - block.start
-        states = new_states(stack, n_rows)
-        packed = load_visible(stack, X, block, states)
-        return summed_free_energy(stack, states, n_rows, packed=packed)
+        states, packed = load_visible(stack, X, block)
+        summed = summed_free_energy(stack, states, n_rows, packed=packed)
+        if packed[0].size:
+            summed -= X[block] @ stack.biases[0].astype(np.float64)
+        return summed
 
     return np.concatenate(team.map(one_block, blocks(X.shape[0])))
 
@@ -307,8 +313,7 @@ def mean_field(stack: Stack, X, team, tolerance=1e-6, max_updates=100) -> list:
             _kernels.means_of_rows(rows, level.weights, stack.biases[1], out, blas)
             return
         n_rows = block.stop - block.start
-        states = new_states(stack, n_rows)
-        packed = load_visible(stack, X, block, states)
+        states, packed = load_visible(stack, X, block)
         if len(result) == 1:
             key = np.uint64(0)
             _kernels.update_layer(
