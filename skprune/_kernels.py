@@ -22,7 +22,8 @@ from numba.core import cgutils
 from numba.extending import get_cython_function_address, intrinsic
 
 VECTOR_BYTES = 64
-MAX_VECTORS = 8  # vectors of lanes held in registers at a time
+CHUNKS = (8, 4, 2, 1)  # vectors of lanes held in registers at a time
+PACKED_CHUNKS = (8, 4)  # the same for packed states, four vectors a word
 EDGE_BLOCK = 16  # upper units a block on pruned levels
 DRAWS_PER_MINIBATCH = 4096
 LOG_EVERY = 512  # factors in [1, 2] multiplied in float64 before their logarithm is taken
@@ -34,27 +35,47 @@ _FLAGS = {
 }
 
 
-def _compile(function, **flags):
-    """Compile lazily, with a cache on disk where a place for one can be written."""
+def _kernel(function):
+    """Compile a kernel that Python calls; kept on disk where a place can be written.
+
+    Without numba's runtime no reference is counted: every slice and every array
+    taken out of a tuple would cost two atomic operations, about 10 ns. Such a
+    kernel makes no arrays, and must not return one to a kernel that counts.
+    """
+    return _cached(function, **_FLAGS, _nrt=False)
+
+
+def _kernel_with_arrays(function):
+    """Compile a kernel that Python calls and that makes arrays of its own."""
+    return _cached(function, **_FLAGS)
+
+
+def _part(function):
+    """Compile what kernels call; not kept by itself, the kernels hold its code."""
+    return njit(**_FLAGS, _nrt=False)(function)
+
+
+def _inlined(function):
+    """Copy into its callers: cheap to compile where tuples of many arrays are passed on."""
+    return njit(inline="always")(function)
+
+
+def _cached(function, **flags):
     try:
         return njit(cache=True, **flags)(function)
     except RuntimeError:  # numba found no writable cache directory
         return njit(**flags)(function)
 
 
-def _jit(function):
-    """Compile a kernel that makes no arrays.
+@intrinsic
+def _called(typing_context):
+    """Mark the function that says this as one to call, not to copy into every caller."""
 
-    Without numba's runtime no reference is counted: every slice and every array
-    taken out of a tuple would cost two atomic operations, about 10 ns. Such a
-    kernel must not return an array to one that counts.
-    """
-    return _compile(function, **_FLAGS, _nrt=False)
+    def codegen(context, builder, signature, args):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
 
-
-def _jit_with_arrays(function):
-    """Compile a kernel that makes arrays of its own."""
-    return _compile(function, **_FLAGS)
+    return types.void(), codegen
 
 
 def _host_features():
@@ -170,6 +191,21 @@ class _Vectors:
     def store(self, value, row, position, k):
         self.builder.store(value, self._place(row, position, k), align=self.item_bytes)
 
+    def places(self, row, position, size, n_vectors):
+        """(row, position) of a chunk's vectors; those over the end are sent to a spare vector."""
+        spare = cgutils.alloca_once(self.builder, self.type)
+        self.builder.store(ir.Constant(self.type, [0.0] * self.lanes), spare)
+        spare = self.builder.bitcast(spare, row.type)
+        zero = ir.IntType(64)(0)
+        result = []
+        for k in range(size):
+            at = self.builder.add(position, ir.IntType(64)(k))
+            inside = self.builder.icmp_signed("<", at, n_vectors)
+            result.append(
+                (self.builder.select(inside, row, spare), self.builder.select(inside, at, zero))
+            )
+        return result
+
     def broadcast(self, value):
         undefined = ir.Constant(self.type, ir.Undefined)
         first = self.builder.insert_element(undefined, value, ir.IntType(32)(0))
@@ -219,35 +255,39 @@ class _Vectors:
         return value
 
 
-def _for_each_chunk(builder, n_vectors, emit):
-    """Emit ``emit(size, position)`` over a row of vectors: eights, then what is left.
+def _for_each_chunk(builder, n_vectors, sizes, emit):
+    """Emit ``emit(size, position)`` over a row of vectors, the largest chunks first.
 
-    ``size`` is known when the code is made, so a chunk lives in registers;
-    which remainder it is, is decided at run time.
+    ``size`` is known when the code is made, so a chunk lives in registers. If
+    the smallest size is not 1, the last chunk may reach over the end.
     """
     int64 = ir.IntType(64)
     position = cgutils.alloca_once_value(builder, int64(0))
-    head = builder.append_basic_block("chunks")
-    body = builder.append_basic_block("chunk")
-    rest = builder.append_basic_block("rest")
-    done = builder.append_basic_block("chunks.done")
+
+    def left():
+        return builder.sub(n_vectors, builder.load(position))
+
+    def chunk(size):
+        emit(size, builder.load(position))
+        builder.store(builder.add(builder.load(position), int64(size)), position)
+
+    largest, *others = sizes
+    head, body, done = (
+        builder.append_basic_block(name) for name in ("chunks", "chunk", "chunks.done")
+    )
+    # One that reaches over the end is as good as two smaller ones.
+    enough = largest if sizes[-1] == 1 else sizes[-1] + 1
     builder.branch(head)
     builder.position_at_end(head)
-    left = builder.sub(n_vectors, builder.load(position))
-    builder.cbranch(builder.icmp_signed(">=", left, int64(MAX_VECTORS)), body, rest)
+    builder.cbranch(builder.icmp_signed(">=", left(), int64(enough)), body, done)
     builder.position_at_end(body)
-    emit(MAX_VECTORS, builder.load(position))
-    builder.store(builder.add(builder.load(position), int64(MAX_VECTORS)), position)
+    chunk(largest)
     builder.branch(head)
-    builder.position_at_end(rest)
-    switch = builder.switch(left, done)
-    for size in range(1, MAX_VECTORS):
-        case = builder.append_basic_block(f"rest.{size}")
-        switch.add_case(int64(size), case)
-        builder.position_at_end(case)
-        emit(size, builder.load(position))
-        builder.branch(done)
     builder.position_at_end(done)
+    for size in others:
+        enough = size if sizes[-1] == 1 else 1
+        with builder.if_then(builder.icmp_signed(">=", left(), int64(enough))):
+            chunk(size)
 
 
 def _edge_loop(builder, count, initial, body):
@@ -382,7 +422,7 @@ def _add_edges(typing_context, out, i, states, indices, values, order, first, co
             for k in range(size):
                 vectors.store(sums[k], target, position, k)
 
-        _for_each_chunk(builder, n_vectors, emit)
+        _for_each_chunk(builder, n_vectors, CHUNKS, emit)
         return context.get_dummy_value()
 
     return signature, codegen
@@ -473,13 +513,14 @@ def _add_edges_by_table(
                     new.append(builder.fadd(sums[k + 1], builder.call(permute, [table, here])))
                 return new
 
-            initial = [vectors.load(target, position, k) for k in range(size)]
+            place = vectors.places(target, position, size, n_vectors)
+            initial = [vectors.load(row, at, 0) for row, at in place]
             share, *totals = _edge_loop(builder, n_groups, [zero_number, *initial], add)
-            for k, total in enumerate(totals):
-                vectors.store(total, target, position, k)
+            for total, (row, at) in zip(totals, place, strict=True):
+                vectors.store(total, row, at, 0)
             builder.store(share, offset_sum)
 
-        _for_each_chunk(builder, n_vectors, emit)
+        _for_each_chunk(builder, n_vectors, PACKED_CHUNKS, emit)
         with builder.if_then(builder.icmp_signed(">=", lane, int64(0))):
             place = builder.gep(target, [lane])
             total = builder.fadd(builder.load(place), builder.load(offset_sum))
@@ -527,7 +568,7 @@ def _add_edge_products(
 
             _add_by_fours(builder, vectors, target, count, product)
 
-        _for_each_chunk(builder, n_vectors, emit)
+        _for_each_chunk(builder, n_vectors, CHUNKS, emit)
         return context.get_dummy_value()
 
     return signature, codegen
@@ -590,11 +631,12 @@ def _add_packed_products(
 
         def emit(size, position):
             planes = []
+            place = vectors.places(own, position, size, n_vectors)
             for start in range(0, size, 4):
                 high = low = _splat(whole, 0)
-                for k in range(start, min(start + 4, size)):
+                for k in range(start, start + 4):
                     x = vectors.multiply_add(
-                        vectors.load(own, position, k),
+                        vectors.load(*place[k], 0),
                         _splat(vectors.type, 65535.0),
                         _splat(vectors.type, 0.5),
                     )
@@ -622,7 +664,7 @@ def _add_packed_products(
 
             _add_by_fours(builder, vectors, target, count, product)
 
-        _for_each_chunk(builder, n_vectors, emit)
+        _for_each_chunk(builder, n_vectors, PACKED_CHUNKS, emit)
         return context.get_dummy_value()
 
     return signature, codegen
@@ -751,7 +793,7 @@ _pack_from_states = _packing_intrinsic(from_bits=False)
 _sched_yield = types.ExternalFunction("sched_yield", types.int32())
 
 
-@_jit
+@_part
 def _meet(barrier, n_threads):
     """Wait for the whole team; False if the team was called off.
 
@@ -781,7 +823,7 @@ def _meet(barrier, n_threads):
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
-@_jit
+@_part
 def _mix(x):
     """The finaliser of splitmix64 (public domain; Steele, Lea & Flood 2014)."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -789,7 +831,7 @@ def _mix(x):
     return x ^ (x >> np.uint64(31))
 
 
-@_jit
+@_part
 def row_key(key, step, layer, unit):
     """64 bits for the draws of one unit at one step."""
     place = (np.uint64(layer) << np.uint64(40)) | np.uint64(unit)
@@ -845,7 +887,7 @@ def uniform(typing_context, row, lane):
     return signature, codegen
 
 
-@_jit
+@_kernel
 def uniforms(key, step, layer, out):
     """Fill ``out`` (units, lanes) with the numbers that a draw at this place uses."""
     for i in range(out.shape[0]):
@@ -1036,7 +1078,7 @@ def _emit_byte(builder, row, k, on):
 # ------------------------------------------------------------------- fields
 
 
-@_jit
+@_inlined
 def _add_from_below(level, below, out, start, stop, blas):
     """Add ``weights[start:stop] @ below`` to rows start..stop of ``out``."""
     lower, packed, offsets, lane = below
@@ -1059,7 +1101,7 @@ def _add_from_below(level, below, out, start, stop, blas):
             _add_edges(out, i, lower, indices, values, None, first, count)
 
 
-@_jit
+@_inlined
 def _add_from_above(level, above, out, start, stop, blas):
     """Add ``weights[:, start:stop].T @ above`` to rows start..stop of ``out``."""
     upper, packed, offsets, lane = above
@@ -1083,7 +1125,7 @@ def _add_from_above(level, above, out, start, stop, blas):
             _add_edges(out, j, upper, indices, values, order, first, count)
 
 
-@_jit
+@_inlined
 def _field_rows(stack, layer, below, above, out, start, stop, blas):
     """Rows start..stop of the input to a layer from both neighbours, without its bias.
 
@@ -1099,7 +1141,7 @@ def _field_rows(stack, layer, below, above, out, start, stop, blas):
         _add_from_above(stack.levels[layer], above, out, start, stop, blas)
 
 
-@_jit
+@_part
 def block_rows(stack, layer):
     """Units a block of this layer. Depends on the machine alone, never on the threads."""
     n_units = stack.biases[layer].size
@@ -1119,7 +1161,7 @@ def block_rows(stack, layer):
 NO_BITS = np.zeros((0, 0), np.uint16)
 
 
-@njit(inline="always")
+@_inlined
 def _neighbours(stack, layer, states, packed):
     """What ``_field_rows`` reads of the layers below and above, without offsets."""
     below = layer - 1 if layer > 0 else layer
@@ -1130,7 +1172,7 @@ def _neighbours(stack, layer, states, packed):
     )
 
 
-@_jit
+@_kernel
 def fields(stack, layer, states, packed, out, blas):
     """The input to a whole layer, bias included, given its neighbours' states."""
     n_units = stack.biases[layer].size
@@ -1142,7 +1184,7 @@ def fields(stack, layer, states, packed, out, blas):
             out[i, lane] += bias
 
 
-@_jit
+@_kernel
 def update_layer(stack, layer, states, packed, sample, n_lanes, lane_0, key, step, blas):
     """Replace a layer's states by its activation probabilities, or by a draw from them."""
     out, own_packed = states[layer], packed[layer]
@@ -1162,7 +1204,7 @@ def update_layer(stack, layer, states, packed, sample, n_lanes, lane_0, key, ste
                 _to_mean(out, i, bias, one, n_lanes)
 
 
-@_jit
+@_kernel
 def gibbs_sweeps(stack, states, packed, clamped, n_sweeps, n_lanes, lane_0, key, first_step, blas):
     """Odd layers given even ones, then even given odd, ``n_sweeps`` times.
 
@@ -1183,7 +1225,7 @@ def gibbs_sweeps(stack, states, packed, clamped, n_sweeps, n_lanes, lane_0, key,
                         visible[i, lane] = clamped[i, lane]
 
 
-@_jit_with_arrays
+@_kernel_with_arrays
 def mean_field(stack, states, packed, tolerance, max_updates, n_lanes, blas):
     """Mean field of the hidden layers given the visible ones; returns updates used a lane.
 
@@ -1223,7 +1265,7 @@ def mean_field(stack, states, packed, tolerance, max_updates, n_lanes, blas):
     return used
 
 
-@_jit_with_arrays
+@_kernel_with_arrays
 def add_softplus(field, total):
     """``total[lane] += sum_i log(1 + exp(field[i, lane]))``, in float64.
 
@@ -1247,7 +1289,7 @@ def add_softplus(field, total):
         total[lane] += linear[lane] + np.log(product[lane])
 
 
-@_jit_with_arrays
+@_kernel_with_arrays
 def pseudo_log_likelihood(stack, visible, field, total):
     """``total[lane] = sum_i log p(v_i | all other visible units)`` of an RBM.
 
@@ -1287,7 +1329,7 @@ def pseudo_log_likelihood(stack, visible, field, total):
             total[lane] -= max(d, 0.0) + np.log1p(np.exp(-abs(d)))
 
 
-@_jit_with_arrays
+@_kernel_with_arrays
 def anneal(stack, base, betas, states, packed, log_weights, n_lanes, lane_0, key, blas):
     """Annealed importance sampling of one block of chains (Neal 2001).
 
@@ -1355,7 +1397,7 @@ def anneal(stack, base, betas, states, packed, log_weights, n_lanes, lane_0, key
 # --------------------------------------------------------------------- data
 
 
-@_jit
+@_kernel
 def load_dense(data, rows, out):
     """Copy rows of sample-major data into the lanes of ``out``; padding set to 0.
 
@@ -1372,7 +1414,7 @@ def load_dense(data, rows, out):
             out[j, lane] = 0
 
 
-@_jit
+@_kernel
 def load_csr(values, indices, indptr, rows, out):
     """Densify rows of a CSR matrix into the lanes of ``out``."""
     out[:] = 0
@@ -1431,7 +1473,7 @@ def _store_tile(typing_context, states, i, lane, out):
     return signature, codegen
 
 
-@_jit
+@_kernel
 def store_rows(states, out):
     """Copy lanes back into sample-major rows, by square tiles."""
     width = VECTOR_BYTES // states.itemsize
@@ -1445,28 +1487,28 @@ def store_rows(states, out):
             out[lane, i] = states[i, lane]
 
 
-@_jit
+@_kernel
 def unpack(bits, states):
     """Set states from their bits."""
     for i in range(states.shape[0]):
         _unpack_row(states, bits, i)
 
 
-@_jit
+@_kernel
 def pack_bits(bits, packed):
     """Set packed states from their bits."""
     for i in range(packed.shape[0]):
         _pack_from_bits(bits, packed, i)
 
 
-@_jit
+@_kernel
 def pack_states(states, packed):
     """Set packed states from 0/1 states."""
     for i in range(packed.shape[0]):
         _pack_from_states(states, packed, i)
 
 
-@_jit
+@_kernel
 def means_of_rows(data, weights, biases, out, blas):
     """``out = sigmoid(data @ weights.T + biases)``, sample-major, for a full level."""
     n_upper, n_lower = weights.shape
@@ -1480,7 +1522,7 @@ def means_of_rows(data, weights, biases, out, blas):
             out[row, i] = one / (one + exp(-(out[row, i] + biases[i])))
 
 
-@_jit
+@_kernel
 def is_binary_dense(data):
     """Whether every number is 0 or 1."""
     for i in range(data.shape[0]):
@@ -1550,7 +1592,7 @@ def _gather_bits(typing_context, data, rows, first, count, bits, group):
     return signature, codegen
 
 
-@_jit
+@_kernel
 def load_bits_dense(data, rows, bits):
     """Set ``bits`` (groups of 16 lanes, units) from rows of 0/1 data."""
     for group in range(bits.shape[0]):
@@ -1558,7 +1600,7 @@ def load_bits_dense(data, rows, bits):
         _gather_bits(data, rows, first, min(16, rows.size - first), bits, group)
 
 
-@_jit
+@_kernel
 def load_bits_csr(values, indices, indptr, rows, bits):
     """The same from a CSR matrix."""
     bits[:] = 0
@@ -1570,7 +1612,7 @@ def load_bits_csr(values, indices, indptr, rows, bits):
                 words[indices[e]] |= flag
 
 
-@_jit
+@_kernel
 def load_minibatches_dense(data, order, sizes, out, bits, barrier, thread, n_threads):
     """Load consecutive minibatches of ``order``, as bits where there is room for them."""
     if not _meet(barrier, n_threads):
@@ -1586,7 +1628,7 @@ def load_minibatches_dense(data, order, sizes, out, bits, barrier, thread, n_thr
         start += sizes[m]
 
 
-@_jit
+@_kernel
 def load_minibatches_csr(
     values, indices, indptr, order, sizes, out, bits, barrier, thread, n_threads
 ):
@@ -1638,7 +1680,7 @@ def _row_sum(typing_context, states, i, n_lanes):
     return signature, codegen
 
 
-@_jit
+@_part
 def _step_weights(all_weights, first, all_gradient, count, all_velocity, rate, options):
     """Step ``all_weights[first:first + count]`` along ``all_gradient[:count]``.
 
@@ -1660,7 +1702,7 @@ def _step_weights(all_weights, first, all_gradient, count, all_velocity, rate, o
     _shrink(all_weights, first, count, rate * options.l1)
 
 
-@_jit
+@_part
 def _shrink(all_weights, first, count, threshold):
     """Bring weights nearer to zero by the threshold, those below it to zero."""
     weights = all_weights[first : first + count]
@@ -1669,7 +1711,7 @@ def _shrink(all_weights, first, count, threshold):
             weights[e] -= min(max(weights[e], -threshold), threshold)
 
 
-@_jit
+@_part
 def _bound_norm(weights, first, last, max_norm):
     """Scale the weights of one upper unit down to the largest norm allowed."""
     norm = weights.dtype.type(0)
@@ -1681,7 +1723,7 @@ def _bound_norm(weights, first, last, max_norm):
             weights[e] *= factor
 
 
-@_jit
+@_part
 def _update_dense_rows(
     level, velocity, data, model, n_data, n_model, start, stop, rate, options, blas
 ):
@@ -1690,6 +1732,7 @@ def _update_dense_rows(
     BLAS adds both phases straight to the weights, or to their velocity where
     there is momentum: no gradient is written anywhere.
     """
+    _called()
     n_lower = level.weights.shape[1]
     first, count = start * n_lower, (stop - start) * n_lower
     weights = level.weights.reshape(level.weights.size)
@@ -1726,7 +1769,7 @@ def _update_dense_rows(
             _bound_norm(weights, i * n_lower, (i + 1) * n_lower, options.max_norm)
 
 
-@_jit
+@_part
 def _update_edge_rows(
     level, velocity, data, model, n_data, n_model, start, stop, centring, rate, options, work
 ):
@@ -1736,6 +1779,7 @@ def _update_edge_rows(
     have no spare lanes: the terms of the centring are then added here, from
     (delta, offset) of the lower and of the upper layer.
     """
+    _called()
     one = work.dtype.type(1)
     indptr, indices = level.edges.indptr, level.edges.indices
     lower, packed, upper = data
@@ -1772,7 +1816,7 @@ def _update_edge_rows(
             _bound_norm(level.values, indptr[i], indptr[i + 1], options.max_norm)
 
 
-@_jit
+@_part
 def _step_biases(stack, layer, state, rate, options, start, stop):
     """Step the biases of units start..stop, and their running means."""
     biases, velocity = stack.biases[layer], state.bias_velocity[layer]
@@ -1787,7 +1831,45 @@ def _step_biases(stack, layer, state, rate, options, start, stop):
         biases[i] += rate * gradient
 
 
-@_jit
+FIELD, MEAN, DRAW, MEAN_AND_DRAW = range(4)  # what a team makes of a layer
+
+
+@_part
+def _team_layer(
+    stack, layer, neighbours, what, out, drawn, bits, packed, offsets, n_lanes, key, step, blas,
+    thread, n_threads,
+):  # fmt: skip
+    """Compute this thread's rows of a layer given its neighbours.
+
+    ``out`` becomes the field, the probabilities or a draw; with both, the draw
+    goes to ``drawn``. In training the lane after the last holds what the
+    offsets contribute to a field, and the offset itself in a drawn row.
+    """
+    _called()
+    below, above = neighbours
+    biases = stack.biases[layer]
+    block = block_rows(stack, layer)
+    one = out.dtype.type(1)
+    for b in range(thread, (out.shape[0] + block - 1) // block, n_threads):
+        start, stop = b * block, min(b * block + block, out.shape[0])
+        _field_rows(stack, layer, below, above, out, start, stop, blas)
+        if what == FIELD:
+            continue
+        for i in range(start, stop):
+            shift = biases[i] - out[i, n_lanes]
+            if what == MEAN:
+                _to_mean(out, i, shift, one, n_lanes)
+                continue
+            row = row_key(key, step, layer, i)
+            if what == DRAW:
+                _to_draw(out, i, shift, one, n_lanes, row, 0, bits, packed)
+                out[i, n_lanes] = offsets[i]
+            else:
+                _to_mean_and_draw(out, i, shift, one, n_lanes, row, 0, bits, packed, drawn)
+                drawn[i, n_lanes] = offsets[i]
+
+
+@_inlined
 def _recentre(stack, state, room, sign, blas, thread, n_threads):
     """Add ``sign`` times the input that the offsets alone would give to every bias.
 
@@ -1796,16 +1878,17 @@ def _recentre(stack, state, room, sign, blas, thread, n_threads):
     """
     for layer in range(len(stack.biases)):
         out, biases = state.shifts[layer], stack.biases[layer]
-        below, above = _neighbours(stack, layer, state.offset_states, room.unpacked)
-        block = block_rows(stack, layer)
-        for b in range(thread, (out.shape[0] + block - 1) // block, n_threads):
-            start, stop = b * block, min(b * block + block, out.shape[0])
-            _field_rows(stack, layer, below, above, out, start, stop, blas)
-            for i in range(start, stop):
+        neighbours = _neighbours(stack, layer, state.offset_states, room.unpacked)
+        _team_layer(
+            stack, layer, neighbours, FIELD, out, out, room.bits[layer], room.unpacked[layer],
+            state.offsets[layer], 1, 0, 0, blas, thread, n_threads,
+        )  # fmt: skip
+        for i in range(out.shape[0]):
+            if _own_rows(stack, layer, i, thread, n_threads):
                 biases[i] += sign * out[i, 0]
 
 
-@_jit
+@_inlined
 def _chain_neighbours(stack, layer, state, room, lane, thread):
     """What ``_field_rows`` reads of the chains below and above a layer."""
     below = layer - 1 if layer > 0 else layer
@@ -1816,24 +1899,7 @@ def _chain_neighbours(stack, layer, state, room, lane, thread):
     )
 
 
-@_jit
-def _team_draw(stack, layer, state, room, n_lanes, key, step, blas, thread, n_threads):
-    """Draw this thread's rows of the chains of a layer given its neighbours."""
-    out, packed = room.local[layer][thread], room.packed[layer][thread]
-    below, above = _chain_neighbours(stack, layer, state, room, n_lanes, thread)
-    biases, offsets, bits = stack.biases[layer], state.offsets[layer], room.bits[layer]
-    block = block_rows(stack, layer)
-    one = out.dtype.type(1)
-    for b in range(thread, (out.shape[0] + block - 1) // block, n_threads):
-        start, stop = b * block, min(b * block + block, out.shape[0])
-        _field_rows(stack, layer, below, above, out, start, stop, blas)
-        for i in range(start, stop):
-            row = row_key(key, step, layer, i)
-            _to_draw(out, i, biases[i] - out[i, n_lanes], one, n_lanes, row, 0, bits, packed)
-            out[i, n_lanes] = offsets[i]
-
-
-@_jit
+@_inlined
 def _reads_states(stack, layer, packed):
     """Whether the levels beside a layer read its states, or packed states alone."""
     reads = packed.shape[0] == 0
@@ -1844,7 +1910,7 @@ def _reads_states(stack, layer, packed):
     return reads
 
 
-@_jit
+@_inlined
 def _fetch(stack, state, room, parity, n_lanes, thread, n_threads):
     """Read what the other threads drew, as bits, into this thread's own states.
 
@@ -1867,54 +1933,7 @@ def _fetch(stack, state, room, parity, n_lanes, thread, n_threads):
                         out[i, n_lanes] = offsets[i]
 
 
-@_jit
-def _positive_phase(
-    stack, state, room, visible, n_data, key, step, persistent, blas, thread, n_threads
-):
-    """Probabilities of the one hidden layer given the data; CD chains start from a draw of them."""
-    hidden, chains, bits = state.positive[1], room.local[1][thread], room.bits[1]
-    packed = room.packed[1][thread]
-    biases, offsets = stack.biases[1], state.offsets[1]
-    below = (visible, room.packed_visible[thread], state.offsets[0], n_data)
-    block = block_rows(stack, 1)
-    one = hidden.dtype.type(1)
-    for b in range(thread, (hidden.shape[0] + block - 1) // block, n_threads):
-        start, stop = b * block, min(b * block + block, hidden.shape[0])
-        _field_rows(stack, 1, below, below, hidden, start, stop, blas)
-        for i in range(start, stop):
-            shift = biases[i] - hidden[i, n_data]
-            if persistent:
-                _to_mean(hidden, i, shift, one, n_data)
-            else:
-                row = row_key(key, step, 1, i)
-                _to_mean_and_draw(hidden, i, shift, one, n_data, row, 0, bits, packed, chains)
-                chains[i, n_data] = offsets[i]
-
-
-@_jit
-def _last_odd_means(stack, state, room, n_model, key, step, persistent, blas, thread, n_threads):
-    """Probabilities of the odd layers of the chains; persistent ones draw where to go on from."""
-    for layer in range(1, len(stack.biases), 2):
-        out, chains, bits = state.chain_means[layer], room.local[layer][thread], room.bits[layer]
-        packed = room.packed[layer][thread]
-        below, above = _chain_neighbours(stack, layer, state, room, n_model, thread)
-        biases, offsets = stack.biases[layer], state.offsets[layer]
-        block = block_rows(stack, layer)
-        one = out.dtype.type(1)
-        for b in range(thread, (out.shape[0] + block - 1) // block, n_threads):
-            start, stop = b * block, min(b * block + block, out.shape[0])
-            _field_rows(stack, layer, below, above, out, start, stop, blas)
-            for i in range(start, stop):
-                shift = biases[i] - out[i, n_model]
-                if persistent:
-                    row = row_key(key, step, layer, i)
-                    _to_mean_and_draw(out, i, shift, one, n_model, row, 0, bits, packed, chains)
-                    chains[i, n_model] = offsets[i]
-                else:
-                    _to_mean(out, i, shift, one, n_model)
-
-
-@_jit
+@_inlined
 def _statistics(
     stack, layer, state, positive, bits, negative, n_data, n_model, rate, options, thread, n_threads
 ):
@@ -1952,13 +1971,13 @@ def _statistics(
         _step_biases(stack, layer, state, rate, options, start, stop)
 
 
-@_jit
+@_inlined
 def _own_rows(stack, layer, i, thread, n_threads):
     """Whether unit ``i`` of a layer is this thread's."""
     return (i // block_rows(stack, layer)) % n_threads == thread
 
 
-@_jit
+@_inlined
 def _update_level(
     stack, number, state, visible, room, n_data, n_model, rate, options, blas, thread, n_threads
 ):
@@ -1990,7 +2009,7 @@ def _update_level(
             )  # fmt: skip
 
 
-@_jit
+@_kernel
 def train_minibatches(
     stack, state, data, data_bits, sizes, rates, infer, n_gibbs_steps, persistent, n_chains, options,
     key, first_step, room, blas, barrier, thread, n_threads,
@@ -2045,10 +2064,13 @@ def train_minibatches(
                     visible[i, lane] = given[i, lane]
         for i in range(visible.shape[0]):
             visible[i, n_data] = offsets[i]
-        if infer:
-            _positive_phase(
-                stack, state, room, visible, n_data, key, step, persistent, blas, thread, n_threads
-            )
+        if infer:  # probabilities of the one hidden layer; CD chains start from a draw of them
+            below = (visible, room.packed_visible[thread], offsets, n_data)
+            _team_layer(
+                stack, 1, (below, below), MEAN if persistent else MEAN_AND_DRAW,
+                state.positive[1], room.local[1][thread], room.bits[1], room.packed[1][thread],
+                state.offsets[1], n_data, key, step, blas, thread, n_threads,
+            )  # fmt: skip
         if not persistent:
             _meet(barrier, n_threads)
             _fetch(stack, state, room, 1, n_model, thread, n_threads)
@@ -2056,16 +2078,23 @@ def train_minibatches(
             for parity in (0, 1):
                 if parity == 0 or sweep < n_gibbs_steps - 1:
                     for layer in range(parity, n_layers, 2):
-                        number = step + sweep + 1
-                        _team_draw(
-                            stack, layer, state, room, n_model, key, number, blas, thread, n_threads
-                        )
+                        out = room.local[layer][thread]
+                        _team_layer(
+                            stack, layer, _chain_neighbours(stack, layer, state, room, n_model, thread),
+                            DRAW, out, out, room.bits[layer], room.packed[layer][thread],
+                            state.offsets[layer], n_model, key, step + sweep + 1, blas, thread,
+                            n_threads,
+                        )  # fmt: skip
                     _meet(barrier, n_threads)
                     _fetch(stack, state, room, parity, n_model, thread, n_threads)
-        number = step + n_gibbs_steps + 1
-        _last_odd_means(
-            stack, state, room, n_model, key, number, persistent, blas, thread, n_threads
-        )
+        for layer in range(1, n_layers, 2):  # persistent chains draw where to go on from
+            _team_layer(
+                stack, layer, _chain_neighbours(stack, layer, state, room, n_model, thread),
+                MEAN_AND_DRAW if persistent else MEAN, state.chain_means[layer],
+                room.local[layer][thread], room.bits[layer], room.packed[layer][thread],
+                state.offsets[layer], n_model, key, step + n_gibbs_steps + 1, blas, thread,
+                n_threads,
+            )  # fmt: skip
         for layer in range(n_layers):
             positive = visible if layer == 0 else state.positive[layer]
             negative = room.local[layer][thread] if layer % 2 == 0 else state.chain_means[layer]
