@@ -32,6 +32,7 @@ _FLAGS = {
     "nogil": True,
     "error_model": "numpy",
     "fastmath": {"reassoc", "contract", "arcp", "nsz"},
+    "no_cfunc_wrapper": True,
 }
 
 
@@ -52,7 +53,7 @@ def _kernel_with_arrays(function):
 
 def _part(function):
     """Compile what kernels call; not kept by itself, the kernels hold its code."""
-    return njit(**_FLAGS, _nrt=False)(function)
+    return njit(**_FLAGS, no_cpython_wrapper=True, _nrt=False)(function)
 
 
 def _inlined(function):
@@ -595,20 +596,22 @@ def _add_by_fours(builder, vectors, target, count, product):
 
 @intrinsic
 def _add_packed_products(
-    typing_context, out, out_first, upper, i, packed, indices, first, count, scale
+    typing_context, out, out_first, i, data, model, indices, first, count, data_scale, model_scale
 ):
-    """The same with packed 0/1 states below and probabilities above.
+    """The same with packed 0/1 states below, the data's and the model's products at once.
 
-    The probabilities become 16-bit numbers (rounded by at most 8e-6), as two
-    planes of bytes; the processor sums products of 64 pairs of bytes at once.
+    ``data`` and ``model`` are (packed lower states, upper probabilities); both
+    have as many words. ``model`` may be None. The probabilities become 16-bit
+    numbers (rounded by at most 8e-6), as two planes of bytes; the processor sums
+    products of 64 pairs of bytes at once. The model's part is subtracted.
     """
     integer = types.int64
     signature = types.void(
-        out, integer, upper, integer, packed, indices, integer, integer, out.dtype
+        out, integer, integer, data, model, indices, integer, integer, out.dtype, out.dtype
     )
 
     def codegen(context, builder, signature, args):
-        out, out_first, upper, i, packed, indices, first, count, scale = args
+        out, out_first, i, data, model, indices, first, count, data_scale, model_scale = args
         kinds = signature.args
         if not PACKS or kinds[0].dtype != types.float32:
             return context.get_dummy_value()  # never called: nothing is packed then
@@ -620,25 +623,35 @@ def _add_packed_products(
             ir.FunctionType(whole, [whole, whole, whole]),
             "llvm.x86.avx512.vpdpbusd.512",
         )
-        stride = _row_length(context, builder, kinds[2], upper)
-        words = _row_length(context, builder, kinds[4], packed)
+        larger = builder.select(
+            builder.fcmp_ordered(">", data_scale, model_scale), data_scale, model_scale
+        )
+        phases = []
+        for kind, phase, scale in ((kinds[3], data, data_scale), (kinds[4], model, model_scale)):
+            if isinstance(kind, types.NoneType):
+                continue
+            packed, upper = cgutils.unpack_tuple(builder, phase)
+            stride = _row_length(context, builder, kind[1], upper)
+            words = _row_length(context, builder, kind[0], packed)
+            own = _pointer(context, builder, kind[1], upper, builder.mul(i, stride))
+            base = _pointer(context, builder, kind[0], packed, int64(0))
+            share = builder.fmul(builder.fdiv(scale, larger), ir.Constant(scale.type, 65535.0))
+            phases.append((own, base, stride, vectors.broadcast(share)))
         target = _pointer(context, builder, kinds[0], out, out_first)
-        own = _pointer(context, builder, kinds[2], upper, builder.mul(i, stride))
-        base = _pointer(context, builder, kinds[4], packed, int64(0))
         index = _pointer(context, builder, kinds[5], indices, first)
-        n_vectors = _packed_vectors(builder, stride, words)
-        factor = vectors.broadcast(builder.fmul(scale, ir.Constant(scale.type, 1 / 65535)))
+        n_vectors = builder.sdiv(words, int64(4))
+        factor = vectors.broadcast(builder.fmul(larger, ir.Constant(larger.type, 1 / 65535)))
 
-        def emit(size, position):
+        def planes_of(own, stride, share, position, size):
+            """Two planes of bytes for every word of a chunk."""
+            present = builder.sdiv(stride, int64(vectors.lanes))
+            place = vectors.places(own, position, size, present)
             planes = []
-            place = vectors.places(own, position, size, n_vectors)
             for start in range(0, size, 4):
                 high = low = _splat(whole, 0)
                 for k in range(start, start + 4):
                     x = vectors.multiply_add(
-                        vectors.load(*place[k], 0),
-                        _splat(vectors.type, 65535.0),
-                        _splat(vectors.type, 0.5),
+                        vectors.load(*place[k], 0), share, _splat(vectors.type, 0.5)
                     )
                     number = builder.fptosi(x, whole)
                     shift = _splat(whole, 8 * (k - start))
@@ -649,16 +662,27 @@ def _add_packed_products(
                     high = builder.or_(high, builder.shl(upper_byte, shift))
                     low = builder.or_(low, builder.shl(lower_byte, shift))
                 planes.append((high, low))
+            return planes
+
+        def emit(size, position):
+            ready = [
+                (base, planes_of(own, stride, share, position, size))
+                for own, base, stride, share in phases
+            ]
+            start = builder.mul(position, int64(4))
 
             def product(edge):
-                row = builder.gep(base, [builder.mul(_unit(builder, index, edge), words)])
+                row = builder.mul(_unit(builder, index, edge), words)
                 high_sum = low_sum = _splat(whole, 0)
-                for number, (high, low) in enumerate(planes):
-                    word = builder.add(builder.mul(position, int64(4)), int64(16 * number))
-                    place = builder.bitcast(builder.gep(row, [word]), whole.as_pointer())
-                    states = builder.load(place, align=4)
-                    high_sum = builder.call(sum_bytes, [high_sum, high, states])
-                    low_sum = builder.call(sum_bytes, [low_sum, low, states])
+                for base, planes in reversed(ready):
+                    high_sum = builder.sub(_splat(whole, 0), high_sum)
+                    low_sum = builder.sub(_splat(whole, 0), low_sum)
+                    for number, (high, low) in enumerate(planes):
+                        word = builder.add(row, builder.add(start, int64(16 * number)))
+                        place = builder.bitcast(builder.gep(base, [word]), whole.as_pointer())
+                        states = builder.load(place, align=4)
+                        high_sum = builder.call(sum_bytes, [high_sum, high, states])
+                        low_sum = builder.call(sum_bytes, [low_sum, low, states])
                 total = builder.add(builder.shl(high_sum, _splat(whole, 8)), low_sum)
                 return builder.fmul(builder.sitofp(total, vectors.type), factor)
 
@@ -1141,7 +1165,7 @@ def _field_rows(stack, layer, below, above, out, start, stop, blas):
         _add_from_above(stack.levels[layer], above, out, start, stop, blas)
 
 
-@_part
+@_kernel
 def block_rows(stack, layer):
     """Units a block of this layer. Depends on the machine alone, never on the threads."""
     n_units = stack.biases[layer].size
@@ -1787,29 +1811,57 @@ def _update_edge_rows(
     lower_delta, lower_offset, upper_delta, upper_offset = centring
     block_first = indptr[start]
     block_count = indptr[stop] - block_first
-    data_scale, model_scale = one / work.dtype.type(n_data), -one / work.dtype.type(n_model)
+    data_scale, model_scale = one / work.dtype.type(n_data), one / work.dtype.type(n_model)
+    both = packed.shape[0] > 0 and packed.shape[1] == model_packed.shape[1]
+    from_data, from_model = (packed, upper), (model_packed, model_upper)
     work[:block_count] = 0
     for i in range(start, stop):
         first = indptr[i]
         count = indptr[i + 1] - first
         place = first - block_first
+        if both:
+            _add_packed_products(
+                work,
+                place,
+                i,
+                from_data,
+                from_model,
+                indices,
+                first,
+                count,
+                data_scale,
+                model_scale,
+            )
+        else:
+            if packed.shape[0] > 0:
+                _add_packed_products(
+                    work, place, i, from_data, None, indices, first, count, data_scale, data_scale
+                )
+            else:
+                _add_edge_products(work, place, upper, i, lower, indices, first, count, data_scale)
+            if model_packed.shape[0] > 0:
+                _add_packed_products(
+                    work,
+                    place,
+                    i,
+                    from_model,
+                    None,
+                    indices,
+                    first,
+                    count,
+                    -model_scale,
+                    -model_scale,
+                )
+            else:
+                _add_edge_products(
+                    work, place, model_upper, i, model_lower, indices, first, count, -model_scale
+                )
         if packed.shape[0] > 0:
-            _add_packed_products(work, place, upper, i, packed, indices, first, count, data_scale)
             stretch, neighbours = work[place : place + count], indices[first : first + count]
             delta, offset = upper_delta[i], upper_offset[i]
             for e in range(count):
                 j = np.uint64(neighbours[e])
                 stretch[e] -= delta * lower_offset[j] + offset * lower_delta[j]
-        else:
-            _add_edge_products(work, place, upper, i, lower, indices, first, count, data_scale)
-        if model_packed.shape[0] > 0:
-            _add_packed_products(
-                work, place, model_upper, i, model_packed, indices, first, count, model_scale
-            )
-        else:
-            _add_edge_products(
-                work, place, model_upper, i, model_lower, indices, first, count, model_scale
-            )
     _step_weights(level.values, block_first, work, block_count, velocity, rate, options)
     if options.max_norm > 0:
         for i in range(start, stop):
