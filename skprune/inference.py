@@ -98,13 +98,18 @@ def new_states(stack: Stack, n_samples) -> tuple:
     return tuple(states_array(bias.size, n_samples, bias.dtype) for bias in stack.biases)
 
 
+def reads_packed(dtype, n_samples) -> bool:
+    """Whether pruned levels read packed states: for float32, on a machine that can look up."""
+    return _kernels.PACKS and np.dtype(dtype) == np.float32 and n_samples >= TABLE_SAMPLES
+
+
 def new_packed(stack: Stack, n_samples, layers) -> tuple:
     """Return zeroed packed states of these layers where table look-up reads them.
 
     Of the other layers, on a machine that cannot look up, in float64 and with
     few samples, they are empty, and kernels read the states instead.
     """
-    usable = _kernels.PACKS and stack.biases[0].dtype == np.float32 and n_samples >= TABLE_SAMPLES
+    usable = reads_packed(stack.biases[0].dtype, n_samples)
     words = 16 * -(-n_samples // _kernels.WORD_LANES)
     result = []
     for layer, bias in enumerate(stack.biases):

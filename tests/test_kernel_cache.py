@@ -1,8 +1,12 @@
 """numba's cache in places that fight it."""
 
 import os
+import pathlib
+import shutil
 import subprocess
 import sys
+
+import numpy as np
 
 FIT = """
 import numpy as np
@@ -26,3 +30,38 @@ def test_read_only_cache_directory_is_no_error(tmp_path):
     )  # fmt: skip
     assert out.returncode == 0, out.stderr
     assert float(out.stdout) != 0
+
+
+def test_an_upgrade_is_not_served_the_old_kernels(tmp_path):
+    """Same cache, other code: what is compiled follows the file, and the old file's is not used."""
+    source = pathlib.Path(__import__("skprune").__file__).parent
+    shutil.copytree(source, tmp_path / "skprune", ignore=shutil.ignore_patterns("__pycache__"))
+    kernels = tmp_path / "skprune" / "_kernels.py"
+    environment = {
+        **os.environ, "PYTHONPATH": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "cache"),
+    }  # fmt: skip
+    code = (
+        "import numpy as np\n"
+        "from skprune import _kernels\n"
+        "total = np.zeros(3)\n"
+        "_kernels.add_softplus(np.zeros((1, 8)), total)\n"
+        "print(total[0], sum(_kernels.add_softplus.stats.cache_hits.values()))\n"
+    )
+
+    def run():
+        out = subprocess.run(
+            [sys.executable, "-c", code], env=environment, cwd=tmp_path,
+            capture_output=True, text=True, timeout=300, check=True,
+        )  # fmt: skip
+        value, hits = out.stdout.split()
+        return float(value), int(hits)
+
+    assert run() == (np.log(2), 0)
+    assert run() == (np.log(2), 1)
+    text = kernels.read_text()
+    assert text.count("def add_softplus(field, total):") == 1
+    kernels.write_text(
+        text.replace("@_kernel_with_arrays\ndef add_softplus(", "@_kernel_with_arrays\ndef old(", 1)
+        + "\n\n@_kernel_with_arrays\ndef add_softplus(field, total):\n    total += 1.5\n"
+    )
+    assert run() == (1.5, 0)

@@ -11,7 +11,7 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import InconsistentVersionWarning, NotFittedError
 
-from skprune import PrunedBernoulliRBM
+from skprune import IterativePruner, PrunedBernoulliRBM
 from skprune.samplers import ContrastiveDivergence
 from tests import oracles
 
@@ -269,6 +269,43 @@ def test_clone_pickle_and_joblib(digits, tmp_path):
     for again in (pickle.loads(pickle.dumps(rbm)), joblib.load(tmp_path / "rbm.joblib")):
         np.testing.assert_array_equal(again.transform(digits), rbm.transform(digits))
         assert again.score(digits) == rbm.score(digits)
+
+
+def array_bytes(value):
+    """Bytes of the arrays that an object holds, however deep."""
+    if isinstance(value, np.ndarray):
+        return value.nbytes
+    if isinstance(value, dict):
+        return sum(array_bytes(part) for part in value.values())
+    if isinstance(value, list | tuple):
+        return sum(array_bytes(part) for part in value)
+    return array_bytes(vars(value)) if hasattr(value, "__dict__") else 0
+
+
+def test_a_machine_pruned_to_95_percent_is_a_fifth_at_most(tmp_path):
+    """In memory and on disk, after use as well: nothing of the full size is kept."""
+    import skops.io
+
+    X = (np.random.default_rng(0).random((300, 784)) < 0.2).astype(np.uint8)
+    full = PrunedBernoulliRBM(500, n_iter=1, batch_size=100, random_state=0).fit(X)
+    pruned = IterativePruner(full, sparsity=0.95, n_rounds=1, random_state=0).fit(X).estimator_
+    sizes = []
+    for rbm in (full, pruned):
+        rbm.transform(X[:10])
+        rbm.sample(3, n_gibbs_steps=1, random_state=0)
+        assert rbm.components_.shape == (500, 784)
+        joblib.dump(rbm, tmp_path / "rbm.joblib")
+        sizes.append(
+            [
+                array_bytes(rbm),
+                len(pickle.dumps(rbm)),
+                (tmp_path / "rbm.joblib").stat().st_size,
+                len(skops.io.dumps(rbm)),
+            ]
+        )
+    full_sizes, pruned_sizes = np.array(sizes)
+    assert full_sizes.min() > 4 * 500 * 784
+    assert (pruned_sizes < full_sizes / 5).all(), (full_sizes, pruned_sizes)
 
 
 def test_version_mismatch_warns(digits):
