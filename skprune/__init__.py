@@ -1,6 +1,6 @@
 """Boltzmann machines whose connections can be pruned, as scikit-learn estimators."""
 
-from . import connectivity, criteria, likelihood, samplers, schedules
+from . import connectivity, criteria, datasets, likelihood, samplers, schedules
 from ._base import VERSION as __version__
 from .pruning import IterativePruner
 from .rbm import PrunedBernoulliRBM
@@ -11,6 +11,7 @@ __all__ = [
     "__version__",
     "connectivity",
     "criteria",
+    "datasets",
     "likelihood",
     "samplers",
     "schedules",

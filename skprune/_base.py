@@ -279,38 +279,53 @@ class BoltzmannMachine(
             return inference.mean_field(self._stack(), X, team)[-1]
 
     def log_partition(
-        self, method="auto", *, n_chains=100, n_temperatures=1000, random_state=None
-    ) -> LogPartition:
+        self, method="auto", *, n_chains=100, n_temperatures=1000, spacing="adaptive",
+        n_tempered_sweeps=1000, random_state=None,
+    ) -> LogPartition:  # fmt: skip
         """Return log Z in nats.
 
         Parameters
         ----------
-        method : {"auto", "exact", "ais"}, default="auto"
-            "exact" enumerates the side with fewer units (at most 24); "ais" is
-            annealed importance sampling from the base-rate model; "auto" is
-            exact up to 20 units.
+        method : {"auto", "exact", "ais", "reverse_ais", "bracket"}, default="auto"
+            "exact" enumerates the side with fewer units (at most 24). "ais" is
+            annealed importance sampling from the base-rate model, which
+            underestimates log Z on average (Salakhutdinov & Murray 2008);
+            "reverse_ais" goes the other way from independent tempered chains,
+            and overestimates it (Burda et al. 2015); "bracket" runs both. "auto" is
+            exact up to 20 units, else "ais".
         n_chains : int, default=100
         n_temperatures : int, default=1000
-            Evenly spaced; for "ais".
+        spacing : {"adaptive", "linear"} or array-like, default="adaptive"
+            Inverse temperatures of the path: adaptive ones share the variance
+            of the importance weights evenly; an array rises from 0 to 1.
+        n_tempered_sweeps : int, default=1000
+            Parallel-tempering sweeps before the reverse chains start.
         random_state : int, RandomState instance or None, default=None
             None draws from the seed of the fit, so that the result repeats.
 
         Returns
         -------
         log_partition : LogPartition
-            Value first, then its standard error, bracket and method.
+            Value first, then its standard error, bracket, method and effective
+            sample size.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the bracket is wider than one nat.
 
         Raises
         ------
         ValueError
-            If the method is unknown, or an exact sum would be too long.
+            If the method or the spacing is unknown, or an exact sum would be too long.
         """
         check_is_fitted(self)
         key = self._key if random_state is None else self._new_key(random_state)
         with self._team(n_chains * n_temperatures) as team:
             return likelihood.log_partition(
-                self._stack(), self._activity[0], key, team, method, n_chains, n_temperatures
-            )
+                self._stack(), self._activity[0], key, team, method, n_chains, n_temperatures,
+                spacing, n_tempered_sweeps,
+            )  # fmt: skip
 
     def _kept_log_partition(self) -> LogPartition:
         """Return log Z of the fitted parameters, computed once."""

@@ -1354,13 +1354,14 @@ def pseudo_log_likelihood(stack, visible, field, total):
 
 
 @_kernel_with_arrays
-def anneal(stack, base, betas, states, packed, log_weights, n_lanes, lane_0, key, blas):
-    """Annealed importance sampling of one block of chains (Neal 2001).
+def anneal(stack, base, betas, from_base, states, packed, log_weights, n_lanes, lane_0, key, blas):
+    """Annealed importance sampling of one block of chains (Neal 2001), in either direction.
 
     The odd layers are summed out. The path scales weights and odd biases by
     beta and the even biases from ``base`` to their own: log p*_beta(even) =
     sum_even ((1 - beta) base + beta b) s + sum_odd softplus(beta (W s + c)).
-    Adds to ``log_weights``.
+    Chains are drawn ``from_base``, or start from the given states of the even
+    layers, samples at ``betas[0]``. Adds to ``log_weights``.
     """
     n_layers = len(states)
     dtype = states[0].dtype
@@ -1369,13 +1370,13 @@ def anneal(stack, base, betas, states, packed, log_weights, n_lanes, lane_0, key
     lower_product = np.ones(lanes, dtype=np.float64)
     linear = np.zeros(lanes, dtype=np.float64)
     one, zero = dtype.type(1), dtype.type(0)
-    for layer in range(0, n_layers, 2):
-        for i in range(stack.biases[layer].size):
-            states[layer][i] = 0
-            row = row_key(key, 0, layer, i)
-            _to_draw(
-                states[layer], i, base[layer][i], one, n_lanes, row, lane_0, NO_BITS, packed[layer]
-            )
+    if from_base:
+        for layer in range(0, n_layers, 2):
+            x, own_packed = states[layer], packed[layer]
+            for i in range(stack.biases[layer].size):
+                x[i] = 0
+                row = row_key(key, 0, layer, i)
+                _to_draw(x, i, base[layer][i], one, n_lanes, row, lane_0, NO_BITS, own_packed)
     for k in range(1, betas.size):
         old, new = dtype.type(betas[k - 1]), dtype.type(betas[k])
         linear[:] = 0
@@ -1416,6 +1417,47 @@ def anneal(stack, base, betas, states, packed, log_weights, n_lanes, lane_0, key
                 shift = new * stack.biases[layer][i] + (one - new) * base[layer][i]
                 row = row_key(key, k, layer, i)
                 _to_draw(x, i, shift, new, n_lanes, row, lane_0, NO_BITS, own_packed)
+
+
+@_kernel_with_arrays
+def tempered_sweep(stack, base, beta, states, packed, slopes, n_lanes, lane_0, key, step, blas):
+    """One Gibbs sweep on the path of :func:`anneal`: even layers, then the odd ones.
+
+    ``slopes`` become d log p*_beta(state) / d beta of every lane, which does
+    not depend on beta: what exchanges between temperatures are decided by.
+    """
+    dtype = states[0].dtype
+    factor, rest = dtype.type(beta), dtype.type(1 - beta)
+    field = np.empty(states[0].shape[1], dtype)
+    slopes[:] = 0
+    for parity in (0, 1):
+        for layer in range(parity, len(states), 2):
+            x, own_packed = states[layer], packed[layer]
+            biases, start = stack.biases[layer], base[layer]
+            below, above = _neighbours(stack, layer, states, packed)
+            _field_rows(stack, layer, below, above, x, 0, biases.size, blas)
+            for i in range(biases.size):
+                row = row_key(key, step, layer, i)
+                shift = factor * biases[i] + rest * start[i]
+                for lane in range(n_lanes):  # the field counts once, from the odd side
+                    field[lane] = biases[i] - start[i] + (x[i, lane] if parity == 1 else 0)
+                _to_draw(x, i, shift, factor, n_lanes, row, lane_0, NO_BITS, own_packed)
+                for lane in range(n_lanes):
+                    slopes[lane] += field[lane] * x[i, lane]
+
+
+@_kernel
+def exchange_lanes(states, packed, other_states, other_packed, exchanged):
+    """Exchange whole lanes of two states, where ``exchanged``."""
+    for layer in range(len(states)):
+        a, b = states[layer], other_states[layer]
+        for i in range(a.shape[0]):
+            for lane in range(exchanged.size):
+                if exchanged[lane]:
+                    a[i, lane], b[i, lane] = b[i, lane], a[i, lane]
+            if packed[layer].shape[0] > 0:
+                _pack_from_states(a, packed[layer], i)
+                _pack_from_states(b, other_packed[layer], i)
 
 
 # --------------------------------------------------------------------- data

@@ -84,17 +84,22 @@ class LogPartition(NamedTuple):
     standard_error : float
         0 for the exact value.
     bracket : tuple of float
-        (low, high). Exact: the value twice. AIS: the value minus and plus
-        three standard errors; AIS underestimates log Z on average, so the
-        truth is more often above.
+        (low, high). Exact: the value twice. "ais" and "reverse_ais": the value
+        minus and plus three standard errors; the first underestimates log Z on
+        average, the second overestimates it. "bracket": from the low end of
+        the one to the high end of the other, and the value is that of "ais".
     method : str
-        "exact" or "ais".
+        "exact", "ais", "reverse_ais" or "bracket".
+    effective_sample_size : float
+        Of the importance weights: how many chains of equal weight would be as
+        good. Infinite for the exact value; the smaller one for "bracket".
     """
 
     value: float
     standard_error: float
     bracket: tuple
     method: str
+    effective_sample_size: float
 
 
 class LevelView(NamedTuple):

@@ -6,21 +6,35 @@ All values are in nats.
 from __future__ import annotations
 
 import numbers
+import warnings
+from typing import NamedTuple
 
 import numpy as np
+from scipy import sparse
 from scipy.special import logsumexp
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_array
 
 from . import _kernels, inference
 from ._options import check_number
 from ._structures import LogPartition, Stack
 from ._threads import Team
 
-__all__ = ["LogPartition", "log_partition", "pseudo_log_likelihood"]
+__all__ = [
+    "LogPartition",
+    "MomentCheck",
+    "compare_moments",
+    "log_partition",
+    "pseudo_log_likelihood",
+]
 
 MAX_EXACT_UNITS = 24
 AUTO_EXACT_UNITS = 20
 ENUMERATION_BLOCK = 1024
 CHAIN_BLOCK = 64  # chains; fixed, so that no result depends on the number of threads
+PILOT_CHAINS, PILOT_STEPS = 64, 200  # of the walk that measures a path
+EXCHANGE_LENGTH, MOST_REPLICAS = 1.0, 100  # length between replicas: exchanged about half the time
+WIDE = 1.0  # nats; a wider bracket is warned of
 
 
 def smaller_side(stack: Stack) -> tuple[int, int]:
@@ -62,7 +76,7 @@ def exact_log_partition(stack: Stack, team: Team) -> LogPartition:
 
     terms = team.map(one_block, inference.blocks(2**n_units, ENUMERATION_BLOCK))
     value = float(logsumexp(terms))
-    return LogPartition(value, 0.0, (value, value), "exact")
+    return LogPartition(value, 0.0, (value, value), "exact", np.inf)
 
 
 def base_rates(stack: Stack, visible_means) -> tuple:
@@ -74,9 +88,191 @@ def base_rates(stack: Stack, visible_means) -> tuple:
     return tuple(base)
 
 
+def base_log_partition(stack: Stack, base) -> float:
+    """Return log Z of the base-rate model."""
+    return sum(
+        float(np.logaddexp(0, base[layer].astype(np.float64)).sum())
+        if layer % 2 == 0
+        else stack.biases[layer].size * np.log(2)
+        for layer in range(len(base))
+    )
+
+
+def _derived_key(key, number) -> np.uint64:
+    """Another key, so that no two runs share random numbers."""
+    return np.random.SeedSequence([int(key), number]).generate_state(1, np.uint64)[0]
+
+
+def _log_weights(stack, base, betas, key, team, n_chains, start=None) -> np.ndarray:
+    """Log importance weights of chains along ``betas``, from the base-rate model or ``start``.
+
+    ``start`` holds samples at ``betas[0]``, sample-major, an entry a layer; only
+    its even layers are read.
+    """
+    log_weights = np.zeros(n_chains)
+
+    def one_block(block):
+        n_lanes = block.stop - block.start
+        states = inference.new_states(stack, n_lanes)
+        packed = inference.new_packed(stack, n_lanes, range(len(states)))
+        if start is not None:
+            for layer in range(0, len(states), 2):
+                states[layer][:, :n_lanes] = start[layer][block].T
+                if packed[layer].size:
+                    _kernels.pack_states(states[layer], packed[layer])
+        part = np.zeros(n_lanes)
+        _kernels.anneal(
+            stack, base, betas, start is None, states, packed, part, n_lanes, block.start, key,
+            inference.blas_address(stack),
+        )  # fmt: skip
+        log_weights[block] = part
+
+    team.map(one_block, inference.blocks(n_chains, CHAIN_BLOCK))
+    return log_weights
+
+
+def _log_mean(log_weights) -> tuple[float, float, float]:
+    """Logarithm of the mean weight, its standard error, and the effective sample size."""
+    weights = np.exp(log_weights - log_weights.max())
+    value = float(log_weights.max() + np.log(weights.mean()))
+    error = float(weights.std(ddof=1) / weights.mean() / np.sqrt(weights.size))
+    return value, error, float(weights.sum() ** 2 / (weights**2).sum())
+
+
+def temperature_path(
+    stack: Stack, base, key, team: Team, n_chains=PILOT_CHAINS, n_steps=PILOT_STEPS
+) -> tuple[np.ndarray, np.ndarray]:
+    """Walk from the base-rate model to the machine; return (betas, length so far).
+
+    The length of a path is the integral of the standard deviation of
+    d log p*_beta / d beta, estimated from a few chains on the way: temperatures
+    at equal lengths share the variance of the importance weights evenly, and
+    exchange states between neighbours equally often.
+    """
+    betas = np.linspace(0, 1, n_steps + 1)
+    slopes = np.zeros((n_steps + 1, n_chains))
+
+    def one_block(block):
+        states = inference.new_states(stack, block.stop - block.start)
+        packed = inference.new_packed(stack, block.stop - block.start, range(len(states)))
+        for step, beta in enumerate(betas):
+            _sweep(stack, base, beta, states, packed, slopes[step, block], block, key, step)
+
+    team.map(one_block, inference.blocks(n_chains, PILOT_CHAINS))
+    speed = slopes.std(axis=1, ddof=1)
+    steps = np.diff(betas) * (speed[1:] + speed[:-1]) / 2
+    return betas, np.concatenate([[0.0], np.cumsum(steps)])
+
+
+def _sweep(stack, base, beta, states, packed, slopes, block, key, step):
+    _kernels.tempered_sweep(
+        stack, base, beta, states, packed, slopes, block.stop - block.start, block.start, key, step,
+        inference.blas_address(stack),
+    )  # fmt: skip
+
+
+def temperatures(stack: Stack, base, n_temperatures, spacing, key, team: Team) -> np.ndarray:
+    """Return the inverse temperatures from 0 to 1 of a path.
+
+    Parameters
+    ----------
+    n_temperatures : int
+        Number of steps; one less than values are returned.
+    spacing : {"adaptive", "linear"} or array-like
+        "adaptive" puts them at equal lengths (see :func:`temperature_path`),
+        mixed with a tenth that is evenly spaced; an array is taken as it is.
+
+    Raises
+    ------
+    ValueError
+        If the spacing is unknown, or an array does not rise from 0 to 1.
+    """
+    linear = np.linspace(0, 1, n_temperatures + 1)
+    if isinstance(spacing, str):
+        if spacing == "linear":
+            return linear
+        if spacing != "adaptive":
+            raise ValueError(
+                f"spacing={spacing!r} is not known. Use 'adaptive', 'linear' or an array of "
+                "inverse temperatures from 0 to 1."
+            )
+        betas, lengths = temperature_path(stack, base, _derived_key(key, 0), team)
+        if not lengths[-1] > 0:
+            return linear
+        share = 0.9 * lengths / lengths[-1] + 0.1 * betas
+        return np.interp(linear, share, betas)
+    betas = np.asarray(spacing, dtype=np.float64)
+    rises = betas.ndim == 1 and betas.size > 1 and (np.diff(betas) > 0).all()
+    if not rises or betas[0] != 0 or betas[-1] != 1:
+        raise ValueError("spacing must be an array of numbers that rise from 0 to 1.")
+    return betas
+
+
+def tempered_samples(
+    stack: Stack, base, key, team: Team, n_chains=100, n_sweeps=1000, betas=None
+) -> list:
+    """Draw independent states from the model by parallel tempering.
+
+    Every chain has an ensemble of its own, a replica at each temperature
+    between the base-rate model and the machine; neighbours exchange states
+    after every sweep (Swendsen & Wang 1986; Desjardins et al. 2010). So the
+    chains share nothing.
+
+    Parameters
+    ----------
+    stack : Stack
+    base : tuple of ndarray
+        Biases of the base-rate model.
+    key : numpy.uint64
+    team : Team
+    n_chains, n_sweeps : int
+    betas : ndarray or None, default=None
+        Inverse temperatures from 0 to 1. None spaces as many as it takes to
+        exchange about half of the time.
+
+    Returns
+    -------
+    states : list of ndarray of shape (n_chains, n_units)
+        One a layer.
+    """
+    if betas is None:
+        path, lengths = temperature_path(stack, base, _derived_key(key, 0), team)
+        n_replicas = int(np.clip(np.ceil(lengths[-1] / EXCHANGE_LENGTH), 4, MOST_REPLICAS))
+        betas = np.interp(np.linspace(0, lengths[-1], n_replicas + 1), lengths, path)
+    keys = [_derived_key(key, 1 + number) for number in range(betas.size)]
+    result = [np.empty((n_chains, bias.size), bias.dtype) for bias in stack.biases]
+
+    def one_block(block):
+        n_lanes = block.stop - block.start
+        replicas = []
+        for _ in betas:
+            states = inference.new_states(stack, n_lanes)
+            replicas.append((states, inference.new_packed(stack, n_lanes, range(len(states)))))
+        slopes = np.zeros((betas.size, n_lanes))
+        for step in range(n_sweeps):
+            for number, beta in enumerate(betas):
+                _sweep(
+                    stack, base, beta, *replicas[number], slopes[number], block, keys[number], step
+                )
+            if step == n_sweeps - 1:
+                break  # the last sweep of the coldest replicas stands
+            chances = np.random.default_rng([int(key), step]).uniform(size=(betas.size, n_chains))
+            for a in range(step % 2, betas.size - 1, 2):
+                gain = (betas[a + 1] - betas[a]) * (slopes[a] - slopes[a + 1])
+                exchanged = np.log(chances[a, block]) < gain
+                if exchanged.any():
+                    _kernels.exchange_lanes(*replicas[a], *replicas[a + 1], exchanged)
+        for layer, states in enumerate(replicas[-1][0]):
+            result[layer][block] = states[:, :n_lanes].T
+
+    team.map(one_block, inference.blocks(n_chains, CHAIN_BLOCK))
+    return result
+
+
 def ais_log_partition(
-    stack: Stack, visible_means, key, team: Team, n_chains=100, n_temperatures=1000
-) -> LogPartition:
+    stack: Stack, visible_means, key, team: Team, n_chains=100, n_temperatures=1000,
+    spacing="adaptive",
+) -> LogPartition:  # fmt: skip
     """Estimate log Z by annealed importance sampling from the base-rate model.
 
     .. math:: \\log \\hat Z = \\log Z_0 + \\log \\tfrac1M \\sum_m w_m
@@ -86,37 +282,60 @@ def ais_log_partition(
     weight, carried to the logarithm.
     """
     base = base_rates(stack, visible_means)
-    betas = np.linspace(0, 1, n_temperatures + 1)
-    log_weights = np.zeros(n_chains)
+    betas = temperatures(stack, base, n_temperatures, spacing, key, team)
+    mean, error, size = _log_mean(_log_weights(stack, base, betas, key, team, n_chains))
+    value = base_log_partition(stack, base) + mean
+    return LogPartition(value, error, (value - 3 * error, value + 3 * error), "ais", size)
 
-    def one_block(block):
-        n_lanes = block.stop - block.start
-        states = inference.new_states(stack, n_lanes)
-        packed = inference.new_packed(stack, n_lanes, range(len(states)))
-        part = np.zeros(n_lanes)
-        _kernels.anneal(
-            stack, base, betas, states, packed, part, n_lanes, block.start, key,
-            inference.blas_address(stack),
-        )  # fmt: skip
-        log_weights[block] = part
 
-    team.map(one_block, inference.blocks(n_chains, CHAIN_BLOCK))
-    log_z_base = sum(
-        float(np.logaddexp(0, base[layer].astype(np.float64)).sum())
-        if layer % 2 == 0
-        else stack.biases[layer].size * np.log(2)
-        for layer in range(len(base))
+def reverse_ais_log_partition(
+    stack: Stack, visible_means, key, team: Team, n_chains=100, n_temperatures=1000,
+    spacing="adaptive", n_tempered_sweeps=1000,
+) -> LogPartition:  # fmt: skip
+    """Estimate log Z by annealing from the machine back to the base-rate model.
+
+    .. math:: \\log \\hat Z = \\log Z_0 - \\log \\tfrac1M \\sum_m w_m
+
+    The chains start from independent tempered ones (:func:`tempered_samples`);
+    as far as these are samples of the machine it overestimates log Z on
+    average (Burda, Grosse & Salakhutdinov 2015).
+    """
+    base = base_rates(stack, visible_means)
+    betas = temperatures(stack, base, n_temperatures, spacing, key, team)
+    start = tempered_samples(stack, base, _derived_key(key, 1), team, n_chains, n_tempered_sweeps)
+    log_weights = _log_weights(
+        stack, base, betas[::-1].copy(), _derived_key(key, 2), team, n_chains, start
     )
-    weights = np.exp(log_weights - log_weights.max())
-    value = float(log_z_base + log_weights.max() + np.log(weights.mean()))
-    error = float(weights.std(ddof=1) / weights.mean() / np.sqrt(n_chains))
-    return LogPartition(value, error, (value - 3 * error, value + 3 * error), "ais")
+    mean, error, size = _log_mean(log_weights)
+    value = base_log_partition(stack, base) - mean
+    return LogPartition(value, error, (value - 3 * error, value + 3 * error), "reverse_ais", size)
+
+
+def bracket_log_partition(stack: Stack, visible_means, key, team: Team, **options) -> LogPartition:
+    """Bracket log Z: from the low end of AIS to the high end of reverse AIS."""
+    n_tempered_sweeps = options.pop("n_tempered_sweeps", 1000)
+    low = ais_log_partition(stack, visible_means, key, team, **options)
+    high = reverse_ais_log_partition(
+        stack, visible_means, key, team, **options, n_tempered_sweeps=n_tempered_sweeps
+    )
+    bracket = (min(low.bracket[0], high.bracket[0]), max(low.bracket[1], high.bracket[1]))
+    size = min(low.effective_sample_size, high.effective_sample_size)
+    return LogPartition(low.value, low.standard_error, bracket, "bracket", size)
+
+
+METHODS = ("auto", "exact", "ais", "reverse_ais", "bracket")
 
 
 def log_partition(
-    stack: Stack, visible_means, key, team: Team, method="auto", n_chains=100, n_temperatures=1000
-) -> LogPartition:
+    stack: Stack, visible_means, key, team: Team, method="auto", n_chains=100, n_temperatures=1000,
+    spacing="adaptive", n_tempered_sweeps=1000,
+) -> LogPartition:  # fmt: skip
     """Return log Z, exactly where one side has at most 20 units, else by AIS.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the bracket is wider than one nat.
 
     Raises
     ------
@@ -125,13 +344,32 @@ def log_partition(
     """
     check_number(n_chains, "n_chains", numbers.Integral, low=2)
     check_number(n_temperatures, "n_temperatures", numbers.Integral, low=1)
+    check_number(n_tempered_sweeps, "n_tempered_sweeps", numbers.Integral, low=1)
+    if method not in METHODS:
+        legal = ", ".join(repr(name) for name in METHODS)
+        raise ValueError(f"method={method!r} is not known. Use one of {legal}.")
     if method == "auto":
         method = "exact" if smaller_side(stack)[1] <= AUTO_EXACT_UNITS else "ais"
     if method == "exact":
         return exact_log_partition(stack, team)
+    options = {"n_chains": n_chains, "n_temperatures": n_temperatures, "spacing": spacing}
     if method == "ais":
-        return ais_log_partition(stack, visible_means, key, team, n_chains, n_temperatures)
-    raise ValueError(f"method={method!r} is not known. Use one of 'auto', 'exact', 'ais'.")
+        result = ais_log_partition(stack, visible_means, key, team, **options)
+    else:
+        estimate = {"reverse_ais": reverse_ais_log_partition, "bracket": bracket_log_partition}
+        result = estimate[method](
+            stack, visible_means, key, team, **options, n_tempered_sweeps=n_tempered_sweeps
+        )
+    width = result.bracket[1] - result.bracket[0]
+    if width > WIDE:
+        warnings.warn(
+            f"log Z lies between {result.bracket[0]:.1f} and {result.bracket[1]:.1f} by "
+            f"method={method!r}: likelihoods are uncertain by {width:.1f} nats. Use more "
+            "n_temperatures or n_chains.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+    return result
 
 
 def pseudo_log_likelihood(stack: Stack, X, team: Team) -> np.ndarray:
@@ -159,3 +397,72 @@ def pseudo_log_likelihood(stack: Stack, X, team: Team) -> np.ndarray:
         return total
 
     return np.concatenate(team.map(one_block, inference.blocks(X.shape[0], 64)))
+
+
+class MomentCheck(NamedTuple):
+    """How far samples of a model are from data, by first and second moments.
+
+    Attributes
+    ----------
+    mean_gap : float
+        Root mean square difference of the means of the units.
+    worst_mean : float
+        Largest difference of a mean, in standard errors of the difference.
+    covariance_gap : float
+        Root mean square difference of the covariances of pairs of units.
+    covariance_correlation : float
+        Pearson's r between the covariances of the data and of the samples.
+    """
+
+    mean_gap: float
+    worst_mean: float
+    covariance_gap: float
+    covariance_correlation: float
+
+
+def compare_moments(X, samples) -> MomentCheck:
+    """Compare means and covariances of binary data with those of a model's samples.
+
+    Agreement does not prove a good model, disagreement shows a bad one, or
+    chains that do not mix.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+    samples : array-like of shape (n_model_samples, n_features)
+        As :meth:`~skprune.PrunedBernoulliRBM.sample` draws them.
+
+    Returns
+    -------
+    check : MomentCheck
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skprune.likelihood import compare_moments
+    >>> X = np.random.default_rng(0).integers(0, 2, (200, 5))
+    >>> compare_moments(X, X).mean_gap
+    0.0
+    """
+    X = check_array(X, accept_sparse="csr", dtype=np.float64, ensure_min_samples=2)
+    if sparse.issparse(X):
+        X = X.toarray()
+    samples = check_array(samples, dtype=np.float64, ensure_min_samples=2)
+    if X.shape[1] != samples.shape[1]:
+        raise ValueError(
+            f"X has {X.shape[1]} features and samples have {samples.shape[1]}: compare samples of "
+            "the visible units with data of the same width."
+        )
+    gap = X.mean(axis=0) - samples.mean(axis=0)
+    error = np.sqrt(X.var(axis=0, ddof=1) / len(X) + samples.var(axis=0, ddof=1) / len(samples))
+    worst = np.divide(np.abs(gap), error, out=np.zeros_like(gap), where=error > 0)
+    pairs = np.triu_indices(X.shape[1], k=1)
+    of_data, of_model = (np.atleast_2d(np.cov(part.T))[pairs] for part in (X, samples))
+    spread = of_data.std() * of_model.std()
+    together = ((of_data - of_data.mean()) * (of_model - of_model.mean())).mean()
+    return MomentCheck(
+        float(np.sqrt((gap**2).mean())),
+        float(worst.max()),
+        float(np.sqrt(((of_data - of_model) ** 2).mean())),
+        float(together / spread) if spread > 0 else float("nan"),
+    )

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
-from skprune import likelihood
+from skprune import PrunedBernoulliRBM, _kernels, inference, likelihood
 from skprune._threads import Team
+from skprune.likelihood import compare_moments
 from tests import oracles
 from tests.machines import MASKS, SIZES, random_machine
 
@@ -53,7 +55,7 @@ def test_ais_is_within_three_standard_errors(depth, mask):
     means = np.full(SIZES[depth][0], 0.4)
     with Team() as team:
         results = [
-            likelihood.ais_log_partition(stack, means, np.uint64(seed), team, 100, 100)
+            likelihood.ais_log_partition(stack, means, np.uint64(seed), team, 100, 100, "linear")
             for seed in range(100)
         ]
     hits = [abs(r.value - exact) <= 3 * r.standard_error for r in results]
@@ -92,3 +94,201 @@ def test_unknown_method_and_too_many_units():
         with pytest.raises(ValueError, match="limited to 24 units"):
             likelihood.log_partition(stack, means, np.uint64(0), team, "exact")
         assert likelihood.log_partition(stack, means, np.uint64(0), team).method == "ais"
+
+
+def path_value(stack, weights, biases, base, beta, layers):
+    """log p*_beta of every joint state, from the definition of the path."""
+    minus = -beta * oracles.energy(weights, biases, layers)
+    for layer in range(0, len(biases), 2):
+        minus += (1 - beta) * layers[layer] @ base[layer]
+    return minus
+
+
+@pytest.mark.parametrize(("depth", "use_edges"), [(1, False), (1, True), (2, True)])
+def test_slopes_of_a_tempered_sweep(depth, use_edges):
+    """They are the derivative of log p*_beta at the states drawn."""
+    stack, weights, biases = random_machine(depth, "random", use_edges=use_edges)
+    base = likelihood.base_rates(stack, np.full(SIZES[depth][0], 0.3))
+    states = inference.new_states(stack, 40)
+    slopes = np.zeros(40)
+    _kernels.tempered_sweep(
+        stack, base, 0.4, states, inference.unpacked(stack), slopes, 40, 0, np.uint64(1), 0,
+        inference.blas_address(stack),
+    )  # fmt: skip
+    layers = [np.ascontiguousarray(x[:, :40].T) for x in states]
+    assert all(set(np.unique(x)) == {0, 1} for x in layers)
+    ends = [path_value(stack, weights, biases, base, beta, layers) for beta in (0.0, 1.0)]
+    np.testing.assert_allclose(slopes, ends[1] - ends[0], atol=1e-12)
+
+
+def test_exchanged_lanes_and_their_packed_states():
+    stack, _, _ = random_machine(1, "random", sizes=(70, 50), dtype=np.float32, use_edges=True)
+    rng = np.random.default_rng(0)
+    sides = []
+    for _ in range(2):
+        states = inference.new_states(stack, 64)
+        packed = inference.new_packed(stack, 64, range(2))
+        for x, own in zip(states, packed, strict=True):
+            x[:, :64] = rng.uniform(size=(x.shape[0], 64)) < 0.5
+            if own.size:
+                _kernels.pack_states(x, own)
+        sides.append((states, packed))
+    before = [[x.copy() for x in states] for states, _ in sides]
+    exchanged = rng.uniform(size=64) < 0.3
+    _kernels.exchange_lanes(*sides[0], *sides[1], exchanged)
+    for layer in range(2):
+        for own, other in ((0, 1), (1, 0)):
+            expected = before[own][layer].copy()
+            expected[:, :64][:, exchanged] = before[other][layer][:, :64][:, exchanged]
+            np.testing.assert_array_equal(sides[own][0][layer], expected)
+            packed = sides[own][1][layer]
+            if packed.size:
+                again = np.zeros_like(packed)
+                _kernels.pack_states(sides[own][0][layer], again)
+                np.testing.assert_array_equal(packed, again)
+
+
+def two_modes(scale=4.0):
+    """An RBM with two far modes, between which plain Gibbs chains do not move, weights 0.9 / 0.1."""
+    stack, weights, biases = random_machine(1, "full", sizes=(6, 5))
+    stack.levels[0].weights[:] = weights[0][:] = scale
+    stack.biases[0][:] = biases[0][:] = -scale * 2.5
+    stack.biases[1][:] = biases[1][:] = -scale * 3
+    biases[0][0] = stack.biases[0][0] = biases[0][0] - 1.0
+    return stack, weights, biases
+
+
+def test_tempered_samples_have_the_right_distribution():
+    stack, weights, biases = two_modes()
+    layers, p = oracles.joint(weights, biases)
+    base = likelihood.base_rates(stack, np.full(6, 0.5))
+    with Team() as team:
+        visible, hidden = likelihood.tempered_samples(
+            stack, base, np.uint64(5), team, n_chains=2000, n_sweeps=60
+        )
+    share = (visible.sum(axis=1) > 3).mean()
+    exact = p[layers[0].sum(axis=1) > 3].sum()
+    assert 0.1 < exact < 0.9
+    assert abs(share - exact) < 4 * np.sqrt(exact * (1 - exact) / 2000)
+    np.testing.assert_allclose(visible.mean(axis=0), p @ layers[0], atol=0.05)
+    np.testing.assert_allclose(hidden.mean(axis=0), p @ layers[1], atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("depth", "mask", "scale"), [(1, "full", 1.0), (1, "random", 3.0), (2, "full", 1.5)]
+)
+def test_bracket_covers_the_truth(depth, mask, scale):
+    """In at least 95 of 100 seeds; reverse AIS by itself within three standard errors as often."""
+    stack, weights, biases = random_machine(depth, mask, seed=3, scale=scale)
+    exact = oracles.log_z(weights, biases)
+    means = np.full(SIZES[depth][0], 0.4)
+    options = {"n_chains": 50, "n_temperatures": 60, "n_tempered_sweeps": 20}
+    with Team() as team:
+        results = [
+            [
+                likelihood.log_partition(stack, means, np.uint64(seed), team, method, **options)
+                for method in ("reverse_ais", "bracket")
+            ]
+            for seed in range(100)
+        ]
+    assert sum(abs(r.value - exact) <= 3 * r.standard_error for r, _ in results) >= 95
+    assert sum(b.bracket[0] <= exact <= b.bracket[1] for _, b in results) >= 95
+    assert max(b.bracket[1] - b.bracket[0] for _, b in results) < 1
+    sizes = [b.effective_sample_size for _, b in results]
+    assert 1 < min(sizes) <= max(sizes) <= 50
+
+
+def test_adaptive_temperatures_beat_even_ones():
+    """A path whose difficulty lies near its start."""
+    stack, weights, biases = two_modes(scale=8.0)
+    exact = oracles.log_z(weights, biases)
+    means = np.full(6, 0.5)
+    errors = {}
+    with Team() as team:
+        for spacing in ("linear", "adaptive"):
+            values = [
+                likelihood.ais_log_partition(
+                    stack, means, np.uint64(seed), team, 20, 30, spacing
+                ).value
+                for seed in range(60)
+            ]
+            errors[spacing] = np.sqrt(np.mean((np.array(values) - exact) ** 2))
+        base = likelihood.base_rates(stack, means)
+        betas = likelihood.temperatures(stack, base, 30, "adaptive", np.uint64(0), team)
+    assert betas[0] == 0
+    assert betas[-1] == 1
+    assert betas.size == 31
+    assert (np.diff(betas) > 0).all()
+    assert errors["adaptive"] < 0.8 * errors["linear"]
+
+
+def test_chosen_temperatures():
+    stack, _, _ = random_machine(1, "full")
+    means = np.full(5, 0.5)
+    with Team() as team:
+        chosen = likelihood.ais_log_partition(
+            stack, means, np.uint64(0), team, 20, 99, np.linspace(0, 1, 51)
+        )
+        linear = likelihood.ais_log_partition(stack, means, np.uint64(0), team, 20, 50, "linear")
+        assert chosen == linear
+        for wrong in ([0, 0.5], [0.1, 1], [0, 0.6, 0.5, 1], [[0, 1]], [0.5]):
+            with pytest.raises(ValueError, match="rise from 0 to 1"):
+                likelihood.ais_log_partition(stack, means, np.uint64(0), team, 20, 50, wrong)
+        with pytest.raises(ValueError, match="spacing='even' is not known"):
+            likelihood.ais_log_partition(stack, means, np.uint64(0), team, 20, 50, "even")
+
+
+@pytest.mark.parametrize("method", ["ais", "reverse_ais", "bracket"])
+def test_a_wide_bracket_warns(method):
+    stack, _, _ = random_machine(1, "full", sizes=(40, 30), scale=2.0)
+    with Team() as team, pytest.warns(ConvergenceWarning, match="uncertain by"):
+        likelihood.log_partition(
+            stack, np.full(40, 0.5), np.uint64(0), team, method, 5, 3, n_tempered_sweeps=2
+        )
+
+
+def test_same_bits_whatever_the_number_of_threads():
+    stack, _, _ = random_machine(
+        1, "random", sizes=(70, 50), dtype=np.float32, use_edges=True, scale=0.2
+    )
+    results = []
+    for n_threads in (1, 2, 3):
+        with Team(n_threads=n_threads) as team:
+            results.append(
+                likelihood.log_partition(
+                    stack, np.full(70, 0.5), np.uint64(0), team, "bracket", 150, 20,
+                    n_tempered_sweeps=5,
+                )
+            )  # fmt: skip
+    assert results[0] == results[1] == results[2]
+
+
+def test_methods_of_a_machine():
+    X = (np.random.default_rng(0).uniform(size=(100, 12)) < 0.3).astype(np.uint8)
+    rbm = PrunedBernoulliRBM(8, n_iter=3, random_state=0).fit(X)
+    exact = rbm.log_partition().value
+    low, high = rbm.log_partition("bracket", n_tempered_sweeps=50).bracket
+    assert low < exact < high
+    assert rbm.log_partition("reverse_ais", n_tempered_sweeps=50).value == pytest.approx(
+        exact, abs=0.1
+    )
+    with pytest.raises(ValueError, match="n_tempered_sweeps must be an integer"):
+        rbm.log_partition("bracket", n_tempered_sweeps=0)
+
+
+def test_moments_of_samples():
+    X = np.array([[0, 0, 1], [1, 1, 1], [0, 0, 0], [1, 1, 0]])
+    same = compare_moments(X, X)
+    assert same[:3] == (0, 0, 0)
+    assert same.covariance_correlation == pytest.approx(1)
+    other = np.array([[0, 1, 1], [1, 0, 1], [0, 1, 0], [1, 0, 0]])
+    crossed = compare_moments(X, other)
+    assert crossed.mean_gap == 0
+    # one of three covariances is 1/3 and -1/3, the others are 0
+    assert crossed.covariance_gap == pytest.approx(np.sqrt((2 / 3) ** 2 / 3))
+    assert crossed.covariance_correlation == pytest.approx(-1)
+    shifted = compare_moments(X, 1 - X * [0, 0, 1])
+    assert shifted.mean_gap == pytest.approx(np.sqrt(2 * 0.5**2 / 3))
+    assert shifted.worst_mean == pytest.approx(0.5 / np.sqrt(1 / 3 / 4))
+    with pytest.raises(ValueError, match="3 features and samples have 2"):
+        compare_moments(X, X[:, :2])

@@ -1,0 +1,511 @@
+"""Data sets of the experiments: real ones, found locally or downloaded, and generated ones.
+
+A set is one compressed NumPy archive. It is looked for in ``SKPRUNE_DATA``, then
+in ``../shared/data`` beside the checkout, then in scikit-learn's data home
+(:func:`sklearn.datasets.get_data_home`), where it is put after a download
+from its canonical source. What is read is compared with a known checksum.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import pathlib
+import random
+import zipfile
+import zlib
+
+import numpy as np
+from scipy.io import loadmat
+from scipy.special import expit, logsumexp
+from sklearn.datasets import fetch_file, get_data_home
+from sklearn.utils import Bunch, check_random_state
+
+from ._options import check_number
+
+__all__ = [
+    "DENSITY_BENCHMARKS",
+    "fetch_binarized_mnist",
+    "fetch_caltech101_silhouettes",
+    "fetch_density_benchmark",
+    "fetch_mnist",
+    "fetch_ocr_letters",
+    "make_bars_and_stripes",
+    "make_shifter",
+    "make_teacher_rbm",
+]
+
+SOURCES = {
+    "mnist": "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "mnist_binarized": "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/",
+    "ocr_letters": "https://ai.stanford.edu/~btaskar/ocr/",
+    "caltech101_silhouettes": "https://people.cs.umass.edu/~marlin/data/",
+    "debd": "https://raw.githubusercontent.com/arranger1044/DEBD/master/datasets/",
+}
+DENSITY_BENCHMARKS = (
+    "accidents", "adult", "bbc", "dna", "moviereview", "nips", "nltcs", "plants",
+)  # fmt: skip
+# sha256 of the arrays; of the density benchmarks as sets of rows, whose order differs by source.
+CHECKSUMS = {
+    "mnist": "c868f4cc70f1ec2961bd3b26437ea3a5d0e93cba4d95b336c6d475dd9dabb021",
+    "mnist_binarized": "62b0b271245d305e2226f9bc5706b5007f8433ed06500f958a9dfd6f05a3f17a",
+    "ocr_letters": "c07a895b0dcc441e4e3197a76d9f00b7d656dd5991cd820d342d665bec516211",
+    "caltech101_silhouettes_28": "ab2fc5dfe8ae2a105a7c00f656c9be4f95b13bcfba0dd0b63a708a70235d60ee",
+    "debd/accidents": "cdf3214421773cc765b77be7d8ab7085cf283495be8f0ebbc3ef3976d6ffbee9",
+    "debd/adult": "9809287caadce504a37acc94dd8ee28a01aa1fe75ece774f0cf052f2f3eb5938",
+    "debd/bbc": "b408f3fca3c88d1f61d00fb39f874320d2c2eecef4618c106018a78facb34995",
+    "debd/dna": "64aae3c3851479ad6c807bde926a2db1b5e8001e6904f4007cdbf94c304f85b4",
+    "debd/moviereview": "6be18777b4a367f04d067c69bef011fe441bc67076514137a8f14c2c60e3ab07",
+    "debd/nips": "2ae5017f4bc5e9a28d0579fea5a5698ff65fc38c7faefcb1d044e874f51df674",
+    "debd/nltcs": "52487bf212783339be676bf799a30f305a6c1d1ab60ca3a3b50e252a22ed33cc",
+    "debd/plants": "c014b957058a6353169fded27d75fa4b818ff91de7fd34df48617e138b899d9a",
+}
+MAT_MD5 = {  # published checksums of the .mat files
+    28: "4483e9c14b188fd09937f9ea6f9ea777",
+    16: "3baf9e2c023aa4a187e1d1b92b5a734a",
+}
+OCR_SPLIT = (32_152, 10_000, 10_000)
+PARTS = ("train", "valid", "test")
+DAMAGED = (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error)
+
+
+def _find(name):
+    """Path of a set's archive in the first folder that has it, and where to put a download."""
+    folders = []
+    chosen = os.environ.get("SKPRUNE_DATA")
+    if chosen is not None:
+        if not os.path.isdir(chosen):
+            raise FileNotFoundError(
+                f"SKPRUNE_DATA={chosen!r} is no folder. Set it to one that holds the data sets, "
+                "or unset it to download them."
+            )
+        folders.append(pathlib.Path(chosen))
+    folders.append(pathlib.Path(__file__).resolve().parents[2] / "shared" / "data")
+    home = pathlib.Path(get_data_home()) / "skprune"
+    for folder in [*folders, home]:
+        if (folder / f"{name}.npz").exists():
+            return folder / f"{name}.npz", home
+    return None, home
+
+
+def _checksum(arrays, by_rows) -> str:
+    """sha256 over the bytes of arrays; ``by_rows`` sorts the rows of each first."""
+    digest = hashlib.sha256()
+    for key in sorted(arrays):
+        array = np.ascontiguousarray(arrays[key], dtype=np.uint8)
+        if by_rows:
+            packed = np.ascontiguousarray(np.packbits(array, axis=1))
+            array = np.sort(packed.view(f"V{packed.shape[1]}").ravel())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _damaged(path, what):
+    return OSError(
+        f"{path} is damaged or incomplete ({what}). Delete it, so that it is downloaded again, or "
+        "restore it."
+    )
+
+
+def _load(name, download, download_if_missing, by_rows=False) -> dict:
+    """Arrays of a set, checked; downloaded and kept first where it is nowhere."""
+    path, home = _find(name)
+    if path is None:
+        if not download_if_missing:
+            raise FileNotFoundError(
+                f"The data set {name!r} is not in SKPRUNE_DATA or {home}. Allow the download by "
+                "download_if_missing=True."
+            )
+        path = home / f"{name}.npz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        arrays = download(path.parent / f"{path.stem}_downloaded")
+        partial = path.with_suffix(".part.npz")
+        np.savez_compressed(partial, **arrays)
+        os.replace(partial, path)
+    try:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+    except DAMAGED as error:
+        raise _damaged(path, error) from error
+    checked = {key: value for key, value in arrays.items() if key[:2] in ("X_", "y_")}
+    if name in CHECKSUMS and _checksum(checked, by_rows) != CHECKSUMS[name]:
+        raise _damaged(path, "its content does not have the known checksum")
+    return arrays
+
+
+def _fetch(source, file, folder, parse):
+    """Download one file into ``folder`` and parse it; one that cannot be parsed is deleted."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = fetch_file(SOURCES[source] + file, folder=folder, local_filename=file.split("/")[-1])
+    try:
+        return parse(path)
+    except DAMAGED as error:
+        os.remove(path)
+        raise OSError(
+            f"{SOURCES[source] + file} was downloaded damaged or incomplete ({error}) and has been "
+            "deleted. Fetch it again."
+        ) from error
+
+
+def _read_idx(path) -> np.ndarray:
+    """Array of an idx file of bytes, the format of MNIST."""
+    with gzip.open(path) as file:
+        content = file.read()
+    if content[:3] != b"\x00\x00\x08":
+        raise ValueError("it is no idx file of bytes")
+    shape = np.frombuffer(content, ">i4", count=content[3], offset=4)
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * content[3]).reshape(shape)
+
+
+def _read_binary_text(path, n_features=None) -> np.ndarray:
+    """0/1 rows of a text file, separated by blanks or commas."""
+    content = np.frombuffer(pathlib.Path(path).read_bytes(), np.uint8)
+    numbers = content[(content == ord("0")) | (content == ord("1"))] - ord("0")
+    others = np.setdiff1d(content, np.frombuffer(b"01 ,\t\r\n", np.uint8))
+    if others.size:
+        raise ValueError(f"it holds {chr(others[0])!r} beside 0 and 1")
+    if n_features is None:
+        first = content[: np.argmax(content == ord("\n"))]
+        n_features = int(np.isin(first, (ord("0"), ord("1"))).sum())
+    if n_features == 0 or numbers.size % n_features:
+        raise ValueError(f"its {numbers.size} numbers are not whole rows of {n_features}")
+    return numbers.reshape(-1, n_features)
+
+
+def _read_letters(path) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels and labels of ``letter.data``, in its order."""
+    with gzip.open(path, "rt") as file:
+        rows = [line.split("\t") for line in file if line.strip()]
+    X = np.array([row[6:134] for row in rows], dtype=np.uint8)
+    y = np.array([ord(row[1]) - ord("a") for row in rows], dtype=np.uint8)
+    if X.ndim != 2 or X.shape[1] != 128 or X.max() > 1:
+        raise ValueError("its rows do not have 128 pixels of 0 and 1")
+    return X, y
+
+
+def _letters_order(n_rows) -> np.ndarray:
+    """The order of Larochelle's split: Python 2's ``random.seed(12345); random.shuffle``."""
+    generator = random.Random(12345)
+    order = list(range(n_rows))
+    for i in range(n_rows - 1, 0, -1):
+        j = int(generator.random() * (i + 1))
+        order[i], order[j] = order[j], order[i]
+    return np.array(order)
+
+
+def fetch_mnist(*, download_if_missing=True) -> Bunch:
+    """Handwritten digits, 60,000 and 10,000 grey images of 28 × 28 (LeCun et al. 1998).
+
+    Parameters
+    ----------
+    download_if_missing : bool, default=True
+
+    Returns
+    -------
+    data : Bunch
+        ``X_train``, ``X_test`` (uint8 from 0 to 255), ``y_train``, ``y_test``
+        (uint8), ``image_shape``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the set is nowhere and may not be downloaded.
+    OSError
+        If a file is damaged; it is named.
+    """
+
+    def download(folder):
+        result = {}
+        for part, prefix in (("train", "train"), ("test", "t10k")):
+            images = _fetch("mnist", f"{prefix}-images-idx3-ubyte.gz", folder, _read_idx)
+            result[f"X_{part}"] = images.reshape(len(images), -1)
+            result[f"y_{part}"] = _fetch(
+                "mnist", f"{prefix}-labels-idx1-ubyte.gz", folder, _read_idx
+            )
+        return result
+
+    arrays = _load("mnist", download, download_if_missing)
+    return _bunch(arrays, (28, 28), "train", "test")
+
+
+def fetch_binarized_mnist(*, download_if_missing=True) -> Bunch:
+    """MNIST with one fixed random binarization (Salakhutdinov & Murray 2008; Larochelle & Murray 2011).
+
+    The rows are not in the order of MNIST and have no labels; the test rows
+    are sorted by digit, so their head is no sample.
+
+    Parameters
+    ----------
+    download_if_missing : bool, default=True
+
+    Returns
+    -------
+    data : Bunch
+        ``X_train`` (50,000 rows), ``X_valid`` and ``X_test`` (10,000 each) of
+        784 bits (uint8), ``image_shape``.
+
+    Raises
+    ------
+    FileNotFoundError, OSError
+        As :func:`fetch_mnist`.
+    """
+
+    def download(folder):
+        return {
+            f"X_{part}": np.packbits(
+                _fetch(
+                    "mnist_binarized", f"binarized_mnist_{part}.amat", folder,
+                    lambda path: _read_binary_text(path, 784),
+                ),
+                axis=1,
+            )
+            for part in PARTS
+        }  # fmt: skip
+
+    arrays = _load("mnist_binarized", download, download_if_missing)
+    arrays = {f"X_{part}": np.unpackbits(arrays[f"X_{part}"], axis=1)[:, :784] for part in PARTS}
+    return _bunch(arrays, (28, 28), *PARTS)
+
+
+def fetch_ocr_letters(*, download_if_missing=True) -> Bunch:
+    """Handwritten lower-case letters of 16 × 8 bits (Kassel; Taskar et al. 2003).
+
+    The split into 32,152, 10,000 and 10,000 rows is that of Larochelle, Bengio
+    & Turian (2010).
+
+    Parameters
+    ----------
+    download_if_missing : bool, default=True
+
+    Returns
+    -------
+    data : Bunch
+        ``X_train``, ``X_valid``, ``X_test``, ``y_train``, ``y_valid``,
+        ``y_test`` (uint8), ``image_shape``.
+
+    Raises
+    ------
+    FileNotFoundError, OSError
+        As :func:`fetch_mnist`.
+    """
+
+    def download(folder):
+        X, y = _fetch("ocr_letters", "letter.data.gz", folder, _read_letters)
+        order = _letters_order(len(X))
+        result, first = {}, 0
+        for part, size in zip(PARTS, OCR_SPLIT, strict=True):
+            rows = order[first : first + size]
+            result[f"X_{part}"], result[f"y_{part}"] = X[rows], y[rows]
+            first += size
+        return result
+
+    return _bunch(_load("ocr_letters", download, download_if_missing), (16, 8), *PARTS)
+
+
+def fetch_caltech101_silhouettes(size=28, *, download_if_missing=True) -> Bunch:
+    """Outlines of the objects of Caltech 101, split 1 (Marlin et al. 2010).
+
+    The object is 0, the background 1, as in the original.
+
+    Parameters
+    ----------
+    size : {28, 16}, default=28
+        Pixels a side.
+    download_if_missing : bool, default=True
+
+    Returns
+    -------
+    data : Bunch
+        ``X_train``, ``X_valid``, ``X_test``, ``y_train``, ``y_valid``,
+        ``y_test`` (uint8), ``image_shape``.
+
+    Raises
+    ------
+    ValueError
+        If the size is another.
+    FileNotFoundError, OSError
+        As :func:`fetch_mnist`.
+    """
+    if size not in MAT_MD5:
+        raise ValueError(f"size={size!r} is not available. Use 28 or 16.")
+
+    def parse(path):
+        with open(path, "rb") as file:
+            md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
+        if md5.hexdigest() != MAT_MD5[size]:
+            raise ValueError("it does not have the published checksum")
+        content = loadmat(path)
+        result = {}
+        for part, key in zip(PARTS, ("train", "val", "test"), strict=True):
+            X = content[f"{key}_data"].reshape(-1, size, size).transpose(0, 2, 1)
+            result[f"X_{part}"] = X.reshape(len(X), -1).astype(np.uint8)
+            result[f"y_{part}"] = (content[f"{key}_labels"].ravel() - 1).astype(np.uint8)
+        return result
+
+    def download(folder):
+        return _fetch(
+            "caltech101_silhouettes", f"caltech101_silhouettes_{size}_split1.mat", folder, parse
+        )
+
+    arrays = _load(f"caltech101_silhouettes_{size}", download, download_if_missing)
+    return _bunch(arrays, (size, size), *PARTS)
+
+
+def fetch_density_benchmark(name, *, download_if_missing=True) -> Bunch:
+    """One of the binary sets on which density estimators are compared.
+
+    Parameters
+    ----------
+    name : str
+        One of :data:`DENSITY_BENCHMARKS`.
+    download_if_missing : bool, default=True
+
+    Returns
+    -------
+    data : Bunch
+        ``X_train``, ``X_valid``, ``X_test`` (uint8).
+
+    Raises
+    ------
+    ValueError
+        If there is no such set.
+    FileNotFoundError, OSError
+        As :func:`fetch_mnist`.
+    """
+    if name not in DENSITY_BENCHMARKS:
+        raise ValueError(
+            f"name={name!r} is not known. Use one of {', '.join(map(repr, DENSITY_BENCHMARKS))}."
+        )
+
+    def download(folder):
+        return {
+            f"X_{part}": _fetch("debd", f"{name}/{name}.{part}.data", folder, _read_binary_text)
+            for part in PARTS
+        }
+
+    arrays = _load(f"debd/{name}", download, download_if_missing, by_rows=True)
+    return _bunch(arrays, None, *PARTS)
+
+
+def _bunch(arrays, image_shape, *parts) -> Bunch:
+    """The arrays of these parts, and the shape of an image where rows are images."""
+    result = Bunch(**{key: arrays[key] for part in parts for key in (f"X_{part}", f"y_{part}") if key in arrays})  # fmt: skip
+    if image_shape is not None:
+        result.image_shape = image_shape
+    return result
+
+
+def make_bars_and_stripes(n_samples=None, size=4, *, random_state=None) -> np.ndarray:
+    """Images whose rows, or whose columns, are all on or all off (MacKay 2003).
+
+    Parameters
+    ----------
+    n_samples : int or None, default=None
+        None returns each of the 2^(size + 1) - 2 images once.
+    size : int, default=4
+        Pixels a side, at most 12.
+    random_state : int, RandomState instance or None, default=None
+
+    Returns
+    -------
+    X : ndarray of uint8 of shape (n_samples, size * size)
+
+    Examples
+    --------
+    >>> from skprune.datasets import make_bars_and_stripes
+    >>> make_bars_and_stripes(size=4).shape
+    (30, 16)
+    """
+    check_number(size, "size", low=2, high=12)
+    lines = (np.arange(2**size)[:, None] >> np.arange(size)) & 1
+    bars = np.repeat(lines[:, None, :], size, axis=1).reshape(-1, size * size)
+    stripes = np.repeat(lines[1:-1, :, None], size, axis=2).reshape(-1, size * size)
+    images = np.concatenate([bars, stripes]).astype(np.uint8)
+    if n_samples is None:
+        return images
+    return images[check_random_state(random_state).randint(len(images), size=n_samples)]
+
+
+def make_shifter(n_samples=None, width=8, *, random_state=None) -> np.ndarray:
+    """A random pattern, the same shifted left, not or right, and which it was (Hinton & Sejnowski 1986).
+
+    Parameters
+    ----------
+    n_samples : int or None, default=None
+        None returns each of the 3 × 2^width rows once.
+    width : int, default=8
+        Bits of the pattern, at most 16; the shift goes round the ends.
+    random_state : int, RandomState instance or None, default=None
+
+    Returns
+    -------
+    X : ndarray of uint8 of shape (n_samples, 2 * width + 3)
+
+    Examples
+    --------
+    >>> from skprune.datasets import make_shifter
+    >>> make_shifter(width=8).shape
+    (768, 19)
+    """
+    check_number(width, "width", low=2, high=16)
+    patterns = ((np.arange(2**width)[:, None] >> np.arange(width)) & 1).astype(np.uint8)
+    rows = []
+    for number, shift in enumerate((-1, 0, 1)):
+        told = np.zeros((len(patterns), 3), np.uint8)
+        told[:, number] = 1
+        rows.append(np.hstack([patterns, np.roll(patterns, shift, axis=1), told]))
+    rows = np.concatenate(rows)
+    if n_samples is None:
+        return rows
+    return rows[check_random_state(random_state).randint(len(rows), size=n_samples)]
+
+
+def make_teacher_rbm(
+    n_samples=1000, n_features=16, n_components=8, *, density=0.3, scale=2.0, random_state=None
+) -> Bunch:
+    """Exact samples of a random sparse RBM, whose likelihood is known.
+
+    Parameters
+    ----------
+    n_samples, n_features : int
+    n_components : int, default=8
+        Hidden units, at most 16: their states are enumerated.
+    density : float, default=0.3
+        Share of the connections that exist.
+    scale : float, default=2.0
+        Standard deviation of the weights.
+    random_state : int, RandomState instance or None, default=None
+
+    Returns
+    -------
+    data : Bunch
+        ``X`` (uint8), ``components``, ``intercept_hidden``,
+        ``intercept_visible``, ``log_partition`` and ``log_likelihood`` (of
+        every row, in nats) under the teacher.
+
+    Examples
+    --------
+    >>> from skprune.datasets import make_teacher_rbm
+    >>> make_teacher_rbm(50, random_state=0).X.shape
+    (50, 16)
+    """
+    check_number(n_components, "n_components", low=1, high=16)
+    check_number(density, "density", low=0, high=1)
+    rng = check_random_state(random_state)
+    components = scale * rng.normal(size=(n_components, n_features))
+    components *= rng.uniform(size=components.shape) < density
+    hidden_bias = -components.sum(axis=1) / 2
+    visible_bias = -components.sum(axis=0) / 2
+    states = (np.arange(2**n_components)[:, None] >> np.arange(n_components)) & 1
+    field = states @ components + visible_bias
+    log_weights = states @ hidden_bias + np.logaddexp(0, field).sum(axis=1)
+    log_z = logsumexp(log_weights)
+    chosen = rng.choice(len(states), size=n_samples, p=np.exp(log_weights - log_z))
+    X = (rng.uniform(size=(n_samples, n_features)) < expit(field[chosen])).astype(np.uint8)
+    inputs = X @ components.T + hidden_bias
+    likelihood = X @ visible_bias + np.logaddexp(0, inputs).sum(axis=1) - log_z
+    return Bunch(
+        X=X, components=components, intercept_hidden=hidden_bias, intercept_visible=visible_bias,
+        log_partition=float(log_z), log_likelihood=likelihood,
+    )  # fmt: skip
