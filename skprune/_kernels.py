@@ -1460,6 +1460,29 @@ def exchange_lanes(states, packed, other_states, other_packed, exchanged):
                 _pack_from_states(b, other_packed[layer], i)
 
 
+@intrinsic
+def _ones(typing_context, word):
+    """Number of ones of a 64-bit word."""
+
+    def codegen(context, builder, signature, args):
+        return builder.ctpop(args[0])
+
+    return types.uint64(types.uint64), codegen
+
+
+@_kernel
+def count_pairs(upper, lower, indptr, indices, counts):
+    """Number of samples in which both ends of a connection are on; samples are bits of words."""
+    n_words = np.uint64(upper.shape[1])
+    for i in range(indptr.size - 1):
+        for e in range(indptr[i], indptr[i + 1]):
+            j = np.uint64(indices[e])
+            total = np.uint64(0)
+            for word in range(n_words):
+                total += _ones(upper[i, word] & lower[j, word])
+            counts[e] = total
+
+
 # --------------------------------------------------------------------- data
 
 

@@ -125,6 +125,35 @@ def unpacked(stack: Stack) -> tuple:
     return new_packed(stack, 1, [])
 
 
+def pair_counts(connections: Connections, lower, upper) -> np.ndarray:
+    """Count the samples in which both ends of each connection are on.
+
+    Samples are packed 64 to a word, so a word of a connection costs one AND
+    and one population count.
+
+    Parameters
+    ----------
+    connections : Connections
+    lower, upper : ndarray of 0/1 of shape (n_samples, n_units)
+
+    Returns
+    -------
+    counts : ndarray of int64 of shape (n_connections,)
+    """
+
+    def words(states):
+        bits = np.packbits(np.asarray(states, dtype=bool).T, axis=1)
+        padded = np.zeros((bits.shape[0], -(-bits.shape[1] // 8) * 8), np.uint8)
+        padded[:, : bits.shape[1]] = bits
+        return padded.view(np.uint64)
+
+    counts = np.zeros(connections.indices.size, np.int64)
+    _kernels.count_pairs(
+        words(upper), words(lower), connections.indptr, connections.indices, counts
+    )
+    return counts
+
+
 def blas_address(stack: Stack) -> int:
     """Return the address of BLAS, the last argument of serial kernels."""
     return _kernels.BLAS_ADDRESS[stack.biases[0].dtype]

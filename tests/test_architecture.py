@@ -7,7 +7,7 @@ import skprune
 
 ROOMS = [
     "_structures", "_options", "_compat", "_threads", "_kernels", "connectivity", "inference",
-    "samplers", "likelihood", "criteria", "schedules", "_training", "_base", "rbm", "pruning",
+    "samplers", "likelihood", "criteria", "schedules", "_training", "_base", "rbm", "pruning", "datasets",
 ]  # fmt: skip
 PACKAGE = pathlib.Path(skprune.__file__).parent
 

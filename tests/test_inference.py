@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skprune import inference, likelihood
+from skprune import connectivity, inference, likelihood
 from skprune._structures import Stack
 from skprune._threads import Team
 from tests import oracles
@@ -150,3 +150,13 @@ def test_as_dtype_changes_everything():
     assert isinstance(stack, Stack)
     assert {b.dtype for b in stack.biases} == {np.dtype(np.float32)}
     assert likelihood.smaller_side(stack) == (1, 3)
+
+
+@pytest.mark.parametrize("n_samples", [1, 63, 64, 65, 700])
+def test_pair_counts(n_samples):
+    rng = np.random.default_rng(n_samples)
+    lower, upper = (rng.uniform(size=(n_samples, n)) < 0.4 for n in (30, 20))
+    mask = rng.uniform(size=(20, 30)) < 0.3
+    mask[3] = False
+    counts = inference.pair_counts(connectivity.to_connections(mask), lower, upper)
+    np.testing.assert_array_equal(counts, (upper.T.astype(int) @ lower.astype(int))[mask])
