@@ -1,0 +1,320 @@
+"""Tables 1 to 3 of "Pruning RBMs and DBNs": iterative prune and retrain, judged by test log-likelihood.
+
+Every row is trained as it is labelled: CD-1 is contrastive divergence with one
+step, CD 1-25 with steps that rise from 1 to 25 over training; L2 throughout.
+Rows labelled "ours" are our best training at the same sizes. A machine is
+trained, then pruned by one of the two rules of the paper and trained on in
+rounds: "percentile" removes about 30 % of what remains, "sigma" what lies below a
+multiple of the standard deviation of the remaining weights (the last round
+lands on the paper's number of connections). The full machine trains on for as
+many passes as the pruned one. Training data are train and validation rows
+together, except for the silhouettes, as in the paper.
+
+Log-likelihoods of 20 hidden units are exact. Others are bracketed by AIS and
+reverse AIS with 10,000 temperatures and 100 chains: ``low`` and ``high`` are
+the ends, ``low`` the pessimistic one.
+
+Long runs survive being stopped: every few passes the machine, with its chains,
+is written to ``--checkpoints``, and finished rows are appended to
+``results.csv``; started again, the script goes on. ``--quick`` runs every kind of row in a minute on few data.
+
+Run: ``python examples/reproduce/pruning_rbms/run.py [--only mnist-cd1-20 ...]``.
+"""
+
+import argparse
+import csv
+import os
+import pathlib
+import platform
+import time
+from copy import deepcopy
+from typing import NamedTuple
+
+import joblib
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+
+from skprune import IterativePruner, PrunedBernoulliRBM, datasets
+from skprune.schedules import FractionOfRemaining, StdThreshold
+
+HERE = pathlib.Path(__file__).parent
+COLUMNS = (
+    "row", "data", "hidden", "training", "rule", "sparsity", "n_connections", "passes", "value",
+    "low", "high", "standard_error", "train_value", "paper", "paper_sparsity", "seed", "seconds",
+    "date", "machine",
+)  # fmt: skip
+
+
+class Paper(NamedTuple):
+    """What the paper reports for a pruned or full machine: nats, and sparsity in per cent."""
+
+    value: float
+    sparsity: float = 0.0
+
+
+class Row(NamedTuple):
+    """One experiment: how a machine is trained, and what the paper reports for it."""
+
+    data: str
+    hidden: int
+    training: str
+    full: Paper
+    sigma: Paper | None
+    percentile: Paper | None
+    rounds: int
+    passes: int
+    retrain_passes: int
+    options: dict
+    first_rate: float = 0.05
+    rate: float = 0.05
+
+
+CD1 = {"negative_phase": "cd", "n_gibbs_steps": 1}
+CD25 = {"negative_phase": "cd", "n_gibbs_steps": (1, 25)}
+OURS = {"negative_phase": "pcd", "n_gibbs_steps": (1, 10)}
+NOT_HERE = ("silhouettes16-cd1-20", "silhouettes16-cd1-500")
+
+ROWS = {
+    "mnist-cd1-20": Row(
+        "mnist", 20, "CD-1", Paper(-157.70), Paper(-159.36, 66.31), Paper(-159.51, 66.70), 3,
+        60, 30, CD1,
+    ),
+    "mnist-cd1-500": Row(
+        "mnist", 500, "CD-1", Paper(-111.54), Paper(-111.09, 89.42), Paper(-106.57, 88.24), 6,
+        60, 20, CD1,
+    ),
+    "mnist-cd25-500": Row(
+        "mnist", 500, "CD 1-25", Paper(-86.34), Paper(-86.93, 92.12), Paper(-86.12, 91.76), 7,
+        100, 25, CD25,
+    ),
+    "mnist-ours-500": Row(
+        "mnist", 500, "ours", Paper(-85.0), None, Paper(-85.5, 91.76), 7, 150, 40, OURS, 0.1, 0.1,
+    ),
+    "ocr-cd1-20": Row(
+        "ocr", 20, "CD-1", Paper(-46.86), Paper(-47.74, 65.86), Paper(-47.93, 65.70), 3,
+        60, 30, CD1,
+    ),
+    "ocr-cd1-1000": Row(
+        "ocr", 1000, "CD-1", Paper(-31.65), Paper(-34.16, 72.10), Paper(-34.84, 75.99), 4,
+        60, 20, CD1,
+    ),
+    "ocr-cd25-1000": Row(
+        "ocr", 1000, "CD 1-25", Paper(-27.63), Paper(-27.13, 88.13), Paper(-27.42, 88.23), 6,
+        100, 25, CD25,
+    ),
+    "ocr-ours-1000": Row(
+        "ocr", 1000, "ours", Paper(-27.63), None, Paper(-27.0, 88.23), 6, 150, 40, OURS,
+    ),
+    "silhouettes28-cd1-20": Row(
+        "silhouettes28", 20, "CD-1", Paper(-374.69), Paper(-375.62, 64.84), Paper(-374.73, 65.70),
+        3, 200, 100, CD1,
+    ),
+    "silhouettes28-cd1-500": Row(
+        "silhouettes28", 500, "CD-1", Paper(-162.82), Paper(-161.59, 88.51),
+        Paper(-161.27, 88.23), 6, 200, 60, CD1,
+    ),
+    "silhouettes28-ours-500": Row(
+        "silhouettes28", 500, "ours", Paper(-115.0), None, Paper(-115.0, 88.23), 6, 300, 100,
+        OURS,
+    ),
+    "silhouettes16-cd1-20": Row(
+        "silhouettes16", 20, "CD-1", Paper(-100.52), Paper(-98.70, 89.38), Paper(-100.84, 91.76),
+        7, 200, 100, CD1,
+    ),
+    "silhouettes16-cd1-500": Row(
+        "silhouettes16", 500, "CD-1", Paper(-56.66), Paper(-56.66, 91.20), Paper(-56.40, 88.23),
+        6, 200, 60, CD1,
+    ),
+}  # fmt: skip
+
+
+def load(name, quick=False):
+    """(train, test) rows of a data set, as the paper splits them."""
+    if name == "mnist":
+        data = datasets.fetch_binarized_mnist()
+    elif name == "ocr":
+        data = datasets.fetch_ocr_letters()
+    else:
+        data = datasets.fetch_caltech101_silhouettes(int(name[-2:]))
+        return data.X_train, data.X_test
+    X = np.concatenate([data.X_train, data.X_valid])
+    if quick:  # the test rows of binarized MNIST are sorted by digit
+        return X[::40], data.X_test[::20]
+    return X, data.X_test
+
+
+class Part:
+    """The part of a schedule that falls from 1 to 0 which one stretch of passes sees."""
+
+    def __init__(self, first, last):
+        self.first, self.last = first, last
+
+    def __call__(self, progress):
+        return 1 - (self.first + (self.last - self.first) * progress)
+
+
+class Training:
+    """Trains machines in stretches, and keeps each on disk after every stretch."""
+
+    def __init__(self, folder, every, told):
+        self.folder, self.every, self.told = folder, every, told
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def stage(self, name, start, X, passes, rate, n_gibbs_steps):
+        """Train ``start()`` for some passes; what was done before is taken from the disk."""
+        path = self.folder / f"{name}.joblib"
+        machine, done, spent = joblib.load(path) if path.exists() else (start(), 0, 0.0)
+        first, last = n_gibbs_steps if isinstance(n_gibbs_steps, tuple) else (n_gibbs_steps,) * 2
+        while done < passes:
+            started = time.perf_counter()
+            end = min(done + self.every, passes)
+            steps = [round(first + (last - first) * at / max(1, passes - 1)) for at in (done, end - 1)]  # fmt: skip
+            machine.set_params(
+                warm_start=True, n_iter=end - done, learning_rate=rate,
+                n_gibbs_steps=tuple(steps), learning_rate_schedule=Part(done / passes, end / passes),
+            )  # fmt: skip
+            machine.fit(X)
+            done, spent = end, spent + time.perf_counter() - started
+            partial = path.with_suffix(".part")
+            joblib.dump((machine, done, spent), partial)
+            os.replace(partial, path)
+            self.told(f"{name}: pass {done} of {passes}, {spent:.0f} s")
+        return machine, spent
+
+
+def pruned(machine, schedule, target):
+    """A copy of the machine after one round of pruning, not trained on."""
+    pruner = IterativePruner(
+        FrozenEstimator(machine), sparsity=target, schedule=schedule, n_rounds=1, retrain=None
+    )
+    return pruner.fit(np.zeros((1, machine.n_features_in_), np.uint8)).estimator_
+
+
+def judge(machine, X_train, X_test, quick):
+    """Test log-likelihood with its bracket, and that of as many training rows, in nats."""
+    if min(machine.components_.shape) <= 20:
+        log_z = machine.log_partition("exact")
+    else:
+        n_temperatures, n_sweeps = (200, 50) if quick else (10_000, 1000)
+        log_z = machine.log_partition(
+            "bracket", n_chains=100, n_temperatures=n_temperatures, n_tempered_sweeps=n_sweeps
+        )
+    unnormalised = -machine.free_energy(X_test)
+    on_train = -machine.free_energy(X_train[:: max(1, len(X_train) // 10_000)])
+    return {
+        "value": unnormalised.mean() - log_z.value,
+        "low": unnormalised.mean() - log_z.bracket[1],
+        "high": unnormalised.mean() - log_z.bracket[0],
+        "standard_error": unnormalised.std() / np.sqrt(len(X_test)),
+        "train_value": on_train.mean() - log_z.value,
+    }
+
+
+class Experiment:
+    """All the machines of one row: full, and pruned by either rule."""
+
+    def __init__(self, name, seed, folder, quick, results):
+        self.name, self.row, self.seed, self.quick = name, ROWS[name], seed, quick
+        self.results = results
+        if quick:
+            self.row = self.row._replace(
+                passes=2, retrain_passes=1, hidden=min(self.row.hidden, 30)
+            )
+        self.X_train, self.X_test = load(self.row.data, quick)
+        self.training = Training(folder / f"{name}-{seed}", 1 if quick else 5, print)
+
+    def new_machine(self):
+        """The machine before training."""
+        options = {k: v for k, v in self.row.options.items() if k != "n_gibbs_steps"}
+        return PrunedBernoulliRBM(
+            self.row.hidden, batch_size=100, l2=2e-4, n_iter=1, random_state=self.seed, **options
+        )
+
+    def told(self, rule):
+        """Whether the results hold this machine already."""
+        if not self.results.exists():
+            return False
+        with self.results.open() as file:
+            return any(
+                (r["row"], r["rule"], r["seed"]) == (self.name, rule, str(self.seed))
+                for r in csv.DictReader(file)
+            )
+
+    def tell(self, rule, machine, paper, passes, spent):
+        """Append a machine's figures to the results."""
+        mask = machine.connectivity_[0]
+        figures = judge(machine, self.X_train, self.X_test, self.quick)
+        row = {
+            "row": self.name, "data": self.row.data, "hidden": self.row.hidden,
+            "training": self.row.training, "rule": rule,
+            "sparsity": round(100 * (1 - mask.mean()), 2), "n_connections": int(mask.sum()),
+            "passes": passes, **{key: round(float(value), 3) for key, value in figures.items()},
+            "paper": paper.value, "paper_sparsity": paper.sparsity, "seed": self.seed,
+            "seconds": round(spent, 1), "date": time.strftime("%Y-%m-%d"),
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        }  # fmt: skip
+        new = not self.results.exists()
+        with self.results.open("a", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+        print(
+            f"{self.name} {rule}: {row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}] at "
+            f"{row['sparsity']:.2f} %; paper {paper.value} at {paper.sparsity} %", flush=True,
+        )  # fmt: skip
+
+    def run(self):
+        """Everything that the results do not hold yet."""
+        row, steps = self.row, self.row.options["n_gibbs_steps"]
+        last = steps[1] if isinstance(steps, tuple) else steps
+        rounds_passes = row.rounds * row.retrain_passes
+
+        def first(name, passes, rate, gibbs, start):
+            return self.training.stage(name, start, self.X_train, passes, rate, gibbs)
+
+        start, spent = first("start", row.passes, row.first_rate, steps, self.new_machine)
+        if not self.told("full"):
+            machine, more = first("full", rounds_passes, row.rate, last, lambda: deepcopy(start))
+            self.tell("full", machine, row.full, row.passes + rounds_passes, spent + more)
+        for rule, paper in (("percentile", row.percentile), ("sigma", row.sigma)):
+            if paper is None or self.told(rule):
+                continue
+            machine, total, number, target = start, spent, 0, paper.sparsity / 100
+            schedule = StdThreshold(0.7)
+            if rule == "percentile":  # about 30 %, so that the rounds land on the target
+                schedule = FractionOfRemaining(1 - (1 - target) ** (1 / row.rounds) + 1e-4)
+            while 1 - machine.connectivity_[0].mean() < target - 1e-4 and number < 3 * row.rounds:
+                number += 1
+                before = machine
+                machine, more = first(
+                    f"{rule}-{number}", row.retrain_passes, row.rate, last,
+                    lambda before=before, target=target, schedule=schedule: pruned(
+                        before, schedule, target
+                    ),
+                )  # fmt: skip
+                total += more
+            self.tell(rule, machine, paper, row.passes + number * row.retrain_passes, total)
+
+
+def main():
+    """Run the rows asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=list(ROWS), default=list(ROWS))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--checkpoints", type=pathlib.Path, default=HERE / "checkpoints")
+    parser.add_argument("--results", type=pathlib.Path, default=HERE / "results.csv")
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    for name in options.only:
+        if name in NOT_HERE:
+            try:
+                load(ROWS[name].data)
+            except OSError as error:
+                print(f"{name}: data not available here ({error})")
+                continue
+        Experiment(name, options.seed, options.checkpoints, options.quick, options.results).run()
+
+
+if __name__ == "__main__":
+    main()
