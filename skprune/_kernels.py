@@ -26,6 +26,8 @@ CHUNKS = (8, 4, 2, 1)  # vectors of lanes held in registers at a time
 PACKED_CHUNKS = (8, 4)  # the same for packed states, four vectors a word
 EDGE_BLOCK = 16  # upper units a block on pruned levels
 DRAWS_PER_MINIBATCH = 4096
+DROPOUT = 1000  # beside the layer's number in the keys of what is dropped
+OFF = -1e6  # a field that turns a unit off
 LOG_EVERY = 512  # factors in [1, 2] multiplied in float64 before their logarithm is taken
 
 _FLAGS = {
@@ -1953,14 +1955,16 @@ FIELD, MEAN, DRAW, MEAN_AND_DRAW = range(4)  # what a team makes of a layer
 
 @_part
 def _team_layer(
-    stack, layer, neighbours, what, out, drawn, bits, packed, offsets, n_lanes, key, step, blas,
-    thread, n_threads,
+    stack, layer, neighbours, what, out, drawn, bits, packed, offsets, n_lanes, dropout, key, step,
+    blas, thread, n_threads,
 ):  # fmt: skip
     """Compute this thread's rows of a layer given its neighbours.
 
     ``out`` becomes the field, the probabilities or a draw; with both, the draw
     goes to ``drawn``. In training the lane after the last holds what the
-    offsets contribute to a field, and the offset itself in a drawn row.
+    offsets contribute to a field, and the offset itself in a drawn row. With
+    ``dropout`` this share of an odd layer is off, lane by lane, the same
+    all through a minibatch.
     """
     _called()
     below, above = neighbours
@@ -1974,6 +1978,11 @@ def _team_layer(
             continue
         for i in range(start, stop):
             shift = biases[i] - out[i, n_lanes]
+            if dropout > 0 and layer % 2 == 1:
+                row = row_key(key, step // DRAWS_PER_MINIBATCH, DROPOUT + layer, i)
+                for lane in range(n_lanes):
+                    if uniform(row, np.uint32(lane)) < dropout:
+                        out[i, lane] = OFF
             if what == MEAN:
                 _to_mean(out, i, shift, one, n_lanes)
                 continue
@@ -1998,7 +2007,7 @@ def _recentre(stack, state, room, sign, blas, thread, n_threads):
         neighbours = _neighbours(stack, layer, state.offset_states, room.unpacked)
         _team_layer(
             stack, layer, neighbours, FIELD, out, out, room.bits[layer], room.unpacked[layer],
-            state.offsets[layer], 1, 0, 0, blas, thread, n_threads,
+            state.offsets[layer], 1, 0.0, 0, 0, blas, thread, n_threads,
         )  # fmt: skip
         for i in range(out.shape[0]):
             if _own_rows(stack, layer, i, thread, n_threads):
@@ -2186,7 +2195,7 @@ def train_minibatches(
             _team_layer(
                 stack, 1, (below, below), MEAN if persistent else MEAN_AND_DRAW,
                 state.positive[1], room.local[1][thread], room.bits[1], room.packed[1][thread],
-                state.offsets[1], n_data, key, step, blas, thread, n_threads,
+                state.offsets[1], n_data, options.dropout, key, step, blas, thread, n_threads,
             )  # fmt: skip
         if not persistent:
             _meet(barrier, n_threads)
@@ -2199,8 +2208,8 @@ def train_minibatches(
                         _team_layer(
                             stack, layer, _chain_neighbours(stack, layer, state, room, n_model, thread),
                             DRAW, out, out, room.bits[layer], room.packed[layer][thread],
-                            state.offsets[layer], n_model, key, step + sweep + 1, blas, thread,
-                            n_threads,
+                            state.offsets[layer], n_model, options.dropout, key, step + sweep + 1,
+                            blas, thread, n_threads,
                         )  # fmt: skip
                     _meet(barrier, n_threads)
                     _fetch(stack, state, room, parity, n_model, thread, n_threads)
@@ -2209,8 +2218,8 @@ def train_minibatches(
                 stack, layer, _chain_neighbours(stack, layer, state, room, n_model, thread),
                 MEAN_AND_DRAW if persistent else MEAN, state.chain_means[layer],
                 room.local[layer][thread], room.bits[layer], room.packed[layer][thread],
-                state.offsets[layer], n_model, key, step + n_gibbs_steps + 1, blas, thread,
-                n_threads,
+                state.offsets[layer], n_model, options.dropout, key, step + n_gibbs_steps + 1,
+                blas, thread, n_threads,
             )  # fmt: skip
         for layer in range(n_layers):
             positive = visible if layer == 0 else state.positive[layer]

@@ -41,6 +41,7 @@ class TrainingOptions(NamedTuple):
     max_norm: float
     activity_target: float
     activity_strength: float
+    dropout: float
     mean_rate: float
 
 
@@ -139,6 +140,7 @@ class Loop(NamedTuple):
     options: TrainingOptions
     negative_phase: object
     n_gibbs_steps: object
+    drop_connect: float
     learning_rate: float
     schedule: object
     batch_size: int
@@ -170,7 +172,8 @@ def run_pass(loop: Loop, X, number: int, n_passes: int, first_step: int, team: T
     advance = getattr(loop.negative_phase, "advance", None)
     n_words = -(-stride // 16) if loop.binary else 0
     n_bytes = n_visible * (2 * n_words or stride * dtype.itemsize)
-    at_once = 1 if advance else max(1, min(n_minibatches, BUFFER // n_bytes, MOST_AT_ONCE))
+    single = advance or loop.drop_connect
+    at_once = 1 if single else max(1, min(n_minibatches, BUFFER // n_bytes, MOST_AT_ONCE))
     n_states = 0 if loop.binary else at_once
     buffer = inference.states_array(n_states * n_visible, stride, dtype)
     buffer = buffer.reshape(n_states, n_visible, stride)
@@ -186,12 +189,15 @@ def run_pass(loop: Loop, X, number: int, n_passes: int, first_step: int, team: T
             set_offsets(loop.state)
         if advance:
             advance(stack, loop.state.chains, n_steps, loop.key, first_step + first, team)
+        kept = _drop_connections(loop, first_step + first) if loop.drop_connect else []
         team.run(
             _kernels.train_minibatches, stack, loop.state, buffer, bits, sizes[part],
             rates[part].astype(dtype), True, 0 if advance else n_steps,
             bool(advance) or loop.negative_phase.persistent, loop.n_chains, loop.options, loop.key,
             first_step + first, room, _kernels.BLAS_ADDRESS[dtype],
         )  # fmt: skip
+        for array, before, stays in kept:
+            np.copyto(array, before, where=~stays)
     _check_finite(stack, number)
     return {
         "learning_rate": float(rates[-1]),
@@ -200,6 +206,24 @@ def run_pass(loop: Loop, X, number: int, n_passes: int, first_step: int, team: T
         "moment_gap": float(loop.state.gap.mean() / n_minibatches),
         "seconds": time.perf_counter() - started,
     }
+
+
+def _drop_connections(loop: Loop, step: int) -> list:
+    """Take a random share of the connections away; return (array, its values, what stayed).
+
+    Where a connection is gone, weight and momentum are put back after the
+    minibatch as they were (DropConnect, Wan et al. 2013).
+    """
+    rng = np.random.default_rng([int(loop.key), step, 1])
+    result = []
+    for level, velocity in zip(loop.stack.levels, loop.state.velocity, strict=True):
+        weights = level.weights if level.weights.size else level.values
+        stays = rng.random(weights.shape, dtype=np.float32) >= loop.drop_connect
+        result.append((weights, weights.copy(), stays))
+        weights *= stays
+        if velocity.size:
+            result.append((velocity, velocity.copy(), stays.reshape(velocity.shape)))
+    return result
 
 
 def is_binary(X) -> bool:

@@ -19,6 +19,7 @@ from . import _kernels, inference
 from ._options import check_number
 from ._structures import LogPartition, Stack
 from ._threads import Team
+from .samplers import CHAIN_BLOCK, base_rates, derived_key, temperature_path, tempered_samples
 
 __all__ = [
     "LogPartition",
@@ -31,9 +32,6 @@ __all__ = [
 MAX_EXACT_UNITS = 24
 AUTO_EXACT_UNITS = 20
 ENUMERATION_BLOCK = 1024
-CHAIN_BLOCK = 64  # chains; fixed, so that no result depends on the number of threads
-PILOT_CHAINS, PILOT_STEPS = 64, 200  # of the walk that measures a path
-EXCHANGE_LENGTH, MOST_REPLICAS = 1.0, 100  # length between replicas: exchanged about half the time
 WIDE = 1.0  # nats; a wider bracket is warned of
 
 
@@ -79,15 +77,6 @@ def exact_log_partition(stack: Stack, team: Team) -> LogPartition:
     return LogPartition(value, 0.0, (value, value), "exact", np.inf)
 
 
-def base_rates(stack: Stack, visible_means) -> tuple:
-    """Return the biases of the base-rate model: log-odds of the data means, 0 further up."""
-    dtype = stack.biases[0].dtype
-    means = np.clip(np.asarray(visible_means, np.float64), 1e-3, 1 - 1e-3)
-    base = [np.zeros(bias.size, dtype) for bias in stack.biases]
-    base[0] = np.log(means / (1 - means)).astype(dtype)
-    return tuple(base)
-
-
 def base_log_partition(stack: Stack, base) -> float:
     """Return log Z of the base-rate model."""
     return sum(
@@ -96,11 +85,6 @@ def base_log_partition(stack: Stack, base) -> float:
         else stack.biases[layer].size * np.log(2)
         for layer in range(len(base))
     )
-
-
-def _derived_key(key, number) -> np.uint64:
-    """Another key, so that no two runs share random numbers."""
-    return np.random.SeedSequence([int(key), number]).generate_state(1, np.uint64)[0]
 
 
 def _log_weights(stack, base, betas, key, team, n_chains, start=None) -> np.ndarray:
@@ -139,38 +123,6 @@ def _log_mean(log_weights) -> tuple[float, float, float]:
     return value, error, float(weights.sum() ** 2 / (weights**2).sum())
 
 
-def temperature_path(
-    stack: Stack, base, key, team: Team, n_chains=PILOT_CHAINS, n_steps=PILOT_STEPS
-) -> tuple[np.ndarray, np.ndarray]:
-    """Walk from the base-rate model to the machine; return (betas, length so far).
-
-    The length of a path is the integral of the standard deviation of
-    d log p*_beta / d beta, estimated from a few chains on the way: temperatures
-    at equal lengths share the variance of the importance weights evenly, and
-    exchange states between neighbours equally often.
-    """
-    betas = np.linspace(0, 1, n_steps + 1)
-    slopes = np.zeros((n_steps + 1, n_chains))
-
-    def one_block(block):
-        states = inference.new_states(stack, block.stop - block.start)
-        packed = inference.new_packed(stack, block.stop - block.start, range(len(states)))
-        for step, beta in enumerate(betas):
-            _sweep(stack, base, beta, states, packed, slopes[step, block], block, key, step)
-
-    team.map(one_block, inference.blocks(n_chains, PILOT_CHAINS))
-    speed = slopes.std(axis=1, ddof=1)
-    steps = np.diff(betas) * (speed[1:] + speed[:-1]) / 2
-    return betas, np.concatenate([[0.0], np.cumsum(steps)])
-
-
-def _sweep(stack, base, beta, states, packed, slopes, block, key, step):
-    _kernels.tempered_sweep(
-        stack, base, beta, states, packed, slopes, block.stop - block.start, block.start, key, step,
-        inference.blas_address(stack),
-    )  # fmt: skip
-
-
 def temperatures(stack: Stack, base, n_temperatures, spacing, key, team: Team) -> np.ndarray:
     """Return the inverse temperatures from 0 to 1 of a path.
 
@@ -196,7 +148,7 @@ def temperatures(stack: Stack, base, n_temperatures, spacing, key, team: Team) -
                 f"spacing={spacing!r} is not known. Use 'adaptive', 'linear' or an array of "
                 "inverse temperatures from 0 to 1."
             )
-        betas, lengths = temperature_path(stack, base, _derived_key(key, 0), team)
+        betas, lengths = temperature_path(stack, base, derived_key(key, 0), team)
         if not lengths[-1] > 0:
             return linear
         share = 0.9 * lengths / lengths[-1] + 0.1 * betas
@@ -206,67 +158,6 @@ def temperatures(stack: Stack, base, n_temperatures, spacing, key, team: Team) -
     if not rises or betas[0] != 0 or betas[-1] != 1:
         raise ValueError("spacing must be an array of numbers that rise from 0 to 1.")
     return betas
-
-
-def tempered_samples(
-    stack: Stack, base, key, team: Team, n_chains=100, n_sweeps=1000, betas=None
-) -> list:
-    """Draw independent states from the model by parallel tempering.
-
-    Every chain has an ensemble of its own, a replica at each temperature
-    between the base-rate model and the machine; neighbours exchange states
-    after every sweep (Swendsen & Wang 1986; Desjardins et al. 2010). So the
-    chains share nothing.
-
-    Parameters
-    ----------
-    stack : Stack
-    base : tuple of ndarray
-        Biases of the base-rate model.
-    key : numpy.uint64
-    team : Team
-    n_chains, n_sweeps : int
-    betas : ndarray or None, default=None
-        Inverse temperatures from 0 to 1. None spaces as many as it takes to
-        exchange about half of the time.
-
-    Returns
-    -------
-    states : list of ndarray of shape (n_chains, n_units)
-        One a layer.
-    """
-    if betas is None:
-        path, lengths = temperature_path(stack, base, _derived_key(key, 0), team)
-        n_replicas = int(np.clip(np.ceil(lengths[-1] / EXCHANGE_LENGTH), 4, MOST_REPLICAS))
-        betas = np.interp(np.linspace(0, lengths[-1], n_replicas + 1), lengths, path)
-    keys = [_derived_key(key, 1 + number) for number in range(betas.size)]
-    result = [np.empty((n_chains, bias.size), bias.dtype) for bias in stack.biases]
-
-    def one_block(block):
-        n_lanes = block.stop - block.start
-        replicas = []
-        for _ in betas:
-            states = inference.new_states(stack, n_lanes)
-            replicas.append((states, inference.new_packed(stack, n_lanes, range(len(states)))))
-        slopes = np.zeros((betas.size, n_lanes))
-        for step in range(n_sweeps):
-            for number, beta in enumerate(betas):
-                _sweep(
-                    stack, base, beta, *replicas[number], slopes[number], block, keys[number], step
-                )
-            if step == n_sweeps - 1:
-                break  # the last sweep of the coldest replicas stands
-            chances = np.random.default_rng([int(key), step]).uniform(size=(betas.size, n_chains))
-            for a in range(step % 2, betas.size - 1, 2):
-                gain = (betas[a + 1] - betas[a]) * (slopes[a] - slopes[a + 1])
-                exchanged = np.log(chances[a, block]) < gain
-                if exchanged.any():
-                    _kernels.exchange_lanes(*replicas[a], *replicas[a + 1], exchanged)
-        for layer, states in enumerate(replicas[-1][0]):
-            result[layer][block] = states[:, :n_lanes].T
-
-    team.map(one_block, inference.blocks(n_chains, CHAIN_BLOCK))
-    return result
 
 
 def ais_log_partition(
@@ -302,9 +193,9 @@ def reverse_ais_log_partition(
     """
     base = base_rates(stack, visible_means)
     betas = temperatures(stack, base, n_temperatures, spacing, key, team)
-    start = tempered_samples(stack, base, _derived_key(key, 1), team, n_chains, n_tempered_sweeps)
+    start = tempered_samples(stack, base, derived_key(key, 1), team, n_chains, n_tempered_sweeps)
     log_weights = _log_weights(
-        stack, base, betas[::-1].copy(), _derived_key(key, 2), team, n_chains, start
+        stack, base, betas[::-1].copy(), derived_key(key, 2), team, n_chains, start
     )
     mean, error, size = _log_mean(log_weights)
     value = base_log_partition(stack, base) - mean

@@ -48,9 +48,11 @@ class PrunedBernoulliRBM(BoltzmannMachine):
         Rows a minibatch; minibatches of a pass have equal size, within one.
     n_iter : int, default=10
         Passes over the data.
-    negative_phase : {"pcd", "cd"} or object, default="pcd"
-        Persistent chains, chains from the data, or a sampler of one's own
-        (see :mod:`skprune.samplers`).
+    negative_phase : {"pcd", "cd", "tempering"} or object, default="pcd"
+        Persistent chains, chains from the data, persistent chains with
+        parallel tempering at ten temperatures
+        (:class:`~skprune.samplers.ParallelTempering`), or a sampler of one's
+        own (see :mod:`skprune.samplers`).
     n_gibbs_steps : int or (int, int), default=1
         Gibbs steps a minibatch; a pair rises from the first to the last over
         the passes.
@@ -73,6 +75,13 @@ class PrunedBernoulliRBM(BoltzmannMachine):
         Pull the mean activity of hidden units to this share; a pair adds the
         strength of the pull (0.1 where only the share is given). It acts on the
         hidden biases (Lee et al. 2008).
+    dropout : float in [0, 1), default=0.0
+        Share of the hidden units that is off in training, drawn for every row
+        and chain of a minibatch (Srivastava et al. 2014). Weights are not
+        rescaled afterwards.
+    drop_connect : float in [0, 1), default=0.0
+        Share of the connections that a minibatch trains without (Wan et al.
+        2013).
     connectivity : mask, sparse matrix or callable, default=None
         Which connections exist, (n_components, n_features); a callable gets
         (shape, rng). None is full.
@@ -121,7 +130,9 @@ class PrunedBernoulliRBM(BoltzmannMachine):
        divergence", Neural Computation 2002.
     .. [2] Tieleman, "Training restricted Boltzmann machines using
        approximations to the likelihood gradient", ICML 2008.
-    .. [3] Melchior, Fischer, Wiskott, "How to center deep Boltzmann machines",
+    .. [3] Desjardins, Courville, Bengio, Vincent, Delalleau, "Parallel tempering for training of
+       restricted Boltzmann machines", AISTATS 2010.
+    .. [4] Melchior, Fischer, Wiskott, "How to center deep Boltzmann machines",
        JMLR 2016.
 
     Examples
@@ -154,6 +165,8 @@ class PrunedBernoulliRBM(BoltzmannMachine):
         learning_rate_schedule="linear",
         max_norm=None,
         hidden_activity_target=None,
+        dropout=0.0,
+        drop_connect=0.0,
         connectivity=None,
         initial_sparsity=0.0,
         warm_start=False,
@@ -174,6 +187,8 @@ class PrunedBernoulliRBM(BoltzmannMachine):
         self.learning_rate_schedule = learning_rate_schedule
         self.max_norm = max_norm
         self.hidden_activity_target = hidden_activity_target
+        self.dropout = dropout
+        self.drop_connect = drop_connect
         self.connectivity = connectivity
         self.initial_sparsity = initial_sparsity
         self.warm_start = warm_start
@@ -189,6 +204,8 @@ class PrunedBernoulliRBM(BoltzmannMachine):
         check_number(self.batch_size, "batch_size", integer, low=1)
         check_number(self.n_iter, "n_iter", integer, low=0)
         check_number(self.momentum, "momentum", low=0, high=1, closed="left")
+        check_number(self.dropout, "dropout", low=0, high=1, closed="left")
+        check_number(self.drop_connect, "drop_connect", low=0, high=1, closed="left")
         check_number(self.l1, "l1", low=0)
         check_number(self.l2, "l2", low=0)
         check_number(self.initial_sparsity, "initial_sparsity", low=0, high=1, closed="left")
@@ -251,7 +268,7 @@ class PrunedBernoulliRBM(BoltzmannMachine):
     def _loop(self, stack: Stack, X) -> Loop:
         negative = resolve(self.negative_phase, NEGATIVE_PHASES, "negative_phase")
         batch_size = min(self.batch_size, X.shape[0])
-        persistent = hasattr(negative, "advance") or negative.persistent
+        persistent = not hasattr(negative, "persistent") or negative.persistent
         n_chains = self._chains[1].shape[0]
         if not persistent:
             n_chains = batch_size
@@ -259,13 +276,15 @@ class PrunedBernoulliRBM(BoltzmannMachine):
         target, strength = self._activity_goal()
         options = TrainingOptions(
             kind(self.momentum), kind(self.l1), kind(self.l2), kind(self.max_norm or 0),
-            kind(target), kind(strength), kind(MEAN_RATE),
+            kind(target), kind(strength), kind(self.dropout), kind(MEAN_RATE),
         )  # fmt: skip
         chains = [None, np.resize(self._chains[1], (n_chains, self._chains[1].shape[1]))]
         velocity = self._starting_velocity(stack, self.momentum)
         state = new_state(stack, batch_size, n_chains, chains, self._activity, velocity)
+        if hasattr(negative, "prepare"):
+            negative = negative.prepare(stack, state.chains, n_chains, self._activity[0], self._key)
         return Loop(
-            stack, state, options, negative, self.n_gibbs_steps, self.learning_rate,
+            stack, state, options, negative, self.n_gibbs_steps, self.drop_connect, self.learning_rate,
             self.learning_rate_schedule, batch_size, n_chains, self._key, self.centered, True,
             is_binary(X),
         )  # fmt: skip

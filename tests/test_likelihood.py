@@ -7,6 +7,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skprune import PrunedBernoulliRBM, _kernels, inference, likelihood
 from skprune._threads import Team
 from skprune.likelihood import compare_moments
+from skprune.samplers import ParallelTempering
 from tests import oracles
 from tests.machines import MASKS, SIZES, random_machine
 
@@ -172,6 +173,31 @@ def test_tempered_samples_have_the_right_distribution():
     assert abs(share - exact) < 4 * np.sqrt(exact * (1 - exact) / 2000)
     np.testing.assert_allclose(visible.mean(axis=0), p @ layers[0], atol=0.05)
     np.testing.assert_allclose(hidden.mean(axis=0), p @ layers[1], atol=0.05)
+
+
+def test_tempered_chains_of_a_negative_phase_visit_both_modes():
+    """Plain chains stay in the mode where they start."""
+    stack, weights, biases = two_modes()
+    layers, p = oracles.joint(weights, biases)
+    exact = p[layers[0].sum(axis=1) > 3].sum()
+    chains = inference.new_states(stack, 200)
+    chains[1][:, :200] = 1
+    phase = ParallelTempering(8).prepare(stack, chains, 200, np.full(6, 0.5), np.uint64(3))
+    plain = inference.new_states(stack, 200)
+    plain[1][:, :200] = 1
+    shares = []
+    with Team() as team:
+        for step in range(400):
+            phase.advance(stack, chains, 3, np.uint64(0), step, team)
+            shares.append((chains[0][:, :200].sum(axis=0) > 3).mean())
+    base = likelihood.base_rates(stack, np.full(6, 0.5))
+    for step in range(1200):
+        _kernels.tempered_sweep(
+            stack, base, 1.0, plain, inference.unpacked(stack), np.zeros(200), 200, 0,
+            np.uint64(1), step, inference.blas_address(stack),
+        )  # fmt: skip
+    assert np.mean(shares[200:]) == pytest.approx(exact, abs=0.05)
+    assert abs((plain[0][:, :200].sum(axis=0) > 3).mean() - exact) > 0.15
 
 
 @pytest.mark.parametrize(

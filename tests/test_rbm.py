@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.exceptions import InconsistentVersionWarning, NotFittedError
 
 from skprune import IterativePruner, PrunedBernoulliRBM
-from skprune.samplers import ContrastiveDivergence
+from skprune.samplers import ContrastiveDivergence, ParallelTempering
 from tests import oracles
 
 
@@ -220,6 +220,60 @@ def test_own_negative_phase_object(digits):
     assert rbm.intercept_visible_.sum() < small(n_iter=0).fit(digits).intercept_visible_.sum()
     a = small(negative_phase=ContrastiveDivergence()).fit(digits).components_
     np.testing.assert_array_equal(a, small(negative_phase="cd").fit(digits).components_)
+
+
+@pytest.mark.parametrize("negative_phase", ["cd", "pcd"])
+@pytest.mark.parametrize("sparsity", [0.0, 0.8])
+def test_dropout_turns_this_share_of_the_hidden_units_off(digits, negative_phase, sparsity):
+    options = {
+        "learning_rate": 1e-12, "n_iter": 1, "batch_size": 300, "negative_phase": negative_phase,
+        "initial_sparsity": sparsity,
+    }  # fmt: skip
+    whole = small(**options).fit(digits).h_samples_.mean()
+    dropped = small(**options, dropout=0.4).fit(digits).h_samples_
+    assert dropped.mean() == pytest.approx(0.6 * whole, abs=0.03)
+    assert len(np.unique(dropped, axis=0)) > 50  # other units in every chain
+
+
+def test_dropout_is_the_same_all_through_a_minibatch(digits):
+    """What is off in the data is off in the model: its weights get no gradient from a row."""
+    options = {"n_iter": 1, "batch_size": 1, "negative_phase": "cd", "learning_rate": 0.1}
+    X = digits[:1]
+    before = small(**options, centered=False).set_params(n_iter=0).fit(X).components_
+    after = small(**options, centered=False, dropout=0.5).fit(X).components_
+    untouched = np.isclose(before, after, atol=1e-12).all(axis=1)
+    assert 0.2 < untouched.mean() < 0.8
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 0.8])
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_drop_connect_leaves_this_share_of_the_connections_alone(digits, sparsity, momentum):
+    options = {"n_iter": 1, "batch_size": 2000, "initial_sparsity": sparsity, "momentum": momentum}
+    before = small(**options).set_params(n_iter=0).fit(digits)
+    after = small(**options, drop_connect=0.3).fit(digits)
+    mask = before.connectivity_[0]
+    np.testing.assert_array_equal(mask, after.connectivity_[0])
+    moving = mask & (digits.std(axis=0) > 0)
+    same = (before.components_ == after.components_)[moving]
+    assert same.mean() == pytest.approx(0.3, abs=0.06)
+    again = small(**options, drop_connect=0.3).fit(digits)
+    np.testing.assert_array_equal(after.components_, again.components_)
+
+
+def test_tempering_trains(digits):
+    rbm = small(negative_phase="tempering", n_iter=5, batch_size=20).fit(digits)
+    untrained = small(n_iter=0).fit(digits)
+    assert rbm.score(digits) > untrained.score(digits) + 2.5
+    again = small(negative_phase="tempering", n_iter=5, batch_size=20).fit(digits)
+    np.testing.assert_array_equal(rbm.components_, again.components_)
+    with pytest.raises(ValueError, match="n_temperatures must be an integer"):
+        small(negative_phase=ParallelTempering(1)).fit(digits)
+
+
+@pytest.mark.parametrize("name", ["dropout", "drop_connect"])
+def test_dropping_everything_is_refused(digits, name):
+    with pytest.raises(ValueError, match=rf"{name} must be a number in \[0, 1\)"):
+        small(**{name: 1.0}).fit(digits)
 
 
 def test_rising_gibbs_steps_and_history(digits):

@@ -37,7 +37,7 @@ def one_step(depth, mask, use_edges, positive, even, offsets=None, dtype=np.floa
     data = inference.states_array(stack.biases[0].size, 1 + SPARE_LANES, dtype)[None]
     data[0, :, 0] = positive[0]
     kind = dtype
-    options = TrainingOptions(*(kind(x) for x in (0, 0, 0, 0, 0, 0, 0)))
+    options = TrainingOptions(*(kind(x) for x in (0, 0, 0, 0, 0, 0, 0, 0)))
     loop = Loop(stack, state, *[None] * (len(Loop._fields) - 2))
     loop = loop._replace(n_chains=1, batch_size=1, binary=False)
     with Team(n_threads=1) as team:
@@ -174,14 +174,14 @@ def step_weights(*args):
 def test_l2_step_is_exact():
     """With a zero gradient (data = chains are alike) one step multiplies w by 1 - rate * l2."""
     w = np.array([0.5, -0.25, 0.03])
-    options = TrainingOptions(*(np.float64(x) for x in (0, 0.1, 0.2, 0, 0, 0, 0)))
+    options = TrainingOptions(*(np.float64(x) for x in (0, 0.1, 0.2, 0, 0, 0, 0, 0)))
     step_weights(w, 0, np.zeros(3), 3, np.empty(0), 0.5, options)
     np.testing.assert_allclose(w, [0.5 * 0.9 - 0.05, -0.25 * 0.9 + 0.05, 0])
 
 
 def test_momentum_step_is_exact():
     w, velocity = np.array([0.0, 1.0]), np.array([0.0, 2.0])
-    options = TrainingOptions(*(np.float64(x) for x in (0.5, 0, 0.1, 0, 0, 0, 0)))
+    options = TrainingOptions(*(np.float64(x) for x in (0.5, 0, 0.1, 0, 0, 0, 0, 0)))
     step_weights(w, 0, np.array([1.0, 1.0]), 2, velocity, 0.1, options)
     np.testing.assert_allclose(velocity, [1.0, 1.9])
     np.testing.assert_allclose(w, [0.1, 1.19])

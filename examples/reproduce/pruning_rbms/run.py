@@ -65,8 +65,8 @@ class Row(NamedTuple):
     passes: int
     retrain_passes: int
     options: dict
-    first_rate: float = 0.05
-    rate: float = 0.05
+    first_rate: float = 0.1
+    rate: float = 0.1
 
 
 CD1 = {"negative_phase": "cd", "n_gibbs_steps": 1}
@@ -77,7 +77,7 @@ NOT_HERE = ("silhouettes16-cd1-20", "silhouettes16-cd1-500")
 ROWS = {
     "mnist-cd1-20": Row(
         "mnist", 20, "CD-1", Paper(-157.70), Paper(-159.36, 66.31), Paper(-159.51, 66.70), 3,
-        60, 30, CD1,
+        100, 40, CD1,
     ),
     "mnist-cd1-500": Row(
         "mnist", 500, "CD-1", Paper(-111.54), Paper(-111.09, 89.42), Paper(-106.57, 88.24), 6,
@@ -88,15 +88,15 @@ ROWS = {
         100, 25, CD25,
     ),
     "mnist-ours-500": Row(
-        "mnist", 500, "ours", Paper(-85.0), None, Paper(-85.5, 91.76), 7, 150, 40, OURS, 0.1, 0.1,
+        "mnist", 500, "ours", Paper(-85.0), None, Paper(-85.5, 91.76), 7, 150, 40, OURS,
     ),
     "ocr-cd1-20": Row(
         "ocr", 20, "CD-1", Paper(-46.86), Paper(-47.74, 65.86), Paper(-47.93, 65.70), 3,
-        60, 30, CD1,
+        300, 100, CD1,
     ),
     "ocr-cd1-1000": Row(
         "ocr", 1000, "CD-1", Paper(-31.65), Paper(-34.16, 72.10), Paper(-34.84, 75.99), 4,
-        60, 20, CD1,
+        150, 40, CD1,
     ),
     "ocr-cd25-1000": Row(
         "ocr", 1000, "CD 1-25", Paper(-27.63), Paper(-27.13, 88.13), Paper(-27.42, 88.23), 6,
@@ -107,11 +107,11 @@ ROWS = {
     ),
     "silhouettes28-cd1-20": Row(
         "silhouettes28", 20, "CD-1", Paper(-374.69), Paper(-375.62, 64.84), Paper(-374.73, 65.70),
-        3, 200, 100, CD1,
+        3, 400, 200, CD1,
     ),
     "silhouettes28-cd1-500": Row(
         "silhouettes28", 500, "CD-1", Paper(-162.82), Paper(-161.59, 88.51),
-        Paper(-161.27, 88.23), 6, 200, 60, CD1,
+        Paper(-161.27, 88.23), 6, 600, 150, CD1,
     ),
     "silhouettes28-ours-500": Row(
         "silhouettes28", 500, "ours", Paper(-115.0), None, Paper(-115.0, 88.23), 6, 300, 100,
@@ -281,9 +281,9 @@ class Experiment:
             if paper is None or self.told(rule):
                 continue
             machine, total, number, target = start, spent, 0, paper.sparsity / 100
-            schedule = StdThreshold(0.7)
+            schedule = StdThreshold(0.8)
             if rule == "percentile":  # about 30 %, so that the rounds land on the target
-                schedule = FractionOfRemaining(1 - (1 - target) ** (1 / row.rounds) + 1e-4)
+                schedule = FractionOfRemaining(1 - (1 - target) ** (1 / row.rounds) + 1e-3)
             while 1 - machine.connectivity_[0].mean() < target - 1e-4 and number < 3 * row.rounds:
                 number += 1
                 before = machine
