@@ -26,6 +26,8 @@ from .samplers import NEGATIVE_PHASES, check_gibbs_steps
 
 __all__ = ["PrunedBernoulliRBM"]
 
+LEAST_CHAINS = 100  # where n_chains is None; what fewer cost is in docs/design_notes.md
+
 
 class PrunedBernoulliRBM(BoltzmannMachine):
     """Restricted Boltzmann machine of binary units whose connections can be pruned.
@@ -57,8 +59,9 @@ class PrunedBernoulliRBM(BoltzmannMachine):
         Gibbs steps a minibatch; a pair rises from the first to the last over
         the passes.
     n_chains : int, default=None
-        Persistent chains; None takes ``batch_size``. With "cd" there are as
-        many as rows.
+        Persistent chains; None takes ``batch_size``, at least 100: fewer make
+        the model's part of the gradient noisy. With "cd" there are as many as
+        rows.
     momentum : float in [0, 1), default=0.0
     l1, l2 : float, default=0.0
         Penalties on the weights. L1 is a shrinkage after each step (proximal),
@@ -259,7 +262,7 @@ class PrunedBernoulliRBM(BoltzmannMachine):
             np.zeros(self.n_components, dtype),
         ]
         self._activity = [means.astype(dtype), np.full(self.n_components, 0.5, dtype)]
-        n_chains = self.batch_size if self.n_chains is None else self.n_chains
+        n_chains = max(self.batch_size, LEAST_CHAINS) if self.n_chains is None else self.n_chains
         self._chains = [None, rng.randint(0, 2, (n_chains, self.n_components)).astype(np.uint8)]
         self._velocity = self._log_partition = None
         self._step = self._gibbs_calls = 0

@@ -51,7 +51,7 @@ class Ours(NamedTuple):
 def machine(hidden, batch_size, sparsity=0.0):
     """An RBM of ours that goes on for one pass a fit."""
     return PrunedBernoulliRBM(
-        hidden, batch_size=batch_size, learning_rate=0.05, n_iter=1, warm_start=True,
+        hidden, batch_size=batch_size, n_chains=batch_size, learning_rate=0.05, n_iter=1, warm_start=True,
         initial_sparsity=sparsity, random_state=0,
     )  # fmt: skip
 

@@ -71,7 +71,7 @@ class Row(NamedTuple):
 
 CD1 = {"negative_phase": "cd", "n_gibbs_steps": 1}
 CD25 = {"negative_phase": "cd", "n_gibbs_steps": (1, 25)}
-OURS = {"negative_phase": "pcd", "n_gibbs_steps": (1, 10)}
+OURS = {"negative_phase": "pcd", "n_gibbs_steps": (1, 5)}
 NOT_HERE = ("silhouettes16-cd1-20", "silhouettes16-cd1-500")
 
 ROWS = {
@@ -88,7 +88,7 @@ ROWS = {
         100, 25, CD25,
     ),
     "mnist-ours-500": Row(
-        "mnist", 500, "ours", Paper(-85.0), None, Paper(-85.5, 91.76), 7, 150, 40, OURS,
+        "mnist", 500, "ours", Paper(-85.0), None, Paper(-85.5, 91.76), 7, 60, 20, OURS,
     ),
     "ocr-cd1-20": Row(
         "ocr", 20, "CD-1", Paper(-46.86), Paper(-47.74, 65.86), Paper(-47.93, 65.70), 3,
