@@ -15,10 +15,13 @@ so that both threads of a team may call it on blocks of their own.
 from __future__ import annotations
 
 import numpy as np
+from llvmlite import binding as llvm
 from llvmlite import ir
-from llvmlite.binding import get_host_cpu_features
+from llvmlite.binding import Linkage, get_host_cpu_features
 from numba import config, njit, types
 from numba.core import cgutils
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
 from numba.extending import get_cython_function_address, intrinsic
 
 VECTOR_BYTES = 64
@@ -38,6 +41,58 @@ _FLAGS = {
 }
 
 
+class _KernelLibrary(JITCodeLibrary):
+    """LLVM code of a kernel, with parts of its own.
+
+    numba leaves the parts to the linker, which takes the first copy of that
+    name in the process. Copies differ in rounding, as LLVM optimised them in
+    different company: results would depend on what was compiled or loaded before.
+    """
+
+    def _optimize_functions(self, ll_module):
+        """Leave all work to the passes over the whole kernel."""
+        ll_module.data_layout = self._codegen._data_layout
+
+    def _optimize_final_module(self):
+        for function in self._final_module.functions:
+            if function.linkage == Linkage.linkonce_odr and function.name.startswith("_ZN7skprune"):
+                function.linkage = "internal"
+        super()._optimize_final_module()
+
+
+class _PartLibrary(JITCodeLibrary):
+    """LLVM code of a part, for kernels to link in; never optimised or made runnable by itself."""
+
+    _optimize_functions = _KernelLibrary._optimize_functions
+
+    def _optimize_final_module(self):
+        pass
+
+    def _finalize_final_module(self):
+        code = self._final_module
+        names = [item.name for item in code.global_variables if "NumbaEnv" in item.name]
+        self._final_module = llvm.parse_assembly(
+            "\n".join(f'@"{name}" = common global i64 0' for name in names)
+        )
+        self._final_module.name = code.name
+        super()._finalize_final_module()
+        self._final_module = code
+
+
+def _compiler_into(library_class):
+    class KernelCompiler(Compiler):
+        def compile_extra(self, function):
+            codegen = self.state.targetctx.codegen()
+            self.state.library = library_class(codegen, function.__qualname__)
+            self.state.library.enable_object_caching()
+            return super().compile_extra(function)
+
+    return KernelCompiler
+
+
+_KERNEL, _PART = _compiler_into(_KernelLibrary), _compiler_into(_PartLibrary)
+
+
 def _kernel(function):
     """Compile a kernel that Python calls; kept on disk where a place can be written.
 
@@ -45,29 +100,32 @@ def _kernel(function):
     taken out of a tuple would cost two atomic operations, about 10 ns. Such a
     kernel makes no arrays, and must not return one to a kernel that counts.
     """
-    return _cached(function, **_FLAGS, _nrt=False)
+    return _cached(function, _nrt=False)
 
 
 def _kernel_with_arrays(function):
     """Compile a kernel that Python calls and that makes arrays of its own."""
-    return _cached(function, **_FLAGS)
+    return _cached(function)
 
 
 def _part(function):
-    """Compile what kernels call; not kept by itself, the kernels hold its code."""
-    return njit(**_FLAGS, no_cpython_wrapper=True, _nrt=False)(function)
+    """Compile what kernels call; not kept by itself, the kernels hold its code.
+
+    A literal number among the arguments would make a signature of its own to compile.
+    """
+    return njit(**_FLAGS, no_cpython_wrapper=True, _nrt=False, pipeline_class=_PART)(function)
 
 
 def _inlined(function):
-    """Copy into its callers: cheap to compile where tuples of many arrays are passed on."""
+    """Copy into its callers: what returns arrays to kernels that count and to kernels that do not."""
     return njit(inline="always")(function)
 
 
 def _cached(function, **flags):
     try:
-        return njit(cache=True, **flags)(function)
+        return njit(cache=True, pipeline_class=_KERNEL, **_FLAGS, **flags)(function)
     except RuntimeError:  # numba found no writable cache directory
-        return njit(**flags)(function)
+        return njit(pipeline_class=_KERNEL, **_FLAGS, **flags)(function)
 
 
 @intrinsic
@@ -1104,7 +1162,7 @@ def _emit_byte(builder, row, k, on):
 # ------------------------------------------------------------------- fields
 
 
-@_inlined
+@_part
 def _add_from_below(level, below, out, start, stop, blas):
     """Add ``weights[start:stop] @ below`` to rows start..stop of ``out``."""
     lower, packed, offsets, lane = below
@@ -1127,7 +1185,7 @@ def _add_from_below(level, below, out, start, stop, blas):
             _add_edges(out, i, lower, indices, values, None, first, count)
 
 
-@_inlined
+@_part
 def _add_from_above(level, above, out, start, stop, blas):
     """Add ``weights[:, start:stop].T @ above`` to rows start..stop of ``out``."""
     upper, packed, offsets, lane = above
@@ -1151,7 +1209,7 @@ def _add_from_above(level, above, out, start, stop, blas):
             _add_edges(out, j, upper, indices, values, order, first, count)
 
 
-@_inlined
+@_part
 def _field_rows(stack, layer, below, above, out, start, stop, blas):
     """Rows start..stop of the input to a layer from both neighbours, without its bias.
 
@@ -1950,7 +2008,8 @@ def _step_biases(stack, layer, state, rate, options, start, stop):
         biases[i] += rate * gradient
 
 
-FIELD, MEAN, DRAW, MEAN_AND_DRAW = range(4)  # what a team makes of a layer
+MEAN, DRAW, MEAN_AND_DRAW = (np.int64(what) for what in range(3))  # what a team makes of a layer
+EVEN, ODD = np.int64(0), np.int64(1)
 
 
 @_part
@@ -1960,8 +2019,8 @@ def _team_layer(
 ):  # fmt: skip
     """Compute this thread's rows of a layer given its neighbours.
 
-    ``out`` becomes the field, the probabilities or a draw; with both, the draw
-    goes to ``drawn``. In training the lane after the last holds what the
+    ``out`` becomes the probabilities or a draw; with both, the draw goes to
+    ``drawn``. In training the lane after the last holds what the
     offsets contribute to a field, and the offset itself in a drawn row. With
     ``dropout`` this share of an odd layer is off, lane by lane, the same
     all through a minibatch.
@@ -1974,8 +2033,6 @@ def _team_layer(
     for b in range(thread, (out.shape[0] + block - 1) // block, n_threads):
         start, stop = b * block, min(b * block + block, out.shape[0])
         _field_rows(stack, layer, below, above, out, start, stop, blas)
-        if what == FIELD:
-            continue
         for i in range(start, stop):
             shift = biases[i] - out[i, n_lanes]
             if dropout > 0 and layer % 2 == 1:
@@ -1995,7 +2052,7 @@ def _team_layer(
                 drawn[i, n_lanes] = offsets[i]
 
 
-@_inlined
+@_part
 def _recentre(stack, state, room, sign, blas, thread, n_threads):
     """Add ``sign`` times the input that the offsets alone would give to every bias.
 
@@ -2004,17 +2061,16 @@ def _recentre(stack, state, room, sign, blas, thread, n_threads):
     """
     for layer in range(len(stack.biases)):
         out, biases = state.shifts[layer], stack.biases[layer]
-        neighbours = _neighbours(stack, layer, state.offset_states, room.unpacked)
-        _team_layer(
-            stack, layer, neighbours, FIELD, out, out, room.bits[layer], room.unpacked[layer],
-            state.offsets[layer], 1, 0.0, 0, 0, blas, thread, n_threads,
-        )  # fmt: skip
-        for i in range(out.shape[0]):
-            if _own_rows(stack, layer, i, thread, n_threads):
+        below, above = _neighbours(stack, layer, state.offset_states, room.unpacked)
+        block = block_rows(stack, layer)
+        for b in range(thread, (biases.size + block - 1) // block, n_threads):
+            start, stop = b * block, min(b * block + block, biases.size)
+            _field_rows(stack, layer, below, above, out, start, stop, blas)
+            for i in range(start, stop):
                 biases[i] += sign * out[i, 0]
 
 
-@_inlined
+@_part
 def _chain_neighbours(stack, layer, state, room, lane, thread):
     """What ``_field_rows`` reads of the chains below and above a layer."""
     below = layer - 1 if layer > 0 else layer
@@ -2025,7 +2081,7 @@ def _chain_neighbours(stack, layer, state, room, lane, thread):
     )
 
 
-@_inlined
+@_part
 def _reads_states(stack, layer, packed):
     """Whether the levels beside a layer read its states, or packed states alone."""
     reads = packed.shape[0] == 0
@@ -2036,7 +2092,7 @@ def _reads_states(stack, layer, packed):
     return reads
 
 
-@_inlined
+@_part
 def _fetch(stack, state, room, parity, n_lanes, thread, n_threads):
     """Read what the other threads drew, as bits, into this thread's own states.
 
@@ -2059,7 +2115,7 @@ def _fetch(stack, state, room, parity, n_lanes, thread, n_threads):
                         out[i, n_lanes] = offsets[i]
 
 
-@_inlined
+@_part
 def _statistics(
     stack, layer, state, positive, bits, negative, n_data, n_model, rate, options, thread, n_threads
 ):
@@ -2097,13 +2153,13 @@ def _statistics(
         _step_biases(stack, layer, state, rate, options, start, stop)
 
 
-@_inlined
+@_part
 def _own_rows(stack, layer, i, thread, n_threads):
     """Whether unit ``i`` of a layer is this thread's."""
     return (i // block_rows(stack, layer)) % n_threads == thread
 
 
-@_inlined
+@_part
 def _update_level(
     stack, number, state, visible, room, n_data, n_model, rate, options, blas, thread, n_threads
 ):
@@ -2165,8 +2221,8 @@ def train_minibatches(
         own, shared, offsets = room.local[layer][thread], state.chains[layer], state.offsets[layer]
         packed = room.packed[layer][thread]
         for i in range(own.shape[0]):
-            for lane in range(own.shape[1]):
-                own[i, lane] = shared[i, lane]
+            for lane in range(own.shape[1]):  # the spare lanes may hold offsets, which are no bits
+                own[i, lane] = shared[i, lane] if lane < n_chains else 0
             if packed.shape[0] > 0:
                 _pack_from_states(own, packed, i)
             own[i, n_chains] = offsets[i]
@@ -2180,7 +2236,7 @@ def train_minibatches(
         visible = room.visible[thread]
         bits, packed = data_bits[m], room.packed_visible[thread]
         if bits.shape[0] > 0:
-            if _reads_states(stack, 0, packed):
+            if _reads_states(stack, EVEN, packed):
                 unpack(bits, visible)
             pack_bits(bits, packed)
         else:
@@ -2193,13 +2249,13 @@ def train_minibatches(
         if infer:  # probabilities of the one hidden layer; CD chains start from a draw of them
             below = (visible, room.packed_visible[thread], offsets, n_data)
             _team_layer(
-                stack, 1, (below, below), MEAN if persistent else MEAN_AND_DRAW,
+                stack, ODD, (below, below), MEAN if persistent else MEAN_AND_DRAW,
                 state.positive[1], room.local[1][thread], room.bits[1], room.packed[1][thread],
                 state.offsets[1], n_data, options.dropout, key, step, blas, thread, n_threads,
             )  # fmt: skip
         if not persistent:
             _meet(barrier, n_threads)
-            _fetch(stack, state, room, 1, n_model, thread, n_threads)
+            _fetch(stack, state, room, ODD, n_model, thread, n_threads)
         for sweep in range(n_gibbs_steps):
             for parity in (0, 1):
                 if parity == 0 or sweep < n_gibbs_steps - 1:
@@ -2225,40 +2281,20 @@ def train_minibatches(
             positive = visible if layer == 0 else state.positive[layer]
             negative = room.local[layer][thread] if layer % 2 == 0 else state.chain_means[layer]
             _statistics(
-                stack,
-                layer,
-                state,
-                positive,
-                bits,
-                negative,
-                n_data,
-                n_model,
-                rate,
-                options,
-                thread,
-                n_threads,
-            )
+                stack, layer, state, positive, bits, negative, n_data, n_model, rate, options,
+                thread, n_threads,
+            )  # fmt: skip
         _meet(barrier, n_threads)
         for i in range(visible.shape[0]):
             visible[i, n_data + 1] = delta[i]
         for number in range(n_layers - 1):
             _update_level(
-                stack,
-                number,
-                state,
-                visible,
-                room,
-                n_data,
-                n_model,
-                rate,
-                options,
-                blas,
-                thread,
+                stack, number, state, visible, room, n_data, n_model, rate, options, blas, thread,
                 n_threads,
-            )
+            )  # fmt: skip
         _meet(barrier, n_threads)
         if persistent:
-            _fetch(stack, state, room, 1, n_model, thread, n_threads)
+            _fetch(stack, state, room, ODD, n_model, thread, n_threads)
     _recentre(stack, state, room, -1.0, blas, thread, n_threads)
     for layer in range(n_layers):
         own, shared = room.local[layer][thread], state.chains[layer]

@@ -32,6 +32,30 @@ def test_read_only_cache_directory_is_no_error(tmp_path):
     assert float(out.stdout) != 0
 
 
+def test_kernels_just_compiled_and_kernels_from_disk_give_the_same_bits(tmp_path):
+    """Whatever else the process compiled or loaded before."""
+    package = os.path.dirname(os.path.dirname(__import__("skprune").__file__))
+    environment = {
+        **os.environ, "PYTHONPATH": package, "NUMBA_CACHE_DIR": str(tmp_path),
+    }  # fmt: skip
+    code = (
+        "import numpy as np, hashlib\n"
+        "from skprune import PrunedBernoulliRBM\n"
+        "X = (np.random.RandomState(0).uniform(size=(300, 60)) < 0.3).astype(np.uint8)\n"
+        "rbm = PrunedBernoulliRBM(30, n_iter=3, initial_sparsity=0.8, random_state=0).fit(X)\n"
+        "arrays = rbm.components_, rbm.intercept_hidden_, rbm.transform(X), rbm.score_samples(X)\n"
+        "print(hashlib.sha256(b''.join(a.tobytes() for a in arrays)).hexdigest())\n"
+    )
+
+    def run():
+        return subprocess.run(
+            [sys.executable, "-c", code], env=environment, cwd=tmp_path,
+            capture_output=True, text=True, timeout=300, check=True,
+        ).stdout  # fmt: skip
+
+    assert run() == run() != ""
+
+
 def test_an_upgrade_is_not_served_the_old_kernels(tmp_path):
     """Same cache, other code: what is compiled follows the file, and the old file's is not used."""
     source = pathlib.Path(__import__("skprune").__file__).parent
