@@ -312,7 +312,7 @@ class BoltzmannMachine(
         Warns
         -----
         ConvergenceWarning
-            If the bracket is wider than one nat.
+            If the bracket is wider than one nat, or the effective sample size below three.
 
         Raises
         ------
@@ -320,6 +320,8 @@ class BoltzmannMachine(
             If the method or the spacing is unknown, or an exact sum would be too long.
         """
         check_is_fitted(self)
+        check_number(n_chains, "n_chains", numbers.Integral, low=2)
+        check_number(n_temperatures, "n_temperatures", numbers.Integral, low=1)
         key = self._key if random_state is None else self._new_key(random_state)
         with self._team(n_chains * n_temperatures) as team:
             return likelihood.log_partition(

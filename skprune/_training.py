@@ -187,17 +187,17 @@ def run_pass(loop: Loop, X, number: int, n_passes: int, first_step: int, team: T
         done += n_rows
         if loop.centered:
             set_offsets(loop.state)
+        dropped = _drop_connections(loop, first_step + first) if loop.drop_connect else []
         if advance:
             advance(stack, loop.state.chains, n_steps, loop.key, first_step + first, team)
-        kept = _drop_connections(loop, first_step + first) if loop.drop_connect else []
         team.run(
             _kernels.train_minibatches, stack, loop.state, buffer, bits, sizes[part],
             rates[part].astype(dtype), True, 0 if advance else n_steps,
             bool(advance) or loop.negative_phase.persistent, loop.n_chains, loop.options, loop.key,
             first_step + first, room, _kernels.BLAS_ADDRESS[dtype],
         )  # fmt: skip
-        for array, before, stays in kept:
-            np.copyto(array, before, where=~stays)
+        if dropped:
+            _restore_connections(loop, dropped)
     _check_finite(stack, number)
     return {
         "learning_rate": float(rates[-1]),
@@ -209,21 +209,48 @@ def run_pass(loop: Loop, X, number: int, n_passes: int, first_step: int, team: T
 
 
 def _drop_connections(loop: Loop, step: int) -> list:
-    """Take a random share of the connections away; return (array, its values, what stayed).
+    """Take a random share of the connections away (DropConnect, Wan et al. 2013).
 
-    Where a connection is gone, weight and momentum are put back after the
-    minibatch as they were (DropConnect, Wan et al. 2013).
+    Returns (what stays, weights before, momentum before) of every level.
     """
     rng = np.random.default_rng([int(loop.key), step, 1])
     result = []
     for level, velocity in zip(loop.stack.levels, loop.state.velocity, strict=True):
         weights = level.weights if level.weights.size else level.values
         stays = rng.random(weights.shape, dtype=np.float32) >= loop.drop_connect
-        result.append((weights, weights.copy(), stays))
+        result.append((stays, weights.copy(), velocity.copy()))
         weights *= stays
-        if velocity.size:
-            result.append((velocity, velocity.copy(), stays.reshape(velocity.shape)))
     return result
+
+
+def _restore_connections(loop: Loop, dropped: list) -> None:
+    """Put weights and momentum of the connections that were gone back as they were.
+
+    The kernel steps them too. With them the biases, which it takes out of the
+    centred machine with those steps in, are put right, and norms are bounded.
+    """
+    stack, state, bound = loop.stack, loop.state, loop.options.max_norm
+    for number, (level, velocity) in enumerate(zip(stack.levels, state.velocity, strict=True)):
+        stays, before, velocity_before = dropped[number]
+        lower, upper = stack.biases[number : number + 2]
+        weights = level.weights if level.weights.size else level.values
+        indptr, indices = level.edges.indptr, level.edges.indices.astype(np.int64)
+
+        def matrix(values, shape=(upper.size, lower.size), indptr=indptr, indices=indices):
+            if values.ndim == 2:
+                return values
+            return sparse.csr_array((values, indices, indptr), shape=shape)
+
+        undone = matrix(np.where(stays, weights.dtype.type(0), weights))
+        upper += undone @ state.offsets[number]
+        lower += undone.T @ state.offsets[number + 1]
+        np.copyto(weights, before, where=~stays)
+        if velocity.size:
+            np.copyto(velocity, velocity_before, where=~stays.reshape(velocity.shape))
+        if bound > 0:
+            norms = np.sqrt(matrix(weights**2).sum(axis=1))
+            scale = np.minimum(1, bound / np.maximum(norms, bound)).astype(weights.dtype)
+            weights *= scale[:, None] if weights.ndim == 2 else np.repeat(scale, np.diff(indptr))
 
 
 def is_binary(X) -> bool:

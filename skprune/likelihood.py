@@ -33,6 +33,7 @@ MAX_EXACT_UNITS = 24
 AUTO_EXACT_UNITS = 20
 ENUMERATION_BLOCK = 1024
 WIDE = 1.0  # nats; a wider bracket is warned of
+FEW = 3.0  # chains; a lower effective sample size is warned of
 
 
 def smaller_side(stack: Stack) -> tuple[int, int]:
@@ -174,7 +175,9 @@ def ais_log_partition(
     """
     base = base_rates(stack, visible_means)
     betas = temperatures(stack, base, n_temperatures, spacing, key, team)
-    mean, error, size = _log_mean(_log_weights(stack, base, betas, key, team, n_chains))
+    mean, error, size = _log_mean(
+        _log_weights(stack, base, betas, derived_key(key, 3), team, n_chains)
+    )
     value = base_log_partition(stack, base) + mean
     return LogPartition(value, error, (value - 3 * error, value + 3 * error), "ais", size)
 
@@ -226,7 +229,7 @@ def log_partition(
     Warns
     -----
     ConvergenceWarning
-        If the bracket is wider than one nat.
+        If the bracket is wider than one nat, or the effective sample size below three.
 
     Raises
     ------
@@ -252,11 +255,11 @@ def log_partition(
             stack, visible_means, key, team, **options, n_tempered_sweeps=n_tempered_sweeps
         )
     width = result.bracket[1] - result.bracket[0]
-    if width > WIDE:
+    if width > WIDE or result.effective_sample_size < FEW:
         warnings.warn(
             f"log Z lies between {result.bracket[0]:.1f} and {result.bracket[1]:.1f} by "
-            f"method={method!r}: likelihoods are uncertain by {width:.1f} nats. Use more "
-            "n_temperatures or n_chains.",
+            f"method={method!r}, likelihoods are uncertain by {width:.1f} nats; {n_chains} chains "
+            f"are worth {result.effective_sample_size:.1f}. Use more n_temperatures or n_chains.",
             ConvergenceWarning,
             stacklevel=3,
         )
@@ -346,7 +349,8 @@ def compare_moments(X, samples) -> MomentCheck:
         )
     gap = X.mean(axis=0) - samples.mean(axis=0)
     error = np.sqrt(X.var(axis=0, ddof=1) / len(X) + samples.var(axis=0, ddof=1) / len(samples))
-    worst = np.divide(np.abs(gap), error, out=np.zeros_like(gap), where=error > 0)
+    certain = np.where(gap == 0, 0.0, np.inf)  # constant on both sides
+    worst = np.divide(np.abs(gap), error, out=certain, where=error > 0)
     pairs = np.triu_indices(X.shape[1], k=1)
     of_data, of_model = (np.atleast_2d(np.cov(part.T))[pairs] for part in (X, samples))
     spread = of_data.std() * of_model.std()

@@ -22,7 +22,7 @@ from ._training import (
     is_binary,
     new_state,
 )
-from .samplers import NEGATIVE_PHASES, check_gibbs_steps
+from .samplers import check_gibbs_steps, check_negative_phase
 
 __all__ = ["PrunedBernoulliRBM"]
 
@@ -218,7 +218,12 @@ class PrunedBernoulliRBM(BoltzmannMachine):
             check_number(self.max_norm, "max_norm", low=0, closed="right")
         check_gibbs_steps(self.n_gibbs_steps)
         self._activity_goal()
-        resolve(self.negative_phase, NEGATIVE_PHASES, "negative_phase")
+        phase = check_negative_phase(self.negative_phase)
+        if self.dropout and not hasattr(phase, "persistent"):
+            raise ValueError(
+                "dropout is not possible with a negative phase that moves the chains itself; use "
+                "'pcd' or 'cd', or dropout=0."
+            )
         resolve(self.learning_rate_schedule, LEARNING_RATE_SCHEDULES, "learning_rate_schedule")
 
     def _activity_goal(self) -> tuple[float, float]:
@@ -262,19 +267,20 @@ class PrunedBernoulliRBM(BoltzmannMachine):
             np.zeros(self.n_components, dtype),
         ]
         self._activity = [means.astype(dtype), np.full(self.n_components, 0.5, dtype)]
-        n_chains = max(self.batch_size, LEAST_CHAINS) if self.n_chains is None else self.n_chains
+        n_chains = self._wanted_chains()
         self._chains = [None, rng.randint(0, 2, (n_chains, self.n_components)).astype(np.uint8)]
         self._velocity = self._log_partition = None
         self._step = self._gibbs_calls = 0
         self._key = self._new_key(rng)
 
+    def _wanted_chains(self) -> int:
+        return max(self.batch_size, LEAST_CHAINS) if self.n_chains is None else self.n_chains
+
     def _loop(self, stack: Stack, X) -> Loop:
-        negative = resolve(self.negative_phase, NEGATIVE_PHASES, "negative_phase")
+        negative = check_negative_phase(self.negative_phase)
         batch_size = min(self.batch_size, X.shape[0])
         persistent = not hasattr(negative, "persistent") or negative.persistent
-        n_chains = self._chains[1].shape[0]
-        if not persistent:
-            n_chains = batch_size
+        n_chains = self._wanted_chains() if persistent else batch_size
         kind = stack.biases[0].dtype.type
         target, strength = self._activity_goal()
         options = TrainingOptions(

@@ -17,7 +17,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from . import _kernels, inference
-from ._options import check_number
+from ._options import check_number, resolve
 from ._structures import Stack
 from ._threads import Team
 
@@ -61,7 +61,8 @@ class ParallelTempering(BaseEstimator):
     inverse temperatures between the base-rate model and the machine; neighbours
     exchange states after every sweep (Desjardins et al. 2010; Cho et al. 2010).
     A sweep costs as much as ``n_temperatures`` of plain Gibbs sampling. The
-    replicas start anew, from the chains, with every call of ``fit``.
+    replicas start anew, from the chains, with every call of ``fit`` or
+    ``partial_fit``.
 
     Parameters
     ----------
@@ -97,6 +98,23 @@ NEGATIVE_PHASES = {
     "pcd": PersistentContrastiveDivergence(),
     "tempering": ParallelTempering(),
 }
+
+
+def check_negative_phase(value):
+    """Return the object for ``negative_phase``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the name is unknown, or the object has none of the members.
+    """
+    phase = resolve(value, NEGATIVE_PHASES, "negative_phase")
+    if not any(hasattr(phase, name) for name in ("persistent", "advance", "prepare")):
+        raise TypeError(
+            "negative_phase must be a name or an object with persistent, advance or prepare (see "
+            f"skprune.samplers), got {value!r}."
+        )
+    return phase
 
 
 def check_gibbs_steps(n_gibbs_steps) -> tuple[int, int]:
@@ -185,6 +203,7 @@ class TemperedEnsemble:
     def __init__(self, stack: Stack, base, betas, n_chains, key):
         self.base, self.betas, self.n_chains, self.key = base, betas, n_chains, key
         self._keys = [derived_key(key, 1 + number) for number in range(betas.size)]
+        self._n_sweeps = 0
         self._blocks = inference.blocks(n_chains, CHAIN_BLOCK)
         self._replicas = [
             [self._new_states(stack, block.stop - block.start) for _ in betas]
@@ -212,20 +231,21 @@ class TemperedEnsemble:
         def one_block(number):
             block, replicas = self._blocks[number], self._replicas[number]
             slopes = np.zeros((self.betas.size, block.stop - block.start))
-            for step in range(first_step, first_step + n_sweeps):
+            for done, step in enumerate(range(first_step, first_step + n_sweeps)):
                 rng = np.random.default_rng([int(self.key), step])
                 chances = rng.uniform(size=(self.betas.size, self.n_chains))[:, block]
                 for a, beta in enumerate(self.betas):
                     _sweep(
                         stack, self.base, beta, *replicas[a], slopes[a], block, self._keys[a], step
                     )
-                for a in range(step % 2, self.betas.size - 1, 2):
+                for a in range((self._n_sweeps + done) % 2, self.betas.size - 1, 2):
                     gain = (self.betas[a + 1] - self.betas[a]) * (slopes[a] - slopes[a + 1])
                     exchanged = np.log(chances[a]) < gain
                     if exchanged.any():
                         _kernels.exchange_lanes(*replicas[a], *replicas[a + 1], exchanged)
 
         team.map(one_block, range(len(self._blocks)))
+        self._n_sweeps += n_sweeps
 
     def read_coldest(self, layer, out):
         """Copy the states of a layer at the last temperature into unit-major ``out``."""

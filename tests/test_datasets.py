@@ -93,6 +93,11 @@ def test_a_damaged_download_is_named_and_deleted(server, harm, tmp_path):
 def test_a_wrong_checksum_is_told(server, monkeypatch):
     serve_mnist(server)
     monkeypatch.setattr(datasets, "CHECKSUMS", {"mnist": "0" * 64})
+    with pytest.raises(OSError, match=r"'mnist' does not have the known checksum.*Fetch it again"):
+        datasets.fetch_mnist()
+    monkeypatch.setattr(datasets, "CHECKSUMS", {})
+    datasets.fetch_mnist()  # it is really fetched again
+    monkeypatch.setattr(datasets, "CHECKSUMS", {"mnist": "0" * 64})
     with pytest.raises(OSError, match=r"mnist\.npz is damaged.*known checksum"):
         datasets.fetch_mnist()
 
@@ -234,6 +239,16 @@ def test_bars_and_stripes():
     drawn = datasets.make_bars_and_stripes(40, size=3, random_state=0)
     assert drawn.shape == (40, 9)
     np.testing.assert_array_equal(drawn, datasets.make_bars_and_stripes(40, size=3, random_state=0))
+
+
+def test_sizes_are_integers():
+    for make in (
+        lambda: datasets.make_bars_and_stripes(size=2.5),
+        lambda: datasets.make_shifter(width=3.5),
+        lambda: datasets.make_teacher_rbm(n_components=2.5),
+    ):
+        with pytest.raises(TypeError, match="must be an integer"):
+            make()
 
 
 def test_shifter():

@@ -175,7 +175,8 @@ def test_tempered_samples_have_the_right_distribution():
     np.testing.assert_allclose(hidden.mean(axis=0), p @ layers[1], atol=0.05)
 
 
-def test_tempered_chains_of_a_negative_phase_visit_both_modes():
+@pytest.mark.parametrize("n_steps", [1, 2, 3])
+def test_tempered_chains_of_a_negative_phase_visit_both_modes(n_steps):
     """Plain chains stay in the mode where they start."""
     stack, weights, biases = two_modes()
     layers, p = oracles.joint(weights, biases)
@@ -187,8 +188,8 @@ def test_tempered_chains_of_a_negative_phase_visit_both_modes():
     plain[1][:, :200] = 1
     shares = []
     with Team() as team:
-        for step in range(400):
-            phase.advance(stack, chains, 3, np.uint64(0), step, team)
+        for step in range(1200 // n_steps):
+            phase.advance(stack, chains, n_steps, np.uint64(0), step, team)
             shares.append((chains[0][:, :200].sum(axis=0) > 3).mean())
     base = likelihood.base_rates(stack, np.full(6, 0.5))
     for step in range(1200):
@@ -196,7 +197,7 @@ def test_tempered_chains_of_a_negative_phase_visit_both_modes():
             stack, base, 1.0, plain, inference.unpacked(stack), np.zeros(200), 200, 0,
             np.uint64(1), step, inference.blas_address(stack),
         )  # fmt: skip
-    assert np.mean(shares[200:]) == pytest.approx(exact, abs=0.05)
+    assert np.mean(shares[600 // n_steps :]) == pytest.approx(exact, abs=0.05)
     assert abs((plain[0][:, :200].sum(axis=0) > 3).mean() - exact) > 0.15
 
 
@@ -298,6 +299,8 @@ def test_methods_of_a_machine():
     assert rbm.log_partition("reverse_ais", n_tempered_sweeps=50).value == pytest.approx(
         exact, abs=0.1
     )
+    with pytest.raises(TypeError, match="n_chains must be an integer"):
+        rbm.log_partition("ais", n_chains=None)
     with pytest.raises(ValueError, match="n_tempered_sweeps must be an integer"):
         rbm.log_partition("bracket", n_tempered_sweeps=0)
 
@@ -316,5 +319,6 @@ def test_moments_of_samples():
     shifted = compare_moments(X, 1 - X * [0, 0, 1])
     assert shifted.mean_gap == pytest.approx(np.sqrt(2 * 0.5**2 / 3))
     assert shifted.worst_mean == pytest.approx(0.5 / np.sqrt(1 / 3 / 4))
+    assert compare_moments(np.zeros((3, 2)), np.ones((3, 2))).worst_mean == np.inf
     with pytest.raises(ValueError, match="3 features and samples have 2"):
         compare_moments(X, X[:, :2])

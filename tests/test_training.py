@@ -1,12 +1,13 @@
 """The gradient step against the exact gradient, and what training must keep true."""
 
+import copy
 import pickle
 
 import numpy as np
 import pytest
 from numba import njit
 
-from skprune import PrunedBernoulliRBM, _kernels, _threads, inference
+from skprune import PrunedBernoulliRBM, _kernels, _threads, _training, inference
 from skprune._threads import Team
 from skprune._training import (
     SPARE_LANES,
@@ -234,3 +235,99 @@ def test_divergence_is_said(digits):
         PrunedBernoulliRBM(5, learning_rate=1e38, n_iter=3, l2=10.0, random_state=0).fit(
             digits[:100].astype(np.float32)
         )
+
+
+@pytest.mark.parametrize("n_chains", [33, 100, 128])
+def test_packed_states_train_as_states_do_over_many_calls(monkeypatch, n_chains):
+    """Chains come back from every call of the kernel; only the rounding of probabilities differs."""
+    rng = np.random.default_rng(0)
+    X = (rng.uniform(size=(400, 40)) < 0.3).astype(np.uint8)
+    options = {
+        "n_iter": 4, "batch_size": 50, "n_chains": n_chains, "initial_sparsity": 0.6,
+        "learning_rate": 1e-9, "random_state": 0,
+    }  # fmt: skip
+    packed = PrunedBernoulliRBM(30, **options).fit(X)
+    monkeypatch.setattr(inference, "TABLE_SAMPLES", 10**9)
+    plain = PrunedBernoulliRBM(30, **options).fit(X)
+    np.testing.assert_allclose(
+        packed.history_["moment_gap"], plain.history_["moment_gap"], rtol=1e-3
+    )
+    assert (packed.h_samples_ != plain.h_samples_).mean() < 0.01
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 0.7])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_drop_connect_keeps_the_biases_of_the_steps_that_stay(sparsity, dtype):
+    """A centred step, dropped connections undone: as the step of the machine without them."""
+    rng = np.random.default_rng(1)
+    X = (rng.uniform(size=(60, 20)) < 0.4).astype(dtype)
+    start = PrunedBernoulliRBM(
+        12, n_iter=0, batch_size=60, initial_sparsity=sparsity, random_state=0
+    ).fit(X)
+    start.set_params(warm_start=True, n_iter=1, learning_rate=0.3)
+    seen = {}
+    drop = _training._drop_connections
+
+    def remember(loop, step):
+        dropped = drop(loop, step)
+        seen["weights"] = [level.weights.copy() for level in loop.stack.levels]
+        seen["values"] = [level.values.copy() for level in loop.stack.levels]
+        return dropped
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_training, "_drop_connections", remember)
+        whole = copy.deepcopy(start).set_params(drop_connect=0.5).fit(X)
+    kept = seen["weights"][0] if sparsity == 0 else None
+    if kept is None:
+        kept = np.zeros((12, 20), dtype)
+        kept[start.connectivity_[0]] = seen["values"][0]
+    without = copy.deepcopy(start).set_connectivity([kept != 0]).fit(X)
+    tolerance = 1e-6 if dtype == np.float32 else 1e-13
+    for name in ("intercept_hidden_", "intercept_visible_"):
+        np.testing.assert_allclose(getattr(whole, name), getattr(without, name), atol=tolerance)
+    np.testing.assert_allclose(
+        whole.components_[kept != 0], without.components_[kept != 0], atol=tolerance
+    )
+    gone = start.connectivity_[0] & (kept == 0)
+    np.testing.assert_array_equal(whole.components_[gone], start.components_[gone])
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 0.7])
+def test_drop_connect_respects_the_bound_on_norms(sparsity):
+    X = (np.random.default_rng(1).uniform(size=(200, 20)) < 0.4).astype(np.float32)
+    rbm = PrunedBernoulliRBM(
+        12, n_iter=5, max_norm=0.5, drop_connect=0.5, initial_sparsity=sparsity, random_state=0
+    ).fit(X)
+    assert np.linalg.norm(rbm.components_, axis=1).max() <= 0.5 * (1 + 1e-5)
+
+
+@pytest.mark.parametrize(
+    "options", [{"dropout": 0.3}, {"drop_connect": 0.3}, {"negative_phase": "tempering"}]
+)
+@pytest.mark.parametrize("sparsity", [0.0, 0.7])
+def test_options_give_the_same_bits_for_any_number_of_threads(force_threads, options, sparsity):
+    X = (np.random.default_rng(2).uniform(size=(300, 70)) < 0.4).astype(np.uint8)
+    fitted = []
+    for n_threads in (1, 2, 3):
+        force_threads(n_threads)
+        rbm = PrunedBernoulliRBM(
+            40, n_iter=2, batch_size=50, initial_sparsity=sparsity, random_state=0, **options
+        )
+        fitted.append(pickle.dumps(parameters(rbm.fit(X))))
+    assert fitted[0] == fitted[1] == fitted[2]
+
+
+def test_dropout_needs_a_phase_of_the_kernel():
+    X = np.eye(4, dtype=np.uint8)
+    with pytest.raises(ValueError, match="dropout is not possible with a negative phase"):
+        PrunedBernoulliRBM(3, dropout=0.2, negative_phase="tempering").fit(X)
+    with pytest.raises(TypeError, match="negative_phase must be a name or an object"):
+        PrunedBernoulliRBM(3, negative_phase=5).fit(X)
+
+
+def test_going_on_with_another_number_of_chains():
+    X = (np.random.default_rng(0).uniform(size=(60, 10)) < 0.4).astype(np.uint8)
+    rbm = PrunedBernoulliRBM(5, n_iter=1, negative_phase="cd", warm_start=True, random_state=0)
+    assert len(rbm.fit(X).h_samples_) == 10
+    assert len(rbm.set_params(negative_phase="pcd").fit(X).h_samples_) == 100
+    assert len(rbm.set_params(n_chains=30).fit(X).h_samples_) == 30

@@ -39,7 +39,9 @@ def data():
 def machines(seed):
     """The machines compared, by name."""
     ours = PrunedBernoulliRBM(**EXAMPLE, random_state=seed)
-    as_theirs = clone(ours).set_params(centered=False, learning_rate_schedule="constant")
+    as_theirs = clone(ours).set_params(
+        centered=False, learning_rate_schedule="constant", n_chains=10
+    )
     return {
         "BernoulliRBM": BernoulliRBM(**EXAMPLE, random_state=seed),
         "PrunedBernoulliRBM": ours,

@@ -7,7 +7,8 @@ trained, then pruned by one of the two rules of the paper and trained on in
 rounds: "percentile" removes about 30 % of what remains, "sigma" what lies below a
 multiple of the standard deviation of the remaining weights (the last round
 lands on the paper's number of connections). The full machine trains on for as
-many passes as the pruned one. Training data are train and validation rows
+many passes as the one pruned by percentiles; the other rule may need fewer
+rounds. Training data are train and validation rows
 together, except for the silhouettes, as in the paper.
 
 Log-likelihoods of 20 hidden units are exact. Others are bracketed by AIS and
@@ -156,14 +157,23 @@ class Part:
 class Training:
     """Trains machines in stretches, and keeps each on disk after every stretch."""
 
-    def __init__(self, folder, every, told):
-        self.folder, self.every, self.told = folder, every, told
+    def __init__(self, folder, every, settings):
+        self.folder, self.every, self.settings = folder, every, settings
         folder.mkdir(parents=True, exist_ok=True)
 
     def stage(self, name, start, X, passes, rate, n_gibbs_steps):
         """Train ``start()`` for some passes; what was done before is taken from the disk."""
         path = self.folder / f"{name}.joblib"
-        machine, done, spent = joblib.load(path) if path.exists() else (start(), 0, 0.0)
+        settings = (passes, rate, n_gibbs_steps, self.settings)
+        if path.exists():
+            machine, done, spent, of = joblib.load(path)
+            if of != settings:
+                raise ValueError(
+                    f"{path} was trained with other settings: {of}, now {settings}. Delete it, or "
+                    "give another folder by --checkpoints."
+                )
+        else:
+            machine, done, spent = start(), 0, 0.0
         first, last = n_gibbs_steps if isinstance(n_gibbs_steps, tuple) else (n_gibbs_steps,) * 2
         while done < passes:
             started = time.perf_counter()
@@ -176,9 +186,9 @@ class Training:
             machine.fit(X)
             done, spent = end, spent + time.perf_counter() - started
             partial = path.with_suffix(".part")
-            joblib.dump((machine, done, spent), partial)
+            joblib.dump((machine, done, spent, settings), partial)
             os.replace(partial, path)
-            self.told(f"{name}: pass {done} of {passes}, {spent:.0f} s")
+            print(f"{name}: pass {done} of {passes}, {spent:.0f} s", flush=True)
         return machine, spent
 
 
@@ -221,7 +231,9 @@ class Experiment:
                 passes=2, retrain_passes=1, hidden=min(self.row.hidden, 30)
             )
         self.X_train, self.X_test = load(self.row.data, quick)
-        self.training = Training(folder / f"{name}-{seed}", 1 if quick else 5, print)
+        self.training = Training(
+            folder / f"{name}-{seed}", 1 if quick else 5, (self.row.hidden, self.row.options)
+        )
 
     def new_machine(self):
         """The machine before training."""
@@ -302,10 +314,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=list(ROWS), default=list(ROWS))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--checkpoints", type=pathlib.Path, default=HERE / "checkpoints")
-    parser.add_argument("--results", type=pathlib.Path, default=HERE / "results.csv")
+    parser.add_argument("--checkpoints", type=pathlib.Path)
+    parser.add_argument("--results", type=pathlib.Path)
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
+    place = HERE / "checkpoints" / "quick" if options.quick else HERE
+    options.checkpoints = options.checkpoints or place / "checkpoints"
+    options.results = options.results or place / "results.csv"
     for name in options.only:
         if name in NOT_HERE:
             try:
