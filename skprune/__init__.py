@@ -1,18 +1,20 @@
 """Boltzmann machines whose connections can be pruned, as scikit-learn estimators."""
 
-from . import connectivity, criteria, datasets, likelihood, samplers, schedules
+from . import connectivity, criteria, datasets, likelihood, metrics, samplers, schedules
 from ._base import VERSION as __version__
-from .pruning import IterativePruner
+from .pruning import IterativePruner, IterativePrunerCV
 from .rbm import PrunedBernoulliRBM
 
 __all__ = [
     "IterativePruner",
+    "IterativePrunerCV",
     "PrunedBernoulliRBM",
     "__version__",
     "connectivity",
     "criteria",
     "datasets",
     "likelihood",
+    "metrics",
     "samplers",
     "schedules",
 ]

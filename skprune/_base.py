@@ -10,6 +10,7 @@ from __future__ import annotations
 import numbers
 import warnings
 from abc import ABC, abstractmethod
+from copy import deepcopy
 
 import numpy as np
 from scipy import sparse
@@ -191,6 +192,79 @@ class BoltzmannMachine(
         else:
             self._weights[number] = matrix[mask]
             self._connections[number] = tuple(masks_module.to_connections(mask))
+
+    def compact(self, units=None, *, rescale=False, hidden_bias=None):
+        """Return a machine without hidden units that have lost their connections.
+
+        Visible units stay, as the data have them. Removing a unit that has no
+        connection at all leaves every log-likelihood as it was.
+
+        Parameters
+        ----------
+        units : list of ndarray of bool, default=None
+            The units to keep, one array a hidden layer, bottom first. None
+            removes those without connections on either side, and then those
+            which that leaves so; a layer never loses all its units.
+        rescale : bool, default=False
+            Multiply the weights of every level by the number of its upper
+            units before over after.
+        hidden_bias : {"mean_activity", "negative"}, default=None
+            Set the hidden biases to the mean activity a of their units, or to
+            −1 / (1 + exp(a)): the thesis's ways to mend a machine that lost units.
+
+        Returns
+        -------
+        machine : object
+            A new machine of the same class, fitted.
+
+        Raises
+        ------
+        ValueError
+            If ``units`` does not fit the layers, or keeps none of one, or
+            ``hidden_bias`` is not known.
+        """
+        check_is_fitted(self)
+        if hidden_bias not in (None, "mean_activity", "negative"):
+            raise ValueError(
+                f"hidden_bias={hidden_bias!r} is not known. Use 'mean_activity', 'negative' or None."
+            )
+        sizes = [bias.size for bias in self._biases]
+        masks = self.connectivity_
+        if units is None:
+            units = masks_module.connected_units(masks)
+        units = [np.asarray(kept) for kept in units]
+        if [kept.shape for kept in units] != [(size,) for size in sizes[1:]] or any(
+            kept.dtype != bool or not kept.any() for kept in units
+        ):
+            raise ValueError(
+                "units must hold one boolean array a hidden layer, of lengths "
+                f"{sizes[1:]}, each with a unit to keep."
+            )
+        machine = deepcopy(self)
+        kept = [np.ones(sizes[0], dtype=bool), *units]
+        for number, mask in enumerate(masks):
+            place = np.ix_(kept[number + 1], kept[number])
+            matrix = self._matrix(number)[place]
+            if rescale:
+                matrix = matrix * matrix.dtype.type(sizes[number + 1] / matrix.shape[0])
+            machine._set_level(number, matrix, mask[place])
+        for number, stay in enumerate(kept):
+            machine._biases[number] = self._biases[number][stay]
+            machine._activity[number] = self._activity[number][stay]
+            if self._chains[number] is not None:
+                machine._chains[number] = self._chains[number][:, stay]
+            if number and hidden_bias:
+                activity = machine._activity[number]
+                if hidden_bias == "negative":
+                    activity = -1 / (1 + np.exp(activity))
+                machine._biases[number] = activity.copy()
+        machine._velocity = machine._log_partition = None
+        machine._set_sizes([int(stay.sum()) for stay in units])
+        return machine
+
+    @abstractmethod
+    def _set_sizes(self, sizes):
+        """Set the parameters that say how many hidden units there are."""
 
     # --------------------------------------------------------------- training
 

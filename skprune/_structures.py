@@ -109,13 +109,35 @@ class LevelView(NamedTuple):
     ----------
     weights : ndarray of shape (n_upper, n_lower)
     connectivity : ndarray of bool of shape (n_upper, n_lower)
+        Connections to score: those that remain, or for regrowth those that are absent.
     rng : numpy.random.RandomState
-    data_states : callable
-        Returns (lower, upper) states of shape (n_samples, n_units) given data,
-        from the machine's ``layer_samples``; drawn when first asked for.
+    states : callable
+        ``states(source="data", n_samples=10_000, n_steps_between=50)`` returns
+        (lower, upper) states of shape (n_samples, n_units), given rows of the
+        data or from the "model", thinned, by the machine's ``layer_samples``.
+        Drawn when first asked for, and the same whoever asks.
     """
 
     weights: np.ndarray
     connectivity: np.ndarray
     rng: np.random.RandomState
-    data_states: Callable | None = None
+    states: Callable | None = None
+
+
+class LayerView(NamedTuple):
+    """What a criterion for units sees of one hidden layer.
+
+    Attributes
+    ----------
+    below : LevelView
+        The level in which the units are the upper ones.
+    above : LevelView or None
+        The level in which they are the lower ones, if there is one.
+    labels : callable
+        ``labels()`` returns the labels of the rows in ``below.states("data")``, or
+        None where ``fit`` was given no y.
+    """
+
+    below: LevelView
+    above: LevelView | None = None
+    labels: Callable = lambda: None

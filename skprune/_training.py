@@ -253,11 +253,6 @@ def _restore_connections(loop: Loop, dropped: list) -> None:
             weights *= scale[:, None] if weights.ndim == 2 else np.repeat(scale, np.diff(indptr))
 
 
-def is_binary(X) -> bool:
-    """Return whether dense or CSR data hold 0 and 1 alone."""
-    return bool(_kernels.is_binary_dense(X.data[None] if sparse.issparse(X) else X))
-
-
 def _load(X, order, sizes, buffer, bits, team):
     if sparse.issparse(X):
         team.run(

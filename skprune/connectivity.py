@@ -158,6 +158,45 @@ def isolated_units(connectivity) -> tuple[np.ndarray, np.ndarray]:
     return ~mask.any(axis=1), ~mask.any(axis=0)
 
 
+def connected_units(masks) -> list:
+    """Return which hidden units have connections on every side, one array a layer.
+
+    A unit whose last neighbour goes, goes too; a layer that would lose all its
+    units keeps them.
+
+    Parameters
+    ----------
+    masks : list of ndarray of bool of shape (n_upper, n_lower)
+        Bottom first.
+
+    Returns
+    -------
+    units : list of ndarray of bool of shape (n_upper,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skprune.connectivity import connected_units
+    >>> connected_units([np.array([[True, False], [False, False]])])
+    [array([ True, False])]
+    """
+    masks = [np.array(mask, dtype=bool) for mask in masks]
+    units = [np.ones(mask.shape[0], dtype=bool) for mask in masks]
+    going = True
+    while going:
+        going = False
+        for number, kept in enumerate(units):
+            stay = kept & masks[number].any(axis=1)
+            if number + 1 < len(masks):
+                stay &= masks[number + 1].any(axis=0)
+            if stay.any() and (stay != kept).any():
+                units[number], going = stay, True
+                masks[number][~stay] = False
+                if number + 1 < len(masks):
+                    masks[number + 1][:, ~stay] = False
+    return units
+
+
 def sparsity(connectivity) -> float:
     """Return the share of absent connections of one mask or a list of masks.
 

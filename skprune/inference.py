@@ -125,6 +125,11 @@ def unpacked(stack: Stack) -> tuple:
     return new_packed(stack, 1, [])
 
 
+def is_binary(X) -> bool:
+    """Return whether dense or CSR data hold 0 and 1 alone."""
+    return bool(_kernels.is_binary_dense(X.data[None] if sparse.issparse(X) else X))
+
+
 def pair_counts(connections: Connections, lower, upper) -> np.ndarray:
     """Count the samples in which both ends of each connection are on.
 

@@ -19,7 +19,6 @@ from ._training import (
     MEAN_RATE,
     Loop,
     TrainingOptions,
-    is_binary,
     new_state,
 )
 from .samplers import check_gibbs_steps, check_negative_phase
@@ -273,6 +272,11 @@ class PrunedBernoulliRBM(BoltzmannMachine):
         self._step = self._gibbs_calls = 0
         self._key = self._new_key(rng)
 
+    def _set_sizes(self, sizes):
+        self.n_components = sizes[0]
+        if self.connectivity is not None:
+            self.connectivity = self._mask(0)
+
     def _wanted_chains(self) -> int:
         return max(self.batch_size, LEAST_CHAINS) if self.n_chains is None else self.n_chains
 
@@ -295,7 +299,7 @@ class PrunedBernoulliRBM(BoltzmannMachine):
         return Loop(
             stack, state, options, negative, self.n_gibbs_steps, self.drop_connect, self.learning_rate,
             self.learning_rate_schedule, batch_size, n_chains, self._key, self.centered, True,
-            is_binary(X),
+            inference.is_binary(X),
         )  # fmt: skip
 
     @with_callbacks

@@ -90,12 +90,20 @@ class FractionOfRemaining(_Rule):
     Parameters
     ----------
     fraction : float in [0, 1), default=0.3
+    ties : {"exact", "all"}, default="exact"
+        "all" removes everything at or below the percentile, as the thesis
+        does: where more than this share scores zero, all zeros go.
     """
 
     fraction: float = 0.3
+    ties: str = "exact"
 
     def _survivors(self, scores, weights):
         check_number(self.fraction, "fraction", low=0, high=1, closed="left")
+        if self.ties not in ("exact", "all"):
+            raise ValueError(f"ties={self.ties!r} is not known. Use one of 'exact', 'all'.")
+        if self.ties == "all":
+            return int((scores > np.quantile(scores, self.fraction)).sum())
         return scores.size - math.floor(self.fraction * scores.size)
 
 

@@ -7,7 +7,8 @@ import skprune
 
 ROOMS = [
     "_structures", "_options", "_compat", "_threads", "_kernels", "connectivity", "inference",
-    "samplers", "likelihood", "criteria", "schedules", "_training", "_base", "rbm", "pruning", "datasets",
+    "samplers", "likelihood", "criteria", "schedules", "_training", "_base", "rbm", "pruning", "metrics",
+    "datasets",
 ]  # fmt: skip
 PACKAGE = pathlib.Path(skprune.__file__).parent
 

@@ -3,7 +3,7 @@
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skprune import IterativePruner, PrunedBernoulliRBM
+from skprune import IterativePruner, IterativePrunerCV, PrunedBernoulliRBM
 
 EXPECTED_FAILURES = {}  # estimator name -> {check name: reason}
 
@@ -21,6 +21,12 @@ def very_sparse(shape, rng):
         PrunedBernoulliRBM(initial_sparsity=0.5, random_state=0),
         PrunedBernoulliRBM(connectivity=very_sparse, random_state=0),
         IterativePruner(PrunedBernoulliRBM(random_state=0)),
+        IterativePruner(
+            PrunedBernoulliRBM(random_state=0), target="units", criterion="fisher", sparsity=0.5
+        ),
+        IterativePrunerCV(
+            PrunedBernoulliRBM(32, n_iter=2, random_state=0), sparsities=(0.3, 0.6), cv=2
+        ),
     ],
     expected_failed_checks=lambda estimator: EXPECTED_FAILURES.get(type(estimator).__name__, {}),
 )
@@ -28,7 +34,7 @@ def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
 
-@pytest.mark.parametrize("name", ["PrunedBernoulliRBM", "IterativePruner"])
+@pytest.mark.parametrize("name", ["PrunedBernoulliRBM", "IterativePruner", "IterativePrunerCV"])
 def test_every_parameter_and_attribute_is_documented(name):
     import inspect
     import re

@@ -11,7 +11,9 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC
 
-from skprune import IterativePruner, PrunedBernoulliRBM
+from skprune import IterativePruner, IterativePrunerCV, PrunedBernoulliRBM
+from skprune.criteria import CRITERIA, UNIT_CRITERIA, Fisher
+from skprune.pruning import Rewind, Units, pruning_path
 from skprune.schedules import FractionOfRemaining, StdThreshold, Threshold
 
 
@@ -248,7 +250,23 @@ def test_set_output_reaches_the_machine(digits):
         ({"n_retrain_iter": 0}, "n_retrain_iter must be an integer"),
         ({"scope": "all"}, "Use one of 'level', 'global', 'unit'"),
         ({"remove": "some"}, "Use one of 'least', 'most'"),
-        ({"retrain": "maybe"}, "Use one of 'continue', None"),
+        ({"retrain": "maybe"}, "Use one of 'continue', 'rewind', 'reinitialize'"),
+        ({"retrain": 3}, "retrain must be a name, a Rewind or None, got 3"),
+        ({"retrain": Rewind(9)}, "goes back to a pass that the estimator, with n_iter=2, never"),
+        ({"target": "layers"}, "target='layers' is not known. Use one of 'connections', 'units'"),
+        ({"order": "sideways"}, "Use one of 'joint', 'bottom_up', 'top_down'"),
+        ({"order": "bottom_up", "scope": "global"}, "scope='global' lets all levels compete"),
+        ({"target": "units", "scope": "unit"}, "scope='unit' is for target='connections'"),
+        ({"target": "units", "criterion": "label_information"}, "needs labels: give y to fit"),
+        ({"target": "units", "criterion": lambda layer: [1.0]}, "return one score a unit"),
+        ({"schedule": []}, "schedule is an empty list"),
+        ({"regrow": "random"}, "regrow brings connections back up to the target"),
+        ({"grace_rounds": -1}, "grace_rounds must be an integer"),
+        (
+            {"memory": "there", "estimator": rbm(random_state=None)},
+            "finds a machine again by its seed",
+        ),
+        ({"criterion": Fisher(source="dreams")}, "source='dreams' is not known"),
         ({"estimator": None}, "needs an estimator"),
     ],
 )
@@ -310,3 +328,375 @@ def test_grid_search_by_log_likelihood_and_same_bits_for_any_n_jobs(digits):
         scores.append(search.cv_results_["mean_test_score"])
     np.testing.assert_array_equal(scores[0], scores[1])
     assert len(set(scores[0])) == len(GRID)
+
+
+# ------------------------------------------------------- orders, units, ways to train on
+
+
+class Deep(Stub):
+    """A stub that counts the connections it has when it is fitted and scored."""
+
+    def fit(self, X, y=None):
+        super().fit(X, y)
+        self.log_[-1] = ("fit", self.n_iter, [int(m.sum()) for m in self.connectivity_])
+        return self
+
+    def score(self, X, y=None):
+        return float(sum(m.sum() for m in self.connectivity_))
+
+
+@pytest.mark.parametrize(
+    ("order", "counts"),
+    [
+        ("joint", [[8, 8], [4, 4]]),
+        ("bottom_up", [[8, 12], [8, 8], [4, 8], [4, 4]]),
+        ("top_down", [[12, 8], [8, 8], [8, 4], [4, 4]]),
+    ],
+)
+def test_levels_take_turns_within_a_round(order, counts):
+    pruner = IterativePruner(
+        Deep(), sparsity=2 / 3, schedule="linear", n_rounds=2, order=order, scoring=None
+    ).fit(X)
+    fits = [entry[2] for entry in pruner.estimator_.log_ if entry[0] == "fit"]
+    assert fits == [[12, 12], *counts]
+    levels = {"joint": [-1, -1], "bottom_up": [0, 1, 0, 1], "top_down": [1, 0, 1, 0]}[order]
+    assert list(pruner.history_["level"]) == levels
+    assert list(pruner.history_["n_connections"]) == [sum(pair) for pair in counts]
+
+
+def test_scores_are_kept_before_and_after_retraining(digits):
+    pruner = IterativePruner(
+        rbm(n_iter=5), sparsity=0.8, n_rounds=2, scoring=lambda machine, X, y: machine.score(X)
+    ).fit(digits)
+    assert pruner.history_["score"][-1] == pytest.approx(pruner.score(digits))
+    assert (pruner.history_["score"] > pruner.history_["score_pruned"]).all()
+    named = IterativePruner(
+        rbm(), sparsity=0.8, n_rounds=1, retrain=None, scoring={"a": lambda m, X, y: 1.0}
+    ).fit(digits)
+    assert list(named.history_["score_a"]) == list(named.history_["score_pruned_a"]) == [1.0]
+
+
+def test_a_list_of_sparsities_is_a_schedule(digits):
+    pruner = IterativePruner(rbm(), schedule=[0.5, 0.5, 0.8]).fit(digits)
+    np.testing.assert_allclose(pruner.history_["sparsity"], [0.5, 0.5, 0.8])
+    assert pruner.estimator_._step == 4 * 2 * 180
+
+
+def test_all_ties_go_where_the_thesis_lets_them():
+    def scores(level):
+        return np.where(np.arange(12).reshape(level.weights.shape) < 9, 0.0, level.weights)
+
+    exact, every = (
+        IterativePruner(
+            Stub(), criterion=scores, schedule=FractionOfRemaining(0.25, ties=ties), sparsity=None,
+            n_rounds=1,
+        ).fit(X) for ties in ("exact", "all")
+    )  # fmt: skip
+    assert [int(m.sum()) for m in exact.estimator_.connectivity_] == [9, 9]
+    assert [int(m.sum()) for m in every.estimator_.connectivity_] == [3, 3]
+    with pytest.raises(ValueError, match="ties='some' is not known"):
+        IterativePruner(Stub(), schedule=FractionOfRemaining(ties="some")).fit(X)
+
+
+def test_units_of_a_stub_are_masked_on_both_sides():
+    pruner = IterativePruner(
+        Stub(), target="units", sparsity=1 / 3, n_rounds=1, criterion=lambda view: np.arange(
+            float(len(view.below.weights)))
+    ).fit(X)  # fmt: skip
+    below, above = pruner.estimator_.connectivity_
+    np.testing.assert_array_equal(below.any(axis=1), [False, True, True])
+    np.testing.assert_array_equal(above.any(axis=0), [False, True, True])
+    np.testing.assert_array_equal(above.any(axis=1), [False, True, True, True])
+    assert pruner.sparsity_ == pytest.approx(2 / 7)
+    assert list(pruner.history_["n_pruned"]) == [2]
+
+
+@pytest.mark.parametrize("criterion", UNIT_CRITERIA)
+def test_units_go_for_good(digits, criterion):
+    from sklearn.datasets import load_digits
+
+    y = load_digits().target
+    pruner = IterativePruner(rbm(), target="units", criterion=criterion, sparsity=0.6, n_rounds=2)
+    machine = pruner.fit(digits, y).estimator_
+    assert machine.n_components == 4
+    assert machine.components_.shape == (4, 64)
+    assert pruner.transform(digits).shape == (len(digits), 4)
+    assert list(pruner.history_["n_units"]) == [6, 4]
+    assert pruner.sparsity_ == pytest.approx(0.6)
+    assert machine.sample(3, n_gibbs_steps=2).shape == (3, 64)
+    machine.set_params(warm_start=True).fit(digits)
+
+
+def test_fewest_informative_units_go_first(digits):
+    """A unit without weights tells nothing, one that copies a pixel tells most."""
+    fitted = rbm(n_iter=0, n_components=3).fit(digits)
+    fitted.components_[:] = 0
+    fitted.components_[1, 20] = 30
+    fitted.components_[2, 20] = 1
+    fitted.intercept_hidden_[:] = [0, -15, -0.5]
+    pruner = IterativePruner(
+        FrozenEstimator(fitted), target="units", criterion="mutual_information", sparsity=2 / 3,
+        retrain=None, n_rounds=1,
+    ).fit(digits)  # fmt: skip
+    assert pruner.estimator_.components_[0, 20] == 30
+
+
+@pytest.mark.parametrize(
+    ("options", "factor", "bias"),
+    [
+        ({}, 1, lambda b, a: b),
+        ({"rescale": True}, 2, lambda b, a: b),
+        ({"hidden_bias": "mean_activity"}, 1, lambda b, a: a),
+        ({"hidden_bias": "negative"}, 1, lambda b, a: -1 / (1 + np.exp(a))),
+    ],
+)
+def test_what_the_thesis_does_to_the_units_that_stay(digits, options, factor, bias):
+    fitted = rbm().fit(digits)
+    pruner = IterativePruner(
+        FrozenEstimator(fitted), target=Units(**options), sparsity=0.5, retrain=None, n_rounds=1
+    ).fit(digits)
+    stay = np.sort(np.argsort(np.linalg.norm(fitted.components_, axis=1))[5:])
+    machine = pruner.estimator_
+    np.testing.assert_allclose(machine.components_, factor * fitted.components_[stay], rtol=1e-6)
+    expected = bias(fitted.intercept_hidden_[stay], fitted._activity[1][stay])
+    np.testing.assert_allclose(machine.intercept_hidden_, expected, rtol=1e-6)
+
+
+def test_compaction_keeps_the_likelihood(digits):
+    machine = rbm(n_iter=3).fit(digits)
+    mask = np.random.default_rng(0).uniform(size=(10, 64)) < 0.3
+    mask[[2, 5]] = False
+    machine.set_connectivity(mask)
+    smaller = machine.compact()
+    assert smaller.n_components == 8
+    assert smaller.n_features_in_ == 64
+    np.testing.assert_allclose(
+        smaller.score_samples(digits), machine.score_samples(digits), rtol=1e-6
+    )
+    np.testing.assert_array_equal(
+        smaller.transform(digits), np.delete(machine.transform(digits), [2, 5], axis=1)
+    )
+    assert machine.n_components == 10
+    for units in ([np.ones(9, bool)], [np.zeros(10, bool)], [np.ones(10)]):
+        with pytest.raises(ValueError, match="one boolean array a hidden layer"):
+            machine.compact(units)
+    with pytest.raises(ValueError, match="hidden_bias='high' is not known"):
+        machine.compact(hidden_bias="high")
+
+
+def test_units_without_connections_have_a_grace_period(digits):
+    def first_units_last(level):
+        return np.broadcast_to(np.arange(level.weights.shape[0])[:, None], level.weights.shape)
+
+    sizes = {}
+    for grace in (None, 0, 1):
+        pruner = IterativePruner(
+            rbm(), criterion=first_units_last, schedule=[0.2, 0.4, 0.4], grace_rounds=grace
+        )
+        path = pruning_path(pruner, digits)
+        sizes[grace] = [machine.n_components for machine in path.estimators]
+        np.testing.assert_allclose(path.sparsities, [0.2, 0.4, 0.4], atol=1e-3)
+    assert sizes == {None: [10, 10, 10], 0: [8, 6, 6], 1: [10, 8, 6]}
+
+
+def test_rewinding_goes_back_to_the_weights_of_then(digits):
+    """Without a pass after it, rewound weights are those of the state that was kept."""
+    for kept in (0, 2):
+        pruner = IterativePruner(
+            rbm(n_iter=4), sparsity=0.5, n_rounds=1, retrain=Rewind(kept), n_retrain_iter=1
+        )
+        machine = rbm(n_iter=kept).fit(digits)
+        pruner.fit(digits)
+        mask = pruner.connectivity_[0]
+        machine.set_connectivity(mask).set_params(warm_start=True, n_iter=1).fit(digits)
+        np.testing.assert_array_equal(machine.components_, pruner.estimator_.components_)
+        assert pruner.estimator_.n_iter == 4
+    named = IterativePruner(rbm(n_iter=4), sparsity=0.5, n_rounds=1, retrain="rewind").fit(digits)
+    assert named.sparsity_ == 0.5
+
+
+def test_reinitialized_machines_know_only_the_mask(digits):
+    pruner = IterativePruner(rbm(), sparsity=0.5, n_rounds=2, retrain="reinitialize").fit(digits)
+    machine = pruner.estimator_
+    assert machine.random_state == 0
+    assert machine._step == 2 * 180
+    assert np.count_nonzero(machine.components_) == 320
+    control = IterativePruner(rbm(), sparsity=0.5, n_rounds=2).fit(digits).estimator_
+    assert not np.array_equal(control._key, machine._key)
+
+
+def test_pruning_while_training(digits):
+    """A pass, a cut: the cubic schedule of Zhu and Gupta needs no parameter of its own."""
+    pruner = IterativePruner(
+        rbm(n_iter=1, learning_rate_schedule="constant"), schedule="cubic", n_rounds=6, sparsity=0.9
+    ).fit(digits)
+    assert pruner.estimator_._step == 7 * 180
+    assert (np.diff(pruner.history_["n_pruned"]) < 0).all()
+
+
+@pytest.mark.parametrize("regrow", ["random", "gradient", "coactivity"])
+def test_regrowth_keeps_the_number_and_moves_the_connections(digits, regrow):
+    """Sparse evolutionary training: a diluted machine loses the weakest and wins others."""
+    start = rbm(initial_sparsity=0.8)
+    pruner = IterativePruner(
+        start, sparsity=0.8, schedule=FractionOfRemaining(0.3), n_rounds=3, regrow=regrow
+    ).fit(digits)
+    np.testing.assert_array_equal(pruner.history_["n_connections"], [128] * 3)
+    np.testing.assert_array_equal(pruner.history_["n_regrown"], [38] * 3)
+    np.testing.assert_array_equal(pruner.history_["n_pruned"], [38] * 3)
+    before, after = start.fit(digits).connectivity_[0], pruner.connectivity_[0]
+    assert 20 < (before & ~after).sum() <= 114
+    full = IterativePruner(
+        rbm(), sparsity=0.5, schedule=FractionOfRemaining(0.3), n_rounds=3, regrow=regrow
+    ).fit(digits)
+    np.testing.assert_array_equal(full.history_["n_connections"], [448, 320, 320])
+    np.testing.assert_array_equal(full.history_["n_regrown"], [0, 6, 96])
+
+
+def test_regrowth_by_gradient_prefers_what_the_model_lacks():
+    """Two pixels that go together, and a hidden unit that sees only one of them."""
+    rng = np.random.default_rng(0)
+    pair = rng.integers(0, 2, (2000, 1))
+    data = np.hstack([pair, pair, rng.integers(0, 2, (2000, 4))]).astype(np.uint8)
+    mask = np.array([[True, False, False, False, True, False]])
+    fitted = PrunedBernoulliRBM(1, n_iter=0, connectivity=mask, random_state=0).fit(data)
+    fitted.set_connectivity([[True] + [False] * 3 + [True, False]])
+    weights = np.zeros((1, 6), np.float32)
+    weights[0, 0], weights[0, 4] = 8, 0.1
+    fitted._set_level(0, weights, mask)
+    fitted.intercept_hidden_[:], fitted.intercept_visible_[0] = -4, -4
+    pruner = IterativePruner(
+        FrozenEstimator(fitted), sparsity=4 / 6, schedule=FractionOfRemaining(0.5), n_rounds=1,
+        regrow="gradient", retrain=None,
+    ).fit(data)  # fmt: skip
+    np.testing.assert_array_equal(pruner.connectivity_[0], [[True, True] + [False] * 4])
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_every_criterion_prunes_a_machine(digits, criterion):
+    for remove in ("least", "most"):
+        pruner = IterativePruner(
+            rbm(), criterion=criterion, remove=remove, sparsity=0.7, n_rounds=2
+        ).fit(digits)
+        assert pruner.sparsity_ == pytest.approx(0.7)
+        again = IterativePruner(
+            rbm(), criterion=criterion, remove=remove, sparsity=0.7, n_rounds=2
+        ).fit(digits)
+        np.testing.assert_array_equal(pruner.connectivity_[0], again.connectivity_[0])
+
+
+def test_grids_share_their_early_rounds_through_memory(digits, tmp_path, monkeypatch):
+    """0.9 needs the rounds of 0.6 and some more; nothing is trained twice."""
+
+    calls = []
+    fit = PrunedBernoulliRBM.fit
+    monkeypatch.setattr(
+        PrunedBernoulliRBM, "fit", lambda self, X, y=None: (calls.append(1), fit(self, X, y))[1]
+    )
+
+    def fits():
+        return len(calls)
+
+    def pruner(sparsity):
+        return IterativePruner(
+            rbm(), schedule=FractionOfRemaining(0.4), n_rounds=3,
+            sparsity=sparsity, memory=str(tmp_path / "memory"),
+        )  # fmt: skip
+
+    first = pruner(0.78).fit(digits)
+    assert fits() == 4
+    again = pruner(0.78).fit(digits)
+    assert fits() == 4
+    np.testing.assert_array_equal(first.estimator_.components_, again.estimator_.components_)
+    other = pruner(0.6).fit(digits)  # the same first round, then its own
+    assert fits() == 6
+    assert other.sparsity_ == pytest.approx(0.6)
+    plain = pruner(0.6).set_params(memory=None).fit(digits)
+    np.testing.assert_array_equal(plain.estimator_.components_, other.estimator_.components_)
+
+
+# ------------------------------------------------------------------------- cross-validation
+
+
+def test_path_is_one_training_and_short_ones(digits):
+    pruner = IterativePruner(rbm(n_iter=8), schedule=[0.5, 0.8, 0.9], n_retrain_iter=1)
+    path = pruning_path(pruner, digits)
+    assert [machine._step // 180 for machine in path.estimators] == [9, 10, 11]
+    fitted = pruner.fit(digits)
+    np.testing.assert_array_equal(path.estimators[-1].components_, fitted.estimator_.components_)
+    np.testing.assert_allclose(path.sparsities, [0.5, 0.8, 0.9])
+
+
+def test_cross_validated_sparsity(digits):
+    sparsities = (0.5, 0.8, 0.95)
+    search = IterativePrunerCV(rbm(n_iter=8), sparsities=sparsities, cv=3).fit(digits)
+    results = search.cv_results_
+    np.testing.assert_array_equal(results["sparsity"], sparsities)
+    assert search.n_splits_ == 3
+    table = np.array([results[f"split{k}_test_score"] for k in range(3)])
+    full = np.array([results[f"split{k}_full_score"] for k in range(3)])
+    np.testing.assert_allclose(results["mean_test_score"], table.mean(axis=0))
+    np.testing.assert_allclose(results["mean_full_score"], full.mean(axis=0))
+    np.testing.assert_allclose(results["tolerance"], full.std(axis=0, ddof=1) / np.sqrt(3))
+    good = table.mean(axis=0) >= full.mean(axis=0) - results["tolerance"]
+    expected = max([s for s, ok in zip(sparsities, good, strict=True) if ok], default=0.0)
+    assert search.best_sparsity_ == expected
+    assert search.sparsity_ == pytest.approx(expected, abs=1e-3)
+    # a fold by hand: one training, then the path beside the full machine
+    train, test = digits[599:], digits[:599]
+    by_hand = pruning_path(
+        IterativePruner(rbm(n_iter=8), schedule=list(sparsities), n_retrain_iter=1), train
+    )
+    np.testing.assert_allclose(
+        table[0], [machine.score(test) for machine in by_hand.estimators], rtol=1e-9
+    )
+    whole = rbm(n_iter=8).fit(train)
+    for score in full[0]:
+        whole.set_params(warm_start=True, n_iter=1).fit(train)
+        assert whole.score(test) == pytest.approx(score, rel=1e-9)
+
+
+def test_tolerance_decides(digits):
+    def best(tolerance):
+        search = IterativePrunerCV(
+            rbm(n_iter=4), sparsities=(0.5, 0.98), cv=2, tolerance=tolerance, retrain=None
+        )
+        return search.fit(digits).best_sparsity_
+
+    assert best(1e6) == 0.98
+    assert best(0.0) == 0.0
+    none = IterativePrunerCV(
+        rbm(n_iter=4), sparsities=(0.98,), cv=2, tolerance=0.0, retrain=None
+    ).fit(digits)
+    assert none.estimator_.connectivity_[0].all()
+    assert none.best_score_ == pytest.approx(none.cv_results_["mean_full_score"][-1])
+
+
+def test_cross_validation_is_the_same_for_any_n_jobs(digits):
+    fitted = [
+        IterativePrunerCV(
+            rbm(n_iter=3), sparsities=(0.5, 0.9), cv=3, n_jobs=n_jobs, random_state=1
+        ).fit(digits)
+        for n_jobs in (1, 2)
+    ]
+    for name, column in fitted[0].cv_results_.items():
+        np.testing.assert_array_equal(column, fitted[1].cv_results_[name])
+    np.testing.assert_array_equal(
+        fitted[0].estimator_.components_, fitted[1].estimator_.components_
+    )
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sentence"),
+    [
+        ({"sparsities": ()}, "sparsities must rise and not be empty"),
+        ({"sparsities": (0.9, 0.5)}, "sparsities must rise"),
+        ({"sparsities": (0.5, 1.0)}, "sparsity must be a number in"),
+        ({"tolerance": -1.0}, "tolerance must be a number"),
+        ({"criterion": "size"}, "criterion='size' is not known"),
+        ({"estimator": None}, "needs an estimator"),
+    ],
+)
+def test_bad_parameters_of_the_cross_validation_get_a_sentence(digits, parameters, sentence):
+    with pytest.raises((ValueError, TypeError), match=sentence):
+        IterativePrunerCV(**{"estimator": rbm(), **parameters}).fit(digits)

@@ -22,7 +22,7 @@ PASSES, ROUNDS, RETRAIN_PASSES = 60, 4, 15
 
 def machines(seed):
     """Full, and pruned; equal passes."""
-    rbm = PrunedBernoulliRBM(100, n_iter=PASSES, l2=1e-4, random_state=seed)
+    rbm = PrunedBernoulliRBM(100, n_iter=PASSES, l2=5e-3, learning_rate=0.03, random_state=seed)
     pruner = IterativePruner(rbm, n_rounds=ROUNDS, n_retrain_iter=RETRAIN_PASSES)
     return {
         "full": IterativePruner(rbm, sparsity=0.0, n_rounds=ROUNDS, n_retrain_iter=RETRAIN_PASSES),
