@@ -16,6 +16,7 @@ import os
 import pathlib
 import random
 import shutil
+import tarfile
 import zipfile
 import zlib
 
@@ -29,8 +30,10 @@ from ._options import check_number
 
 __all__ = [
     "DENSITY_BENCHMARKS",
+    "circular_patches",
     "fetch_binarized_mnist",
     "fetch_caltech101_silhouettes",
+    "fetch_cifar10_gray",
     "fetch_density_benchmark",
     "fetch_mnist",
     "fetch_ocr_letters",
@@ -44,6 +47,7 @@ SOURCES = {
     "mnist_binarized": "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/",
     "ocr_letters": "https://ai.stanford.edu/~btaskar/ocr/",
     "caltech101_silhouettes": "https://people.cs.umass.edu/~marlin/data/",
+    "cifar10_gray": "https://www.cs.toronto.edu/~kriz/",
     "debd": "https://raw.githubusercontent.com/arranger1044/DEBD/master/datasets/",
 }
 DENSITY_BENCHMARKS = (
@@ -55,6 +59,7 @@ CHECKSUMS = {
     "mnist_binarized": "62b0b271245d305e2226f9bc5706b5007f8433ed06500f958a9dfd6f05a3f17a",
     "ocr_letters": "c07a895b0dcc441e4e3197a76d9f00b7d656dd5991cd820d342d665bec516211",
     "caltech101_silhouettes_28": "ab2fc5dfe8ae2a105a7c00f656c9be4f95b13bcfba0dd0b63a708a70235d60ee",
+    "cifar10_gray": "0cdf450bf187181b31a027cc4bc7c7118e6527fcbbd73f229bbd1b7730629f68",
     "debd/accidents": "cdf3214421773cc765b77be7d8ab7085cf283495be8f0ebbc3ef3976d6ffbee9",
     "debd/adult": "9809287caadce504a37acc94dd8ee28a01aa1fe75ece774f0cf052f2f3eb5938",
     "debd/bbc": "b408f3fca3c88d1f61d00fb39f874320d2c2eecef4618c106018a78facb34995",
@@ -70,7 +75,9 @@ MAT_MD5 = {  # published checksums of the .mat files
 }
 OCR_SPLIT = (32_152, 10_000, 10_000)
 PARTS = ("train", "valid", "test")
-DAMAGED = (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error)
+DAMAGED = (
+    OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, tarfile.TarError, zlib.error,
+)  # fmt: skip
 
 
 def _find(name):
@@ -365,6 +372,102 @@ def fetch_caltech101_silhouettes(size=28, *, download_if_missing=True) -> Bunch:
 
     arrays = _load(f"caltech101_silhouettes_{size}", download, download_if_missing)
     return _bunch(arrays, (size, size), *PARTS)
+
+
+def _read_cifar(path) -> dict:
+    """Grey images and labels of the first batch and the head of the test batch of CIFAR-10."""
+    result = {}
+    with tarfile.open(path) as archive:
+        for part, member, count in (
+            ("train", "data_batch_1", 10_000),
+            ("test", "test_batch", 1000),
+        ):
+            content = archive.extractfile(f"cifar-10-batches-bin/{member}.bin").read()
+            records = np.frombuffer(content, np.uint8).reshape(-1, 1 + 3072)[:count]
+            colours = records[:, 1:].reshape(-1, 3, 1024).astype(np.int64)
+            grey = np.tensordot(colours, [299, 587, 114], axes=(1, 0))
+            result[f"X_{part}"] = ((grey + 500) // 1000).astype(np.uint8)
+            result[f"y_{part}"] = records[:, 0].copy()
+    return result
+
+
+def fetch_cifar10_gray(*, download_if_missing=True) -> Bunch:
+    """The first 10,000 training and 1,000 test images of CIFAR-10, grey (Krizhevsky 2009).
+
+    Parameters
+    ----------
+    download_if_missing : bool, default=True
+        The archive has 170 MB.
+
+    Returns
+    -------
+    data : Bunch
+        ``X_train``, ``X_test`` (uint8 from 0 to 255), ``y_train``, ``y_test``
+        (uint8), ``image_shape``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the set is nowhere and may not be downloaded.
+    OSError
+        If a file is damaged; it is named.
+    """
+
+    def download(folder):
+        return _fetch("cifar10_gray", "cifar-10-binary.tar.gz", folder, _read_cifar)
+
+    arrays = _load("cifar10_gray", download, download_if_missing)
+    return _bunch(arrays, (32, 32), "train", "test")
+
+
+def circular_patches(X, image_shape, radius, n_patches, *, random_state=None) -> np.ndarray:
+    """Cut circular patches out of images and make them binary at their median.
+
+    What the thesis trains on (section 3.1; Rule et al. 2018).
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_images, n_pixels)
+    image_shape : (int, int)
+    radius : float
+        A pixel belongs to a patch if its distance from the centre is at most
+        this: 2 gives 13 pixels, 3.2 gives 37.
+    n_patches : int
+    random_state : int, RandomState instance or None, default=None
+
+    Returns
+    -------
+    patches : ndarray of uint8 of shape (n_patches, n_pixels_of_a_patch)
+        1 where a pixel is above the median grey of all patches.
+
+    Raises
+    ------
+    ValueError
+        If the circle does not fit into the images.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skprune.datasets import circular_patches
+    >>> X = np.arange(64).reshape(1, 64)
+    >>> circular_patches(X, (8, 8), 2, 5, random_state=0).shape
+    (5, 13)
+    """
+    height, width = image_shape
+    reach = int(radius)
+    check_number(n_patches, "n_patches", numbers.Integral, low=1)
+    if not 0 < 2 * reach + 1 <= min(height, width):
+        raise ValueError(
+            f"A circle of radius {radius} does not fit into images of {height} x {width} pixels."
+        )
+    rng = check_random_state(random_state)
+    down, right = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    inside = down**2 + right**2 <= radius**2
+    images = rng.randint(len(X), size=n_patches)
+    rows = rng.randint(reach, height - reach, size=n_patches)[:, None] + down[inside]
+    columns = rng.randint(reach, width - reach, size=n_patches)[:, None] + right[inside]
+    grey = np.asarray(X)[images[:, None], rows * width + columns]
+    return (grey > np.median(grey)).astype(np.uint8)
 
 
 def fetch_density_benchmark(name, *, download_if_missing=True) -> Bunch:

@@ -4,6 +4,8 @@ import functools
 import gzip
 import hashlib
 import http.server
+import io
+import tarfile
 import threading
 
 import numpy as np
@@ -276,3 +278,41 @@ def test_teacher_tells_its_own_likelihood():
     expected = 4000 * np.exp(exact)
     chi2 = ((counts - expected) ** 2 / expected).sum()
     assert chi2 < 63 + 5 * np.sqrt(2 * 63)
+
+
+def test_cifar_from_its_archive(server):
+    rng = np.random.default_rng(0)
+    records = {
+        name: rng.integers(0, 256, (5, 3073), np.uint8) for name in ("data_batch_1", "test_batch")
+    }
+    with tarfile.open(server / "cifar-10-binary.tar.gz", "w:gz") as archive:
+        for name, content in records.items():
+            member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}.bin")
+            member.size = content.nbytes
+            archive.addfile(member, io.BytesIO(content.tobytes()))
+    data = datasets.fetch_cifar10_gray()
+    red, green, blue = records["data_batch_1"][2, [1 + 7, 1 + 1024 + 7, 1 + 2048 + 7]].astype(int)
+    assert data.X_train[2, 7] == round(0.299 * red + 0.587 * green + 0.114 * blue)
+    np.testing.assert_array_equal(data.y_test, records["test_batch"][:, 0])
+    assert data.image_shape == (32, 32)
+
+
+def test_a_damaged_archive_of_images_is_named(server):
+    (server / "cifar-10-binary.tar.gz").write_bytes(b"no archive")
+    with pytest.raises(OSError, match=r"cifar-10-binary\.tar\.gz was downloaded damaged"):
+        datasets.fetch_cifar10_gray()
+
+
+def test_circular_patches():
+    """A picture that grows to the right: every patch does, and half of all pixels are on."""
+    X = np.tile(np.arange(32), 32)[None]
+    for radius, size in ((2, 13), (3.2, 37)):
+        patches = datasets.circular_patches(X, (32, 32), radius, 500, random_state=0)
+        assert patches.shape == (500, size)
+        assert 0.4 < patches.mean() < 0.55
+        middle = np.sort(patches[:, size // 2 - int(radius) : size // 2 + int(radius) + 1], axis=1)
+        np.testing.assert_array_equal(
+            middle, patches[:, size // 2 - int(radius) : size // 2 + int(radius) + 1]
+        )
+    with pytest.raises(ValueError, match="radius 20 does not fit into images of 32 x 32"):
+        datasets.circular_patches(X, (32, 32), 20, 5)
