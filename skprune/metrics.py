@@ -12,7 +12,13 @@ import numpy as np
 
 from .criteria import Fisher, LevelView
 
-__all__ = ["fisher_matrix", "fisher_spectrum", "fisher_trace"]
+__all__ = [
+    "fisher_matrix",
+    "fisher_spectrum",
+    "fisher_trace",
+    "rank_frequency",
+    "rank_frequency_gap",
+]
 
 
 def _level(estimator, X, level, options):
@@ -102,3 +108,45 @@ def fisher_trace(estimator, X=None, *, level=0, **options) -> float:
     view = LevelView(np.zeros(mask.shape), mask, None, lambda *of: (lower, upper))
     biases = sum(states.var(axis=0, dtype=np.float64).sum() for states in (lower, upper))
     return float(Fisher()(view).sum() + biases)
+
+
+def rank_frequency(X) -> np.ndarray:
+    """Return how often each pattern occurs among rows, the most frequent first.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+
+    Returns
+    -------
+    frequencies : ndarray of shape (n_patterns,)
+        They sum to 1.
+
+    Examples
+    --------
+    >>> from skprune.metrics import rank_frequency
+    >>> rank_frequency([[0, 1], [0, 1], [0, 1], [1, 1]])
+    array([0.75, 0.25])
+    """
+    _, counts = np.unique(np.asarray(X), axis=0, return_counts=True)
+    return np.sort(counts)[::-1] / counts.sum()
+
+
+def rank_frequency_gap(X, samples) -> float:
+    """Return how far two rank-frequency plots are apart: half the sum of |differences|, 0 to 1.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+    samples : array-like of shape (n_model_samples, n_features)
+        As many as rows of X, or the tail of single patterns is not comparable.
+
+    Returns
+    -------
+    gap : float
+    """
+    curves = [rank_frequency(X), rank_frequency(samples)]
+    padded = np.zeros((2, max(curve.size for curve in curves)))
+    for row, curve in zip(padded, curves, strict=True):
+        row[: curve.size] = curve
+    return float(np.abs(padded[0] - padded[1]).sum() / 2)

@@ -20,6 +20,7 @@ from ._options import check_number
 __all__ = [
     "SCHEDULES",
     "Cubic",
+    "FallingRate",
     "FractionOfRemaining",
     "Geometric",
     "Linear",
@@ -141,6 +142,36 @@ class Threshold(_Rule):
     def _survivors(self, scores, weights):
         check_number(self.value, "value")
         return int((scores >= self.value).sum())
+
+
+@dataclass(eq=False, repr=False)
+class FallingRate(BaseEstimator):
+    """A learning rate that falls linearly over a training of which this fit is a stretch.
+
+    For ``learning_rate_schedule`` where a machine is trained in several fits,
+    pruned in between, as if in one.
+
+    Parameters
+    ----------
+    first : float in [0, 1], default=0.0
+        Share of the whole training that lies before this fit.
+    last : float in [0, 1], default=1.0
+        Share that is over after it.
+
+    Examples
+    --------
+    >>> from skprune.schedules import FallingRate
+    >>> second_half = FallingRate(0.5, 1.0)
+    >>> second_half(0.0), second_half(0.5), second_half(1.0)
+    (0.5, 0.25, 0.0)
+    """
+
+    first: float = 0.0
+    last: float = 1.0
+
+    def __call__(self, progress) -> float:
+        """Return the factor of the rate at this share of the fit."""
+        return 1.0 - (self.first + (self.last - self.first) * progress)
 
 
 SCHEDULES = {

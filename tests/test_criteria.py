@@ -18,7 +18,13 @@ from skprune.criteria import (
     LevelView,
     fisher_operator,
 )
-from skprune.metrics import fisher_matrix, fisher_spectrum, fisher_trace
+from skprune.metrics import (
+    fisher_matrix,
+    fisher_spectrum,
+    fisher_trace,
+    rank_frequency,
+    rank_frequency_gap,
+)
 from tests import oracles
 
 
@@ -253,3 +259,10 @@ def test_fisher_matrix_of_a_machine():
     np.testing.assert_allclose(np.diag(given)[:6], X.var(axis=0), rtol=1e-6)
     with pytest.raises(ValueError, match="level=3 is not one of the machine's levels, 0 to 0"):
         fisher_matrix(rbm, level=3)
+
+
+def test_rank_frequency():
+    X = np.array([[0, 0], [1, 1], [0, 0], [0, 1], [0, 0], [1, 1]])
+    np.testing.assert_allclose(rank_frequency(X), [1 / 2, 1 / 3, 1 / 6])
+    np.testing.assert_allclose(rank_frequency_gap(X, X[:, ::-1]), 0)
+    np.testing.assert_allclose(rank_frequency_gap(X, np.zeros((4, 2))), 1 / 2)

@@ -6,31 +6,48 @@ import pathlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from skprune import datasets
 
 ROOT = pathlib.Path(__file__).parents[1]
+REPRODUCE = ROOT / "examples" / "reproduce"
+
+
+def run_script(script, *arguments):
+    """What a reproduction prints."""
+    out = subprocess.run(
+        [sys.executable, REPRODUCE / script, "--quick", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    assert out.returncode == 0, out.stderr
+    return out.stdout
+
+
+def rows_of(path):
+    """The rows of a table."""
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def needs(name):
+    """Skip where a data set is not on this machine."""
+    if datasets._find(name)[0] is None:
+        pytest.skip("the data sets are not on this machine")
 
 
 def test_tables_of_the_pruning_paper(tmp_path):
     """Every kind of row; started again after being stopped it goes on, and repeats nothing."""
-    if datasets._find("mnist_binarized")[0] is None:
-        pytest.skip("the data sets are not on this machine")
-    command = [
-        sys.executable, ROOT / "examples" / "reproduce" / "pruning_rbms" / "run.py", "--quick",
-        "--checkpoints", tmp_path / "checkpoints", "--results", tmp_path / "results.csv",
-    ]  # fmt: skip
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    needs("mnist_binarized")
+    results = tmp_path / "results.csv"
 
     def run(*names):
-        out = subprocess.run(
-            [*command, "--only", *names], env=environment, capture_output=True, text=True,
-            timeout=600,
+        told = run_script(
+            "pruning_rbms/run.py", "--checkpoints", tmp_path / "checkpoints", "--results", results,
+            "--only", *names,
         )  # fmt: skip
-        assert out.returncode == 0, out.stderr
-        with (tmp_path / "results.csv").open() as file:
-            return out.stdout, list(csv.DictReader(file))
+        return told, rows_of(results)
 
     _, rows = run("mnist-cd1-20", "mnist-cd25-500", "ocr-ours-1000")
     assert [(row["row"], row["rule"]) for row in rows] == [
@@ -43,9 +60,73 @@ def test_tables_of_the_pruning_paper(tmp_path):
         if row["rule"] == "percentile":
             assert float(row["sparsity"]) == pytest.approx(float(row["paper_sparsity"]), abs=0.01)
     # without the last result, but with the checkpoints: nothing is trained again
-    lines = (tmp_path / "results.csv").read_text().splitlines(keepends=True)
-    (tmp_path / "results.csv").write_text("".join(lines[:-1]))
+    lines = results.read_text().splitlines(keepends=True)
+    results.write_text("".join(lines[:-1]))
     told, again = run("mnist-cd1-20", "ocr-ours-1000")
     assert "pass " not in told
     for key in ("value", "low", "high", "n_connections", "train_value"):
         assert again[-1][key] == rows[-1][key]
+
+
+def test_trade_off_of_the_pruning_paper(tmp_path):
+    """Every kind of curve, and nothing twice."""
+    needs("ocr_letters")
+    results = tmp_path / "tradeoff.csv"
+
+    def run(kind):
+        return run_script(
+            "pruning_rbms/tradeoff.py", "--data", "ocr", "--kind", kind, "--results", results,
+            "--checkpoints", tmp_path / "checkpoints",
+        )  # fmt: skip
+
+    run("L2")
+    found = {(row["pruning"], float(row["sparsity"])) for row in rows_of(results)}
+    assert {("none", 0.0), ("without retraining", 30.0), ("percentile", 50.98)} < found
+    assert {("once", 75.98), ("once", 91.76)} < found
+    assert "sigma" in {pruning for pruning, _ in found}
+    assert run("L2") == ""
+    run("DropConnect")
+    assert {row["training"] for row in rows_of(results)} == {"L2", "DropConnect"}
+
+
+def test_dilution(tmp_path):
+    """Every strategy reaches its sparsity; the report reads the table."""
+    needs("mnist_binarized")
+    results = tmp_path / "results.csv"
+    run_script("diluting_rbms/run.py", "--seeds", "1", "--results", results)
+    rows = rows_of(results)
+    assert len({row["strategy"] for row in rows}) == 8
+    assert all(float(row["low"]) <= float(row["value"]) <= float(row["high"]) for row in rows)
+    assert run_script("diluting_rbms/run.py", "--seeds", "1", "--results", results) == ""
+    report = run_script("diluting_rbms/run.py", "--report", "--results", results)
+    assert "prune gradually" in report
+
+
+def test_transition_by_hand():
+    """Two nats behind, half of the way in log density between 50 % and 75 %."""
+    sys.path.insert(0, str(REPRODUCE / "diluting_rbms"))
+    try:
+        from run import transitions
+    finally:
+        sys.path.pop(0)
+    rows = [
+        {"strategy": name, "sparsity": sparsity, "value": value, "seed": "0"}
+        for name, sparsity, value in (
+            ("full", "0.0", "-10"), ("a", "0.5", "-11"), ("a", "0.75", "-13"), ("b", "0.5", "-10"),
+            ("c", "0.5", "-20"),
+        )
+    ]  # fmt: skip
+    found = transitions(rows)
+    assert found["a"] == [pytest.approx(1 - 2**-1.5)]
+    assert np.isnan(found["b"]).all()
+    assert found["c"] == [0.0]
+
+
+def test_fisher_information_of_patches(tmp_path):
+    needs("cifar10_gray")
+    run_script("fisher_pruning/rbm.py", "--seeds", "1", "--folder", tmp_path)
+    rows = rows_of(tmp_path / "rbm_results.csv")
+    assert len({row["experiment"] for row in rows}) == 12
+    assert {p.name for p in tmp_path.glob("*.png")} == {
+        "stiff_and_sloppy.png", "halve_the_units.png", "receptive_fields.png",
+    }  # fmt: skip

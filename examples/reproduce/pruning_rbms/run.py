@@ -37,7 +37,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from skprune import IterativePruner, PrunedBernoulliRBM, datasets
-from skprune.schedules import FractionOfRemaining, StdThreshold
+from skprune.schedules import FallingRate, FractionOfRemaining, StdThreshold
 
 HERE = pathlib.Path(__file__).parent
 COLUMNS = (
@@ -76,6 +76,8 @@ CD25 = {"negative_phase": "cd", "n_gibbs_steps": (1, 25)}
 OURS = {"negative_phase": "pcd", "n_gibbs_steps": (1, 5)}
 NOT_HERE = ("silhouettes16-cd1-20", "silhouettes16-cd1-500")
 
+FAST = {"momentum": 0.95, "l2": 1e-5}
+
 ROWS = {
     "mnist-cd1-20": Row(
         "mnist", 20, "CD-1", Paper(-157.70), Paper(-159.36, 66.31), Paper(-159.51, 66.70), 3,
@@ -83,14 +85,15 @@ ROWS = {
     ),
     "mnist-cd1-500": Row(
         "mnist", 500, "CD-1", Paper(-111.54), Paper(-111.09, 89.42), Paper(-106.57, 88.24), 6,
-        60, 20, CD1,
+        20, 8, CD1 | FAST,
     ),
     "mnist-cd25-500": Row(
         "mnist", 500, "CD 1-25", Paper(-86.34), Paper(-86.93, 92.12), Paper(-86.12, 91.76), 7,
-        100, 25, CD25,
+        30, 6, CD25 | FAST,
     ),
     "mnist-ours-500": Row(
-        "mnist", 500, "ours", Paper(-85.0), None, Paper(-85.5, 91.76), 7, 60, 20, OURS,
+        "mnist", 500, "ours", Paper(-85.0), None, Paper(-85.5, 91.76), 7, 40, 12,
+        OURS | {"batch_size": 50},
     ),
     "ocr-cd1-20": Row(
         "ocr", 20, "CD-1", Paper(-46.86), Paper(-47.74, 65.86), Paper(-47.93, 65.70), 3,
@@ -98,14 +101,15 @@ ROWS = {
     ),
     "ocr-cd1-1000": Row(
         "ocr", 1000, "CD-1", Paper(-31.65), Paper(-34.16, 72.10), Paper(-34.84, 75.99), 4,
-        100, 30, CD1 | {"momentum": 0.9},
+        40, 15, CD1 | FAST,
     ),
     "ocr-cd25-1000": Row(
         "ocr", 1000, "CD 1-25", Paper(-27.63), Paper(-27.13, 88.13), Paper(-27.42, 88.23), 6,
-        100, 25, CD25,
+        40, 10, CD25 | FAST,
     ),
     "ocr-ours-1000": Row(
-        "ocr", 1000, "ours", Paper(-27.63), None, Paper(-27.0, 88.23), 6, 150, 40, OURS,
+        "ocr", 1000, "ours", Paper(-27.63), None, Paper(-27.0, 88.23), 6, 40, 20,
+        OURS | {"batch_size": 50},
     ),
     "silhouettes28-cd1-20": Row(
         "silhouettes28", 20, "CD-1", Paper(-374.69), Paper(-375.62, 64.84), Paper(-374.73, 65.70),
@@ -113,11 +117,11 @@ ROWS = {
     ),
     "silhouettes28-cd1-500": Row(
         "silhouettes28", 500, "CD-1", Paper(-162.82), Paper(-161.59, 88.51),
-        Paper(-161.27, 88.23), 6, 60, 20, CD1 | {"l2": 2e-3}, 0.05, 0.05,
+        Paper(-161.27, 88.23), 6, 60, 20, CD1 | {"l2": 5e-3}, 0.05, 0.05,
     ),
     "silhouettes28-ours-500": Row(
         "silhouettes28", 500, "ours", Paper(-115.0), None, Paper(-115.0, 88.23), 6, 300, 100,
-        OURS,
+        OURS | {"n_gibbs_steps": 5, "l2": 1e-3}, 0.02, 0.02,
     ),
     "silhouettes16-cd1-20": Row(
         "silhouettes16", 20, "CD-1", Paper(-100.52), Paper(-98.70, 89.38), Paper(-100.84, 91.76),
@@ -143,16 +147,6 @@ def load(name, quick=False):
     if quick:  # the test rows of binarized MNIST are sorted by digit
         return X[::40], data.X_test[::20]
     return X, data.X_test
-
-
-class Part:
-    """The part of a schedule that falls from 1 to 0 which one stretch of passes sees."""
-
-    def __init__(self, first, last):
-        self.first, self.last = first, last
-
-    def __call__(self, progress):
-        return 1 - (self.first + (self.last - self.first) * progress)
 
 
 class Training:
@@ -182,7 +176,7 @@ class Training:
             steps = [round(first + (last - first) * at / max(1, passes - 1)) for at in (done, end - 1)]  # fmt: skip
             machine.set_params(
                 warm_start=True, n_iter=end - done, learning_rate=rate,
-                n_gibbs_steps=tuple(steps), learning_rate_schedule=Part(done / passes, end / passes),
+                n_gibbs_steps=tuple(steps), learning_rate_schedule=FallingRate(done / passes, end / passes),
             )  # fmt: skip
             machine.fit(X)
             done, spent = end, spent + time.perf_counter() - started
@@ -304,7 +298,7 @@ class Experiment:
             if paper is None or self.told(rule):
                 continue
             machine, total, number, target = start, spent, 0, paper.sparsity / 100
-            schedule = StdThreshold(0.8)
+            schedule = StdThreshold(0.5)
             if rule == "percentile":  # about 30 %, so that the rounds land on the target
                 schedule = FractionOfRemaining(1 - (1 - target) ** (1 / row.rounds) + 1e-3)
             while 1 - machine.connectivity_[0].mean() < target - 1e-4 and number < 3 * row.rounds:
