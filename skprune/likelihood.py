@@ -222,9 +222,12 @@ METHODS = ("auto", "exact", "ais", "reverse_ais", "bracket")
 
 def log_partition(
     stack: Stack, visible_means, key, team: Team, method="auto", n_chains=100, n_temperatures=1000,
-    spacing="adaptive", n_tempered_sweeps=1000,
+    spacing="adaptive", softening=0.25, n_tempered_sweeps=1000,
 ) -> LogPartition:  # fmt: skip
     """Return log Z, exactly where one side has at most 20 units, else by AIS.
+
+    The base-rate model has the visible means of the data, drawn towards 1/2
+    by ``softening``.
 
     Warns
     -----
@@ -239,6 +242,7 @@ def log_partition(
     check_number(n_chains, "n_chains", numbers.Integral, low=2)
     check_number(n_temperatures, "n_temperatures", numbers.Integral, low=1)
     check_number(n_tempered_sweeps, "n_tempered_sweeps", numbers.Integral, low=1)
+    check_number(softening, "softening", low=0, high=1)
     if method not in METHODS:
         legal = ", ".join(repr(name) for name in METHODS)
         raise ValueError(f"method={method!r} is not known. Use one of {legal}.")
@@ -246,6 +250,8 @@ def log_partition(
         method = "exact" if smaller_side(stack)[1] <= AUTO_EXACT_UNITS else "ais"
     if method == "exact":
         return exact_log_partition(stack, team)
+    visible_means = np.asarray(visible_means, dtype=np.float64)
+    visible_means = visible_means + softening * (0.5 - visible_means)
     options = {"n_chains": n_chains, "n_temperatures": n_temperatures, "spacing": spacing}
     if method == "ais":
         result = ais_log_partition(stack, visible_means, key, team, **options)

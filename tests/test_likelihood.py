@@ -1,5 +1,7 @@
 """log Z and pseudo-likelihood against enumeration."""
 
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
@@ -299,6 +301,12 @@ def test_methods_of_a_machine():
     assert rbm.log_partition("reverse_ais", n_tempered_sweeps=50).value == pytest.approx(
         exact, abs=0.1
     )
+    for softening in (0, 1):
+        close = rbm.log_partition("ais", softening=softening)
+        assert close.value == pytest.approx(exact, abs=0.1)
+        assert close.value != rbm.log_partition("ais").value
+    with pytest.raises(ValueError, match="softening must be a number in"):
+        rbm.log_partition("ais", softening=1.5)
     with pytest.raises(TypeError, match="n_chains must be an integer"):
         rbm.log_partition("ais", n_chains=None)
     with pytest.raises(ValueError, match="n_tempered_sweeps must be an integer"):
@@ -322,3 +330,19 @@ def test_moments_of_samples():
     assert compare_moments(np.zeros((3, 2)), np.ones((3, 2))).worst_mean == np.inf
     with pytest.raises(ValueError, match="3 features and samples have 2"):
         compare_moments(X, X[:, :2])
+
+
+def test_softened_base_rates_find_modes_far_from_the_data():
+    """A second mode, all units on, of the same weight as the one where the data are: none on."""
+    rng = np.random.default_rng(0)
+    data = (rng.uniform(size=(200, 12)) < 0.02).astype(np.float32)
+    rbm = PrunedBernoulliRBM(2, n_iter=0, random_state=0).fit(data)
+    rbm.components_[:], rbm.intercept_visible_[:], rbm.intercept_hidden_[:] = 3, -3, -18
+    exact = rbm.log_partition("exact").value
+    options = {"n_temperatures": 1000, "n_chains": 400, "random_state": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        plain = rbm.log_partition("ais", softening=0, **options)
+        soft = rbm.log_partition("ais", softening=0.5, **options)
+    assert plain.value < exact - 0.4
+    assert soft.value == pytest.approx(exact, abs=0.3)
