@@ -17,6 +17,7 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator, eigsh
 from scipy.special import entr, expit, logit
 from sklearn.base import BaseEstimator
+from sklearn.utils import column_or_1d
 
 from . import inference
 from ._options import check_number
@@ -200,7 +201,10 @@ class FisherEigenvector(_FromStates):
 
     def __call__(self, level: LevelView) -> np.ndarray:
         """Return the scores of a level."""
-        operator = fisher_operator(level.connectivity, *self._states(level))
+        lower, upper = self._states(level)
+        if not (lower.var(axis=0).any() or upper.var(axis=0).any()):
+            return np.zeros(level.connectivity.shape)
+        operator = fisher_operator(level.connectivity, lower, upper)
         start = np.ones(operator.shape[0])  # the same vector whatever ran before
         _, vectors = eigsh(operator, k=1, v0=start)
         scores = np.zeros(level.connectivity.shape)
@@ -402,7 +406,7 @@ def label_information(layer: LayerView) -> np.ndarray:
     if labels is None:
         raise ValueError("criterion='label_information' needs labels: give y to fit.")
     _, states = layer.below.states("data")
-    classes, codes = np.unique(labels, return_inverse=True)
+    classes, codes = np.unique(column_or_1d(labels), return_inverse=True)
     share = np.bincount(codes, minlength=classes.size) / codes.size
     on = np.array([states[codes == c].mean(axis=0, dtype=np.float64) for c in range(classes.size)])
     return _entropy(share @ on) - share @ _entropy(on)

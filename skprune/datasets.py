@@ -454,9 +454,15 @@ def circular_patches(X, image_shape, radius, n_patches, *, random_state=None) ->
     (5, 13)
     """
     height, width = image_shape
+    X = np.asarray(X)
+    if X.ndim != 2 or X.shape[1] != height * width:
+        raise ValueError(
+            f"X of shape {X.shape} does not hold images of {height} x {width} pixels, one a row."
+        )
+    check_number(radius, "radius", low=0)
     reach = int(radius)
     check_number(n_patches, "n_patches", numbers.Integral, low=1)
-    if not 0 < 2 * reach + 1 <= min(height, width):
+    if 2 * reach + 1 > min(height, width):
         raise ValueError(
             f"A circle of radius {radius} does not fit into images of {height} x {width} pixels."
         )
@@ -466,7 +472,7 @@ def circular_patches(X, image_shape, radius, n_patches, *, random_state=None) ->
     images = rng.randint(len(X), size=n_patches)
     rows = rng.randint(reach, height - reach, size=n_patches)[:, None] + down[inside]
     columns = rng.randint(reach, width - reach, size=n_patches)[:, None] + right[inside]
-    grey = np.asarray(X)[images[:, None], rows * width + columns]
+    grey = X[images[:, None], rows * width + columns]
     return (grey > np.median(grey)).astype(np.uint8)
 
 

@@ -7,6 +7,7 @@ units are removed for good, a machine also has ``compact``.
 
 from __future__ import annotations
 
+import itertools
 import numbers
 import time
 from copy import deepcopy
@@ -363,14 +364,16 @@ class IterativePruner(_Pruner):
         _check_choice("scope", self.scope, ("level", "global", "unit"))
         _check_choice("order", self.order, ORDERS)
         _check_choice("remove", self.remove, ("least", "most"))
-        retrain = resolve(self.retrain, RETRAIN, "retrain") if self.retrain else None
+        retrain = resolve(self.retrain, RETRAIN, "retrain")
         if not (retrain is None or isinstance(retrain, str | Rewind)):
             raise TypeError(f"retrain must be a name, a Rewind or None, got {retrain!r}.")
         if isinstance(retrain, Rewind):
             check_number(retrain.n_iter, "n_iter of Rewind", numbers.Integral, low=0)
         units = resolve(self.target, TARGETS, "target")
-        if not (units is None or isinstance(units, Units)):
-            raise TypeError(f"target must be 'connections', 'units' or a Units, got {units!r}.")
+        if self.target is None or not (units is None or isinstance(units, Units)):
+            raise TypeError(
+                f"target must be 'connections', 'units' or a Units, got {self.target!r}."
+            )
         if self.n_retrain_iter is not None:
             check_number(self.n_retrain_iter, "n_retrain_iter", numbers.Integral, low=1)
         if self.grace_rounds is not None:
@@ -382,16 +385,22 @@ class IterativePruner(_Pruner):
             )
         if self.scope == "unit" and units is not None:
             raise ValueError("scope='unit' is for target='connections'; use 'level' or 'global'.")
-        listed = isinstance(self.schedule, list | tuple)
-        if listed and not self.schedule:
+        listed = isinstance(self.schedule, list | tuple | np.ndarray)
+        if listed and not len(self.schedule):
             raise ValueError("schedule is an empty list; give the sparsity after every round.")
         schedule = OneShot() if listed else resolve(self.schedule, SCHEDULES, "schedule")
+        if isinstance(schedule, type) or not hasattr(schedule, "n_kept"):
+            raise TypeError(
+                "schedule must be a name, a list of sparsities or an object such as "
+                f"FractionOfRemaining(0.3), got {schedule!r}."
+            )
         sparsities = list(self.schedule) if listed else [self.sparsity] * self.n_rounds
         registry, noun = (UNIT_CRITERIA, "LayerView") if units else (CRITERIA, "LevelView")
         criterion = resolve(self.criterion, registry, "criterion")
         regrow = resolve(self.regrow, CRITERIA, "regrow")
         for name, function in (("criterion", criterion), ("regrow", regrow)):
-            if not callable(function) and (name, function) != ("regrow", None):
+            is_function = callable(function) and not isinstance(function, type)
+            if not is_function and (name, function) != ("regrow", None):
                 raise TypeError(
                     f"{name} must be a name or a function of a {noun}, got {function!r}."
                 )
@@ -402,14 +411,28 @@ class IterativePruner(_Pruner):
                 f"schedule={self.schedule!r} stops at the target."
             )
         for sparsity in sparsities:
-            if sparsity is None and schedule.needs_target:
-                raise ValueError(
-                    "sparsity=None is for schedules that decide for themselves, such as "
-                    f"FractionOfRemaining; schedule={self.schedule!r} needs a target in [0, 1)."
-                )
-            for share in sparsity if isinstance(sparsity, list | tuple) else [sparsity]:
+            for share in _per_level(sparsity):
                 if share is not None:
                     check_number(share, "sparsity", low=0, high=1, closed="left")
+                elif schedule.needs_target:
+                    raise ValueError(
+                        "sparsity=None is for schedules that decide for themselves, such as "
+                        f"FractionOfRemaining; schedule={self.schedule!r} needs a target in [0, 1)."
+                    )
+                elif regrow is not None:
+                    raise ValueError(
+                        "regrow brings connections back up to the target; give one as sparsity."
+                    )
+        steps = [_per_level(sparsity) for sparsity in sparsities]
+        if any(
+            later < earlier
+            for before, after in itertools.pairwise(steps)
+            for earlier, later in zip(before, after, strict=False)
+            if listed
+        ):
+            raise ValueError(
+                f"schedule={self.schedule!r} falls; the sparsities after every round must rise."
+            )
         return _Plan(schedule, criterion, regrow, units, retrain, sparsities, listed)
 
     def _starting_estimator(self, rng):
@@ -465,6 +488,7 @@ class IterativePruner(_Pruner):
         """
         plan = self._check_parameters()
         fit_params = process_routing(self, "fit", **fit_params)["estimator"]["fit"]
+        X, y = indexable(X, y)
         context = self._init_callback_context(max_subtasks=self._n_tasks(plan))
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         rows = []
@@ -477,8 +501,6 @@ class IterativePruner(_Pruner):
                     f"{row['n_connections']} connections, sparsity = {row['sparsity']:.4f}, "
                     f"time = {row['seconds']:.2f}s"
                 )
-        if plan.units is not None:
-            estimator = _compacted(estimator, plan.units)
         self.estimator_ = estimator
         self.sparsity_ = rows[-1]["sparsity"]
         self.history_ = {name: np.array([row[name] for row in rows]) for name in rows[0]}
@@ -492,46 +514,53 @@ class IterativePruner(_Pruner):
         if self.random_state is None:
             seed = _seeds(estimator).get("random_state")
             rng = rng if seed is None else check_random_state(deepcopy(seed))
+        # a stream of its own: the machine's first draws, from the same seed, made its mask
+        rng = np.random.RandomState(rng.randint(np.iinfo(np.int32).max))
         trainer = _Trainer(self, context, X, y, fit_params)
-        start = estimator
+        start = None
         if unfitted:
             estimator, start = trainer.first(estimator, plan.retrain)
+        elif isinstance(plan.retrain, Rewind):
+            start = deepcopy(estimator)
         self._check_seam(estimator, plan)
         kind = _Connections if plan.units is None else _HiddenUnits
         masks = [np.array(mask) for mask in estimator.connectivity_]
-        sizes = [kind.size(mask) for mask in masks]
-        n_start = [int(kind.present(mask).sum()) for mask in masks]
-        targets = [self._targets(share, sizes, n_start, kind) for share in plan.sparsities]
         levels = list(range(len(masks)))
+        sizes = [kind.size(mask) for mask in masks]
+        n_start = [int(kind.present(masks, k).sum()) for k in levels]
+        targets = [self._targets(share, sizes, n_start, kind) for share in plan.sparsities]
         turns = {"joint": [levels], "bottom_up": [[k] for k in levels]}
         turns["top_down"] = turns["bottom_up"][::-1]
+        turns = turns[self.order]
         idle = [np.zeros(mask.shape[0], int) for mask in masks]
-        scorer = None
-        if self.scoring is not None:
-            scorer = check_scoring(estimator, self.scoring)
+        scorer = None if self.scoring is None else check_scoring(estimator, self.scoring)
         for number, target in enumerate(targets):
-            for turn in turns[self.order]:
+            for turn in turns:
                 started = time.perf_counter()
                 states = _States(estimator, X, y, rng)
                 step = self._step(plan, kind, estimator, turn, n_start, target, number, rng, states)
+                if step.n_regrown:  # what went and came back starts at 0, too
+                    estimator.set_connectivity(step.survivors)
                 if step.n_pruned or step.n_regrown:
                     estimator.set_connectivity(step.masks)
-                idle = [_idle(k, count, step.masks) for k, count in enumerate(idle)]
-                if plan.retrain in ("continue", None):
-                    if plan.units is not None:
-                        estimator, idle = _remove(estimator, idle, 0, plan.units)
-                    elif self.grace_rounds is not None:
-                        estimator, idle = _remove(estimator, idle, self.grace_rounds, Units())
+                if plan.units is not None:
+                    stay = masks_module.connected_units(estimator.connectivity_)
+                    estimator, start, _ = _without(estimator, start, stay, plan.units)
+                elif self.grace_rounds is not None and turn is turns[-1]:
+                    idle = [_idle(k, count, step.masks) for k, count in enumerate(idle)]
+                    stay = [count <= self.grace_rounds for count in idle]
+                    estimator, start, idle = _without(estimator, start, stay, Units(), idle)
+                masks = [np.asarray(mask) for mask in estimator.connectivity_]
+                present = [kind.present(masks, k) for k in levels]
                 before = _scores(scorer, estimator, X, y, "score_pruned")
                 estimator = trainer.after_round(estimator, start, plan.retrain, rng)
-                present = [kind.present(mask) for mask in step.masks]
                 yield (
                     {
                         "round": number + 1,
                         "level": -1 if self.order == "joint" else turn[0],
                         "sparsity": 1 - sum(int(p.sum()) for p in present) / sum(sizes),
-                        "n_connections": sum(int(mask.sum()) for mask in step.masks),
-                        "n_units": sum(int(mask.any(axis=1).sum()) for mask in step.masks),
+                        "n_connections": sum(int(mask.sum()) for mask in masks),
+                        "n_units": sum(int(_HiddenUnits.present(masks, k).sum()) for k in levels),
                         "n_pruned": step.n_pruned,
                         "n_regrown": step.n_regrown,
                         "threshold": step.threshold,
@@ -544,8 +573,9 @@ class IterativePruner(_Pruner):
 
     def _targets(self, sparsity, sizes, n_start, kind) -> list:
         """Return how many items each level must have left, at the least."""
-        if not isinstance(sparsity, list | tuple):
-            sparsity = [sparsity] * len(sizes)
+        sparsity = _per_level(sparsity)
+        if len(sparsity) == 1:
+            sparsity = sparsity * len(sizes)
         if len(sparsity) != len(sizes):
             raise ValueError(
                 f"sparsity has {len(sparsity)} entries for {len(sizes)} levels; give one number, "
@@ -571,11 +601,12 @@ class IterativePruner(_Pruner):
             LevelView(w, mask, rng, partial(states.of_level, level))
             for level, (w, mask) in enumerate(zip(weights, masks, strict=True))
         ]
-        present = {k: kind.present(masks[k]) for k in levels}
+        present = {k: kind.present(masks, k) for k in levels}
         scores = {k: kind.scores(plan.criterion, views, k, states) for k in levels}
         strengths = {k: kind.strengths(weights[k]) for k in levels}
         groups = [levels] if self.scope == "global" else [[k] for k in levels]
-        result, thresholds, n_pruned, n_regrown = list(masks), [], 0, 0
+        result, survivors, thresholds = list(masks), list(masks), []
+        n_pruned = n_regrown = 0
         for group in groups:
             remaining = np.concatenate([scores[k][present[k]] for k in group])
             n_end = sum(targets[k] for k in group)
@@ -590,7 +621,9 @@ class IterativePruner(_Pruner):
             n_kept = min(n_kept, remaining.size)
             compete = [scores[k] * sign for k in group]
             if self.scope == "unit":
-                compete = [_rank_in_unit(s, masks[k]) for s, k in zip(compete, group, strict=True)]
+                compete = [
+                    _rank_in_unit(s, masks[k], rng) for s, k in zip(compete, group, strict=True)
+                ]
             kept = masks_module.keep_best(
                 np.concatenate([s.ravel() for s in compete])[None],
                 n_kept,
@@ -600,22 +633,29 @@ class IterativePruner(_Pruner):
             parts = np.split(kept, np.cumsum([present[k].size for k in group])[:-1])
             for k, part in zip(group, parts, strict=True):
                 stays = part.reshape(present[k].shape)
-                if not stays.any():
+                n_pruned += int(present[k].sum() - stays.sum())
+                kind.keep(result, k, stays)
+                kind.keep(survivors, k, stays)
+                if plan.regrow is not None:
+                    n_back = min(targets[k], int(present[k].sum())) - int(stays.sum())
+                    if n_back > 0:
+                        result[k] = stays | _regrown(plan.regrow, views[k], stays, n_back)
+                        n_regrown += n_back
+                if not result[k].any():
                     raise ValueError(
                         f"Round {number + 1} would leave level {k} without {kind.noun}; lower the "
                         "sparsity, or use scope='level'."
                     )
-                n_pruned += int(present[k].sum() - stays.sum())
-                thresholds.append(float(scores[k][stays].min()))
-                kind.keep(result, k, stays)
-                if plan.regrow is not None:
-                    n_back = min(targets[k], int(present[k].sum())) - int(stays.sum())
-                    if n_back > 0:
-                        absent = views[k]._replace(connectivity=~stays)
-                        back = _checked_scores(plan.regrow, absent)
-                        result[k] = stays | masks_module.keep_best(back, n_back, ~stays, rng)
-                        n_regrown += n_back
-        return _Step(result, min(thresholds), n_pruned, n_regrown)
+                if stays.any():
+                    thresholds.append(float(scores[k][stays].min()))
+        return _Step(result, survivors, min(thresholds), n_pruned, n_regrown)
+
+
+def _regrown(criterion, view, stays, n_back):
+    """The best absent connections; those that were absent before this round, if there are enough."""
+    absent = ~view.connectivity if (~view.connectivity).sum() >= n_back else ~stays
+    view = view._replace(weights=np.zeros_like(view.weights), connectivity=absent)
+    return masks_module.keep_best(_checked_scores(criterion, view), n_back, absent, view.rng)
 
 
 class _Plan(NamedTuple):
@@ -631,9 +671,10 @@ class _Plan(NamedTuple):
 
 
 class _Step(NamedTuple):
-    """Masks after a round, and what happened in it."""
+    """Masks after a round, without what came back in it, and what happened."""
 
     masks: list
+    survivors: list
     threshold: float
     n_pruned: int
     n_regrown: int
@@ -650,9 +691,9 @@ class _Connections:
         return mask.size
 
     @staticmethod
-    def present(mask):
+    def present(masks, level):
         """Which there are."""
-        return mask
+        return masks[level]
 
     @staticmethod
     def strengths(weights):
@@ -681,9 +722,10 @@ class _HiddenUnits:
         return mask.shape[0]
 
     @staticmethod
-    def present(mask):
-        """Which there are."""
-        return mask.any(axis=1)
+    def present(masks, level):
+        """Which there are: those with connections on every side."""
+        below = masks[level].any(axis=1)
+        return below & masks[level + 1].any(axis=0) if level + 1 < len(masks) else below
 
     @staticmethod
     def strengths(weights):
@@ -697,6 +739,7 @@ class _HiddenUnits:
         scores = criterion(LayerView(views[level], above, states.labels))
         scores = np.asarray(scores, dtype=np.float64)
         n_units = views[level].weights.shape[0]
+        _check_not_nan(scores)
         if scores.shape != (n_units,):
             raise ValueError(
                 f"The criterion returned scores of shape {scores.shape} for a layer of {n_units} "
@@ -719,7 +762,8 @@ class _Trainer:
         self.pruner, self.context = pruner, context
         self.X, self.y, self.fit_params = X, y, fit_params
         if pruner.memory is not None:
-            seeds = [pruner.random_state, *_seeds(pruner.estimator).values()]
+            inner = getattr(pruner.estimator, "estimator", pruner.estimator)  # of a FrozenEstimator
+            seeds = [pruner.random_state, *_seeds(inner).values()]
             if not any(isinstance(seed, numbers.Integral) for seed in seeds):
                 raise ValueError(
                     "memory= finds a machine again by its seed; set random_state to an integer "
@@ -762,15 +806,22 @@ class _Trainer:
         if isinstance(retrain, Rewind):
             estimator = deepcopy(start).set_connectivity(masks)
         elif retrain == "reinitialize":
-            fresh = clone(estimator)
-            own = _seeds(fresh)
-            fresh.set_params(**_new_seeds(fresh, rng))
-            fresh = self.fit("initialize", fresh, n_iter=0, warm_start=False)
-            estimator = fresh.set_params(**own).set_connectivity(masks)
+            estimator = self.fresh(estimator, masks, rng)
         changed = {"warm_start": True}
         if self.pruner.n_retrain_iter is not None:
             changed["n_iter"] = self.pruner.n_retrain_iter
         return self.fit("retrain", estimator, **changed)
+
+    def fresh(self, estimator, masks, rng):
+        """Return a new machine with these connections, as it is before training."""
+        fresh = clone(estimator)
+        own = fresh.get_params(deep=False)
+        start = {"connectivity": masks if len(masks) > 1 else masks[0], "initial_sparsity": 0.0}
+        start = {name: value for name, value in start.items() if name in own}
+        restored = {name: own[name] for name in start} | _seeds(fresh)
+        fresh.set_params(**_new_seeds(fresh, rng), **start)
+        fresh = self.fit("initialize", fresh, n_iter=0, warm_start=False)
+        return fresh.set_params(**restored).set_connectivity(masks)
 
 
 def _trained(estimator, X, y, fit_params, changed, own, within):
@@ -802,7 +853,7 @@ def _scores(scorer, estimator, X, y, name) -> dict:
     """Scores for the history, one column a scorer."""
     if scorer is None:
         return {}
-    value = scorer(estimator, X, y)
+    value = _score(scorer, estimator, X, y)
     return (
         {f"{name}_{k}": v for k, v in value.items()} if isinstance(value, dict) else {name: value}
     )
@@ -816,21 +867,19 @@ def _idle(layer, count, masks):
     return np.where(idle, count + 1, 0)
 
 
-def _remove(estimator, idle, grace_rounds, options):
-    """Remove for good the units that have been idle for longer; never a whole layer."""
-    stay = [count <= grace_rounds for count in idle]
+def _without(estimator, start, stay, options, idle=()):
+    """Remove for good the units that do not stay, here and in the state to go back to.
+
+    A layer never loses all its units. Returns both machines, and ``idle`` of the units that stay.
+    """
     stay = [units if units.any() else np.ones_like(units) for units in stay]
     if all(units.all() for units in stay) or not hasattr(estimator, "compact"):
-        return estimator, idle
-    estimator = estimator.compact(stay, rescale=options.rescale, hidden_bias=options.hidden_bias)
-    return estimator, [count[units] for count, units in zip(idle, stay, strict=True)]
-
-
-def _compacted(estimator, options):
-    """The machine without idle units."""
-    masks = estimator.connectivity_
-    idle = [_idle(k, np.zeros(mask.shape[0], int), masks) for k, mask in enumerate(masks)]
-    return _remove(estimator, idle, 0, options)[0]
+        return estimator, start, list(idle)
+    options = {"rescale": options.rescale, "hidden_bias": options.hidden_bias}
+    estimator = estimator.compact(stay, **options)
+    if start is not None:
+        start = start.compact(stay, **options)
+    return estimator, start, [count[units] for count, units in zip(idle, stay, strict=False)]
 
 
 class _States:
@@ -873,6 +922,11 @@ class _States:
         return np.asarray(_safe_indexing(self._y, self._rows))
 
 
+def _per_level(sparsity) -> list:
+    """The entries of a sparsity: one number, or one a level."""
+    return list(sparsity) if isinstance(sparsity, list | tuple | np.ndarray) else [sparsity]
+
+
 def _check_choice(name, value, legal):
     if value not in legal:
         raise ValueError(
@@ -888,18 +942,28 @@ def _checked_scores(criterion, view):
             f"The criterion returned scores of shape {scores.shape} for a level of shape "
             f"{view.weights.shape}; return one score a connection."
         )
+    _check_not_nan(scores[view.connectivity])
     return scores
 
 
-def _rank_in_unit(scores, mask):
+def _check_not_nan(scores):
+    if np.isnan(scores).any():
+        raise ValueError("The criterion returned NaN; every score must be a number.")
+
+
+def _rank_in_unit(scores, mask, rng):
     """Return scores ordered first by rank within the upper unit, then by value over the level.
 
-    The best of every unit come before all second best, and so on.
+    The best of every unit come before all second best, and so on; chance
+    decides between equals.
     """
+    chance = rng.permutation(scores.size)
     open_scores = np.where(mask, scores, -np.inf)
-    rank = np.argsort(np.argsort(-open_scores, axis=1, kind="stable"), axis=1, kind="stable")
-    order = np.argsort(np.argsort(open_scores, axis=None, kind="stable"), kind="stable")
-    return order.reshape(scores.shape) / scores.size - rank
+    order = np.empty(scores.size, dtype=np.int64)
+    order[np.lexsort((chance, open_scores.ravel()))] = np.arange(scores.size)
+    order = order.reshape(scores.shape)
+    rank = np.argsort(np.argsort(-order, axis=1), axis=1)
+    return order / scores.size - rank
 
 
 def pruning_path(pruner, X, y=None, **fit_params) -> Bunch:
@@ -934,6 +998,7 @@ def pruning_path(pruner, X, y=None, **fit_params) -> Bunch:
     [100, 20]
     """
     pruner = clone(pruner)
+    X, y = indexable(X, y)
     routed = process_routing(pruner, "fit", **fit_params)["estimator"]["fit"]
     context = pruner._init_callback_context(max_subtasks=None)
     rows, machines = [], []
@@ -961,7 +1026,7 @@ class IterativePrunerCV(_Pruner):
     cv : int, splitter or iterable, default=None
         As in scikit-learn; None is five folds.
     scoring : str or callable, default=None
-        None takes the estimator's ``score``.
+        None takes the estimator's ``score``. :meth:`score` uses it, too.
     tolerance : "one_standard_error" or float, default="one_standard_error"
         What the pruned machine may score below the full one: the standard
         error of the full machine's mean over the folds, or a number.
@@ -975,7 +1040,7 @@ class IterativePrunerCV(_Pruner):
     retrain : {"continue", "rewind", "reinitialize", None} or Rewind, default="continue"
     n_retrain_iter : int, default=None
         Passes after each pruning; None takes an eighth of the estimator's
-        ``n_iter``, so that the path costs little.
+        ``n_iter``, so that the path costs little, or all of it where retraining starts anew.
     verbose : int, default=0
     random_state : int, RandomState instance or None, default=None
 
@@ -1042,21 +1107,34 @@ class IterativePrunerCV(_Pruner):
 
     def _pruner(self) -> IterativePruner:
         """Return the pruner of the whole path, checked."""
-        sparsities = [float(sparsity) for sparsity in self.sparsities]
-        if not sparsities or sorted(sparsities) != sparsities:
-            raise ValueError(f"sparsities must rise and not be empty, got {list(self.sparsities)}.")
+        if self.estimator is None:
+            raise ValueError("IterativePrunerCV needs an estimator to prune; got None.")
+        if not isinstance(self.sparsities, list | tuple | np.ndarray) or not len(self.sparsities):
+            raise ValueError(
+                f"sparsities must be numbers that rise, and not empty; got {self.sparsities!r}."
+            )
+        sparsities = list(self.sparsities)
+        for sparsity in sparsities:
+            check_number(sparsity, "sparsity", low=0, high=1, closed="left")
+        if sorted(sparsities) != sparsities:
+            raise ValueError(f"sparsities must rise, got {sparsities}.")
+        if isinstance(self.scoring, list | tuple | dict | set):
+            raise ValueError(
+                f"IterativePrunerCV chooses by one score; got scoring={self.scoring!r}."
+            )
         if self.tolerance != "one_standard_error":
             check_number(self.tolerance, "tolerance", low=0)
-        n_retrain_iter = self.n_retrain_iter
-        if n_retrain_iter is None and self.estimator is not None and self.retrain is not None:
-            inner = getattr(self.estimator, "estimator", self.estimator)  # of a FrozenEstimator
-            n_retrain_iter = max(1, inner.get_params()["n_iter"] // 8)
         names = ("estimator", "criterion", "scope", "target", "remove", "retrain", "random_state")
         pruner = IterativePruner(
-            schedule=sparsities, n_retrain_iter=n_retrain_iter,
+            schedule=[float(sparsity) for sparsity in sparsities],
+            n_retrain_iter=self.n_retrain_iter,
             **{name: getattr(self, name) for name in names},
-        )  # fmt: skip
-        pruner._check_parameters()
+        )
+        plan = pruner._check_parameters()
+        inner = getattr(self.estimator, "estimator", self.estimator)  # of a FrozenEstimator
+        n_iter = inner.get_params().get("n_iter")
+        if self.n_retrain_iter is None and plan.retrain == "continue" and n_iter is not None:
+            pruner.set_params(n_retrain_iter=max(1, n_iter // 8))
         return pruner
 
     @with_callbacks
@@ -1080,10 +1158,12 @@ class IterativePrunerCV(_Pruner):
             If a parameter is not legal, or nothing would be left of a level.
         """
         pruner = self._pruner()
-        routed = process_routing(self, "fit", **fit_params)["estimator"]["fit"]
-        pruner._starting_estimator(check_random_state(0))  # says so if there is none
+        routing = process_routing(self, "fit", **fit_params)
+        routed = routing["estimator"]["fit"]
         X, y = indexable(X, y)
-        splits = list(check_cv(self.cv, y, classifier=is_classifier(self.estimator)).split(X, y))
+        splitter = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
+        split_params = routing["splitter"]["split"] if "splitter" in routing else {}
+        splits = list(splitter.split(X, y, **split_params))
         context = self._init_callback_context(max_subtasks=None)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         scores = np.array(
@@ -1092,6 +1172,8 @@ class IterativePrunerCV(_Pruner):
                 for train, test in splits
             )
         )
+        if np.isnan(scores).any():
+            raise ValueError("The scores contain NaN; no sparsity can be chosen by them.")
         self.n_splits_ = len(splits)
         pruned, full = scores[:, 0], scores[:, 1]
         error = full.std(axis=0, ddof=1) / np.sqrt(len(splits)) if len(splits) > 1 else 0.0
@@ -1119,12 +1201,47 @@ class IterativePrunerCV(_Pruner):
         task = context.subcontext(task_name="refit")
         with task.propagate_callback_context(final):
             task.call_on_fit_task_begin(estimator=self, X=X, y=y)
-            final.fit(X, y, **fit_params)
+            own = set(routed) | (set(fit_params) - set(split_params))
+            final.fit(X, y, **{name: fit_params[name] for name in own})
             task.call_on_fit_task_end(estimator=self, X=X, y=y)
         self.estimator_, self.sparsity_ = final.estimator_, final.sparsity_
         self.history_ = final.history_
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
+
+    def score(self, X, y=None) -> float:
+        """Return the score of the pruned estimator, by ``scoring``.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        score : float
+        """
+        check_is_fitted(self)
+        return _score(check_scoring(self.estimator_, self.scoring), self.estimator_, X, y)
+
+    def get_metadata_routing(self):
+        """Return the routing of ``fit``'s metadata to the estimator and the splitter.
+
+        Returns
+        -------
+        routing : MetadataRouter
+        """
+        router = super().get_metadata_routing()
+        if hasattr(self.cv, "get_metadata_routing"):
+            router.add(
+                splitter=self.cv, method_mapping=MethodMapping().add(caller="fit", callee="split")
+            )
+        return router
+
+
+def _score(scorer, estimator, X, y):
+    """What a scorer says, with y where there is one."""
+    return scorer(estimator, X) if y is None else scorer(estimator, X, y)
 
 
 def _fold_scores(pruner, X, y, train, test, scoring, fit_params):
@@ -1133,18 +1250,21 @@ def _fold_scores(pruner, X, y, train, test, scoring, fit_params):
     X_test, y_test = _safe_split(pruner, X, y, test, train)
     fit_params = _check_method_params(X, fit_params, indices=train)
     context = pruner._init_callback_context(max_subtasks=None)
-    if not isinstance(pruner.estimator, FrozenEstimator):
+    rewinds = isinstance(pruner._check_parameters().retrain, Rewind)
+    if not (isinstance(pruner.estimator, FrozenEstimator) or rewinds):  # one training for both
         full = clone(pruner).set_params(schedule=[0.0], retrain=None)
         ((_, start),) = full._rounds(
             full._check_parameters(), context, X_train, y_train, fit_params
         )
-        start = FrozenEstimator(start)
-    else:
-        start = pruner.estimator
-    scorer = check_scoring(start.estimator, scoring)
+        pruner = clone(pruner).set_params(estimator=FrozenEstimator(start))
     result = []
     for schedule in (pruner.schedule, [0.0] * len(pruner.schedule)):
-        path = clone(pruner).set_params(estimator=start, schedule=schedule)
+        path = clone(pruner).set_params(schedule=schedule)
         rounds = path._rounds(path._check_parameters(), context, X_train, y_train, fit_params)
-        result.append([scorer(machine, X_test, y_test) for _, machine in rounds])
+        result.append(
+            [
+                _score(check_scoring(machine, scoring), machine, X_test, y_test)
+                for _, machine in rounds
+            ]
+        )
     return result

@@ -171,6 +171,8 @@ class FallingRate(BaseEstimator):
 
     def __call__(self, progress) -> float:
         """Return the factor of the rate at this share of the fit."""
+        check_number(self.first, "first", low=0, high=1)
+        check_number(self.last, "last", low=self.first, high=1)
         return 1.0 - (self.first + (self.last - self.first) * progress)
 
 

@@ -316,3 +316,7 @@ def test_circular_patches():
         )
     with pytest.raises(ValueError, match="radius 20 does not fit into images of 32 x 32"):
         datasets.circular_patches(X, (32, 32), 20, 5)
+    with pytest.raises(ValueError, match="does not hold images of 8 x 8 pixels"):
+        datasets.circular_patches(X, (8, 8), 2, 5)
+    with pytest.raises(ValueError, match="radius must be a number"):
+        datasets.circular_patches(X, (32, 32), -0.5, 5)

@@ -260,6 +260,19 @@ def test_set_output_reaches_the_machine(digits):
         ({"target": "units", "criterion": "label_information"}, "needs labels: give y to fit"),
         ({"target": "units", "criterion": lambda layer: [1.0]}, "return one score a unit"),
         ({"schedule": []}, "schedule is an empty list"),
+        ({"schedule": [0.9, 0.5]}, "falls; the sparsities after every round must rise"),
+        ({"schedule": 0.5}, "schedule must be a name, a list of sparsities or an object"),
+        ({"schedule": FractionOfRemaining}, "schedule must be a name, a list of sparsities"),
+        ({"criterion": Fisher}, "criterion must be a name or a function of a LevelView"),
+        ({"sparsity": [None]}, "sparsity=None is for schedules that decide for themselves"),
+        ({"target": None}, "target must be 'connections', 'units' or a Units, got None"),
+        ({"retrain": False}, "retrain must be a name, a Rewind or None, got False"),
+        (
+            {"regrow": "random", "schedule": FractionOfRemaining(), "sparsity": None},
+            "regrow brings connections back up to the target; give one as sparsity",
+        ),
+        ({"criterion": lambda level: level.weights * np.nan, "scope": "unit"}, "returned NaN"),
+        ({"target": "units", "criterion": lambda layer: np.full(10, np.nan)}, "returned NaN"),
         ({"regrow": "random"}, "regrow brings connections back up to the target"),
         ({"grace_rounds": -1}, "grace_rounds must be an integer"),
         (
@@ -366,12 +379,12 @@ def test_levels_take_turns_within_a_round(order, counts):
 
 def test_scores_are_kept_before_and_after_retraining(digits):
     pruner = IterativePruner(
-        rbm(n_iter=5), sparsity=0.8, n_rounds=2, scoring=lambda machine, X, y: machine.score(X)
+        rbm(n_iter=5), sparsity=0.8, n_rounds=2, scoring=lambda machine, X: machine.score(X)
     ).fit(digits)
     assert pruner.history_["score"][-1] == pytest.approx(pruner.score(digits))
     assert (pruner.history_["score"] > pruner.history_["score_pruned"]).all()
     named = IterativePruner(
-        rbm(), sparsity=0.8, n_rounds=1, retrain=None, scoring={"a": lambda m, X, y: 1.0}
+        rbm(), sparsity=0.8, n_rounds=1, retrain=None, scoring={"a": lambda m, X: 1.0}
     ).fit(digits)
     assert list(named.history_["score_a"]) == list(named.history_["score_pruned_a"]) == [1.0]
 
@@ -689,7 +702,11 @@ def test_cross_validation_is_the_same_for_any_n_jobs(digits):
 @pytest.mark.parametrize(
     ("parameters", "sentence"),
     [
-        ({"sparsities": ()}, "sparsities must rise and not be empty"),
+        ({"sparsities": ()}, "sparsities must be numbers that rise, and not empty"),
+        ({"sparsities": 0.5}, "sparsities must be numbers that rise"),
+        ({"sparsities": [0.5, None]}, "sparsity must be a number in"),
+        ({"scoring": {"a": max}}, "chooses by one score"),
+        ({"scoring": lambda machine, X: np.nan}, "The scores contain NaN"),
         ({"sparsities": (0.9, 0.5)}, "sparsities must rise"),
         ({"sparsities": (0.5, 1.0)}, "sparsity must be a number in"),
         ({"tolerance": -1.0}, "tolerance must be a number"),
@@ -700,3 +717,187 @@ def test_cross_validation_is_the_same_for_any_n_jobs(digits):
 def test_bad_parameters_of_the_cross_validation_get_a_sentence(digits, parameters, sentence):
     with pytest.raises((ValueError, TypeError), match=sentence):
         IterativePrunerCV(**{"estimator": rbm(), **parameters}).fit(digits)
+
+
+# ---------------------------------------------------------------- what a review found
+
+
+def test_pruner_and_machine_do_not_share_a_stream(digits):
+    """With the same seed, random pruning once continued the very numbers of the dilution."""
+    start = rbm(initial_sparsity=0.5)
+    mask = start.fit(digits).connectivity_[0]
+    regrown = IterativePruner(
+        start, sparsity=0.5, schedule=FractionOfRemaining(0.3), regrow="random", n_rounds=1,
+        retrain=None,
+    ).fit(digits)  # fmt: skip
+    assert (regrown.connectivity_[0] & ~mask).sum() == regrown.history_["n_regrown"][0] == 96
+    for seed, estimator in ((None, start), (0, FrozenEstimator(rbm().fit(digits)))):
+        pruned = IterativePruner(
+            estimator,
+            criterion="random",
+            sparsity=0.75,
+            n_rounds=1,
+            retrain=None,
+            random_state=seed,
+        ).fit(digits)
+        diluted = rbm(initial_sparsity=0.75).fit(digits).connectivity_[0]
+        assert (pruned.connectivity_[0] != diluted).any()
+
+
+@pytest.mark.parametrize("retrain", ["continue", "rewind", "reinitialize"])
+def test_cross_validation_scores_what_it_refits(digits, retrain):
+    rows = np.arange(300)
+    search = IterativePrunerCV(
+        rbm(n_iter=6), sparsities=(0.5, 0.8), cv=[(rows, rows)], retrain=retrain, tolerance=1e6
+    ).fit(digits[:300])
+    assert search.score(digits[:300]) == pytest.approx(search.best_score_, abs=1e-6)
+
+
+@pytest.mark.parametrize("retrain", ["continue", "rewind", "reinitialize", None])
+def test_units_go_before_retraining_whatever_follows(digits, retrain):
+    pruner = IterativePruner(
+        rbm(), target=Units(rescale=True, hidden_bias="negative"), schedule=[0.2, 0.5],
+        retrain=retrain, scoring=lambda machine, X: machine.score(X),
+    )  # fmt: skip
+    path = pruning_path(pruner, digits)
+    assert [machine.n_components for machine in path.estimators] == [8, 5]
+    pruner.fit(digits)
+    assert pruner.score(digits) == pytest.approx(pruner.history_["score"][-1])
+
+
+def test_reinitialized_machines_start_as_if_new(digits):
+    """No connection from 0, and the spread of a machine that had this mask from the start."""
+    pruner = IterativePruner(
+        rbm(initial_sparsity=0.5, learning_rate=1e-12), sparsity=0.75, n_rounds=1,
+        retrain="reinitialize",
+    ).fit(digits)  # fmt: skip
+    mask = pruner.connectivity_[0]
+    varying = digits.std(axis=0) > 0
+    assert (pruner.estimator_.components_[mask & varying] != 0).all()
+    fresh = rbm(connectivity=mask, n_iter=0, random_state=5).fit(digits).components_
+    spread = pruner.estimator_.components_[mask].std() / fresh[mask].std()
+    assert spread == pytest.approx(1, abs=0.25)
+    assert pruner.estimator_.initial_sparsity == 0.5
+
+
+@pytest.mark.parametrize("retrain", ["continue", "rewind", "reinitialize", None])
+def test_grace_holds_for_every_way_to_train_on(digits, retrain):
+    def first_units_last(level):
+        return np.broadcast_to(np.arange(level.weights.shape[0])[:, None], level.weights.shape)
+
+    pruner = IterativePruner(
+        rbm(), criterion=first_units_last, sparsity=0.8, grace_rounds=0, retrain=retrain
+    ).fit(digits)
+    assert pruner.estimator_.components_.shape == (2, 64)
+    assert pruner.sparsity_ == pytest.approx(0.8)
+
+
+class Shrinking(Stub):
+    """A two-level stub that can lose units for good."""
+
+    sizes = (8, 6, 5)
+
+    def fit(self, X, y=None):
+        if not (self.warm_start and hasattr(self, "log_")):
+            self.connectivity_ = [np.ones((6, 8), bool), np.ones((5, 6), bool)]
+            self.connectivity_[1][:, 2] = False  # a unit that leads nowhere
+            self.components_ = [1.0 + np.arange(48.0).reshape(6, 8), np.ones((5, 6))]
+            self.log_ = []
+        return self
+
+    def compact(self, units, *, rescale, hidden_bias):
+        below, above = units
+        new = Shrinking().fit(X)
+        places = np.ix_(below, np.ones(8, bool)), np.ix_(above, below)
+        new.connectivity_ = [m[p] for m, p in zip(self.connectivity_, places, strict=True)]
+        new.components_ = [w[p] for w, p in zip(self.components_, places, strict=True)]
+        return new
+
+
+def test_history_counts_what_is_left_after_units_went():
+    for options in ({"grace_rounds": 0}, {"target": "units"}):
+        pruner = IterativePruner(Shrinking(), sparsity=0.0, n_rounds=1, retrain=None, **options)
+        pruner.fit(X)
+        masks = pruner.estimator_.connectivity_
+        assert [mask.shape for mask in masks] == [(5, 8), (5, 5)]
+        assert pruner.history_["n_connections"][0] == sum(mask.sum() for mask in masks) == 65
+        assert pruner.history_["n_units"][0] == 10
+        gone = 1 / 11 if "target" in options else 1 - 65 / 78
+        assert pruner.sparsity_ == pytest.approx(gone)
+
+
+@pytest.mark.parametrize("order", ["joint", "bottom_up", "top_down"])
+def test_grace_counts_rounds_not_turns(order):
+    pruner = IterativePruner(
+        Shrinking(), schedule=[0.0, 0.0, 0.0], grace_rounds=1, retrain=None, order=order
+    )
+    path = pruning_path(pruner, X)
+    last_of_round = path.estimators[:: 1 if order == "joint" else 2]
+    sizes = [len(machine.connectivity_[0]) for machine in last_of_round]
+    assert sizes[0] == 6
+    assert len(path.estimators[-1].connectivity_[0]) == 5
+
+
+def test_chance_decides_between_equals_within_units(digits):
+    pruner = IterativePruner(
+        rbm(), criterion=lambda level: np.ones(level.weights.shape), scope="unit", sparsity=0.5,
+        n_rounds=1, retrain=None, random_state=1,
+    ).fit(digits)  # fmt: skip
+    kept = pruner.connectivity_[0]
+    np.testing.assert_array_equal(kept.sum(axis=1), [32] * 10)
+    assert 0.3 < kept[:, :32].mean() < 0.7
+
+
+def test_regrowth_over_all_levels_and_by_magnitude(digits):
+    """A level that loses everything is refilled; what goes and comes back starts at 0."""
+
+    class Steep(Stub):
+        def fit(self, X, y=None):
+            first = not (self.warm_start and hasattr(self, "log_"))
+            super().fit(X, y)
+            if first:
+                self.components_[0] = self.components_[0] + 100
+                self.connectivity_[0][0] = self.connectivity_[1][0] = False
+            return self
+
+    pruner = IterativePruner(
+        Steep(), sparsity=0.3, scope="global", schedule=FractionOfRemaining(0.6), n_rounds=3,
+        regrow="random", retrain=None, random_state=0,
+    ).fit(X)  # fmt: skip
+    assert [int(m.sum()) for m in pruner.estimator_.connectivity_] == [8, 8]
+    start = rbm(initial_sparsity=0.2).fit(digits)
+    again = IterativePruner(
+        FrozenEstimator(start), sparsity=0.2, schedule=FractionOfRemaining(0.9), n_rounds=1,
+        regrow="magnitude", retrain=None,
+    ).fit(digits)  # fmt: skip
+    assert np.count_nonzero(again.estimator_.components_) == 52
+    assert again.connectivity_[0].sum() == 512
+
+
+def test_sparse_input_of_any_kind_and_two_dimensional_labels(digits):
+    from scipy import sparse
+
+    for kind in (sparse.coo_matrix, sparse.csr_array):
+        pruner = IterativePruner(rbm(), criterion="contribution", n_rounds=1)
+        assert pruner.fit(kind(digits.astype(float))).sparsity_ == pytest.approx(0.9)
+    units = IterativePruner(rbm(), target="units", criterion="label_information", n_rounds=1)
+    with pytest.raises(ValueError, match="y should be a 1d array"):
+        units.fit(digits, np.eye(len(digits))[:, :10])
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        units.fit(digits, np.zeros(10))
+
+
+def test_memory_knows_the_seed_of_a_frozen_machine(digits, tmp_path):
+    pruner = IterativePruner(FrozenEstimator(rbm().fit(digits)), n_rounds=1, memory=str(tmp_path))
+    assert pruner.fit(digits).sparsity_ == pytest.approx(0.9)
+
+
+def test_groups_are_routed_to_the_splitter(digits):
+    import sklearn
+    from sklearn.model_selection import GroupKFold
+
+    with sklearn.config_context(enable_metadata_routing=True):
+        search = IterativePrunerCV(
+            rbm(), sparsities=(0.5,), cv=GroupKFold(2).set_split_request(groups=True)
+        ).fit(digits[:100], groups=np.arange(100) % 4)
+    assert search.n_splits_ == 2

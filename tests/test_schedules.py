@@ -68,3 +68,12 @@ def test_options_are_estimators_that_clone():
 
     for option in (StdThreshold(0.7), FractionOfRemaining(0.2), Threshold(0.1), schedules.Cubic()):
         assert clone(option).get_params() == option.get_params()
+
+
+def test_a_falling_rate_is_a_part_of_a_whole():
+    from skprune.schedules import FallingRate
+
+    assert [FallingRate(0.25, 0.75)(t) for t in (0, 1)] == [0.75, 0.25]
+    for bad in (FallingRate(0, 3.0), FallingRate(1.0, 0.5), FallingRate(-1, 1)):
+        with pytest.raises(ValueError, match="must be a number in"):
+            bad(0.5)

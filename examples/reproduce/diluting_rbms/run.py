@@ -103,8 +103,8 @@ def reinitialize(new, X, sparsity):
     half = PASSES // 2
     mask = prune(train(new(), X, 0, half, half), sparsity).connectivity_
     other = new()
-    other.set_params(n_iter=0, random_state=other.random_state + 1000).fit(X)
-    return train(other.set_connectivity(mask), X, 0, half, half)
+    other.set_params(n_iter=0, random_state=other.random_state + 1000, connectivity=mask[0])
+    return train(other.fit(X), X, 0, half, half)
 
 
 STRATEGIES = {
