@@ -1162,7 +1162,7 @@ class IterativePrunerCV(_Pruner):
         routed = routing["estimator"]["fit"]
         X, y = indexable(X, y)
         splitter = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
-        split_params = routing["splitter"]["split"] if "splitter" in routing else {}
+        split_params = routing.get("splitter", Bunch(split={})).split
         splits = list(splitter.split(X, y, **split_params))
         context = self._init_callback_context(max_subtasks=None)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
