@@ -13,6 +13,7 @@ from ._options import resolve
 from ._structures import Stack
 from ._threads import Team
 from .samplers import gibbs_steps_at
+from .schedules import FallingRate
 
 BUFFER = 2**22  # bytes of minibatches loaded at a time: enough that Python's share is small
 MEAN_RATE = 0.01  # of the running means that centre the gradient (Melchior et al. 2016)
@@ -24,12 +25,7 @@ def constant(progress: float) -> float:
     return 1.0
 
 
-def linear(progress: float) -> float:
-    """Return a factor that falls linearly to 0."""
-    return 1.0 - progress
-
-
-LEARNING_RATE_SCHEDULES = {"constant": constant, "linear": linear}
+LEARNING_RATE_SCHEDULES = {"constant": constant, "linear": FallingRate()}
 
 
 class TrainingOptions(NamedTuple):

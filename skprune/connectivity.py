@@ -158,6 +158,30 @@ def isolated_units(connectivity) -> tuple[np.ndarray, np.ndarray]:
     return ~mask.any(axis=1), ~mask.any(axis=0)
 
 
+def has_both_sides(masks, level) -> np.ndarray:
+    """Return which upper units of a level have connections below, and above where there is a level.
+
+    Parameters
+    ----------
+    masks : list of ndarray of bool of shape (n_upper, n_lower)
+        Bottom first.
+    level : int
+
+    Returns
+    -------
+    units : ndarray of bool of shape (n_upper,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skprune.connectivity import has_both_sides
+    >>> has_both_sides([np.array([[True], [False]]), np.array([[True, True]])], 0)
+    array([ True, False])
+    """
+    below = masks[level].any(axis=1)
+    return below & masks[level + 1].any(axis=0) if level + 1 < len(masks) else below
+
+
 def connected_units(masks) -> list:
     """Return which hidden units have connections on every side, one array a layer.
 
@@ -186,9 +210,7 @@ def connected_units(masks) -> list:
     while going:
         going = False
         for number, kept in enumerate(units):
-            stay = kept & masks[number].any(axis=1)
-            if number + 1 < len(masks):
-                stay &= masks[number + 1].any(axis=0)
+            stay = kept & has_both_sides(masks, number)
             if stay.any() and (stay != kept).any():
                 units[number], going = stay, True
                 masks[number][~stay] = False

@@ -85,35 +85,45 @@ def contribution(level: LevelView) -> np.ndarray:
 
 
 @dataclass(eq=False, repr=False)
-class _FromStates(BaseEstimator):
+class _Sampled(BaseEstimator):
     """A criterion that is computed from states of the two layers.
 
     Parameters
     ----------
-    source : {"model", "data"}, default="model"
-        Where states come from: the machine's own chains, or the data with the
-        upper layers drawn given them.
     n_samples : int, default=10_000
     n_steps_between : int, default=50
         Gibbs steps between two states kept of a chain of the model.
     """
 
-    source: str = "model"
     n_samples: int = 10_000
     n_steps_between: int = 50
 
-    def _states(self, level, source=None):
-        source = self.source if source is None else source
+    def _states(self, level, source):
         if source not in ("model", "data"):
             raise ValueError(f"source={source!r} is not known. Use one of 'model', 'data'.")
         check_number(self.n_samples, "n_samples", numbers.Integral, low=2)
         check_number(self.n_steps_between, "n_steps_between", numbers.Integral, low=1)
         return level.states(source, self.n_samples, self.n_steps_between)
 
-    def _products(self, level, source=None):
+    def _products(self, level, source):
         """Mean of lower × upper and of its square, where there is a connection; else 0."""
-        lower, upper = self._states(level, source)
-        return _mean_products(level.connectivity, lower, upper)
+        return _mean_products(level.connectivity, *self._states(level, source))
+
+
+@dataclass(eq=False, repr=False)
+class _FromStates(_Sampled):
+    """A criterion from states of one source.
+
+    Parameters
+    ----------
+    n_samples : int, default=10_000
+    n_steps_between : int, default=50
+    source : {"model", "data"}, default="model"
+        Where states come from: the machine's own chains, or the data with the
+        upper layers drawn given them.
+    """
+
+    source: str = "model"
 
 
 def _mean_products(mask, lower, upper):
@@ -141,9 +151,9 @@ class Fisher(_FromStates):
 
     Parameters
     ----------
-    source : {"model", "data"}, default="model"
     n_samples : int, default=10_000
     n_steps_between : int, default=50
+    source : {"model", "data"}, default="model"
 
     Examples
     --------
@@ -157,7 +167,7 @@ class Fisher(_FromStates):
 
     def __call__(self, level: LevelView) -> np.ndarray:
         """Return the scores of a level."""
-        mean, mean_square = self._products(level)
+        mean, mean_square = self._products(level, self.source)
         return mean_square - mean**2
 
 
@@ -172,14 +182,14 @@ class FisherHeuristic(_FromStates):
 
     Parameters
     ----------
-    source : {"model", "data"}, default="model"
     n_samples : int, default=10_000
     n_steps_between : int, default=50
+    source : {"model", "data"}, default="model"
     """
 
     def __call__(self, level: LevelView) -> np.ndarray:
         """Return the scores of a level."""
-        lower, upper = self._states(level)
+        lower, upper = self._states(level, self.source)
         v, h = lower.mean(axis=0, dtype=np.float64), upper.mean(axis=0, dtype=np.float64)[:, None]
         together = h * expit(logit(v) + level.weights * (1 - h))
         return np.where(level.connectivity, together * (1 - together), 0.0)
@@ -194,14 +204,14 @@ class FisherEigenvector(_FromStates):
 
     Parameters
     ----------
-    source : {"model", "data"}, default="model"
     n_samples : int, default=10_000
     n_steps_between : int, default=50
+    source : {"model", "data"}, default="model"
     """
 
     def __call__(self, level: LevelView) -> np.ndarray:
         """Return the scores of a level."""
-        lower, upper = self._states(level)
+        lower, upper = self._states(level, self.source)
         if not (lower.var(axis=0).any() or upper.var(axis=0).any()):
             return np.zeros(level.connectivity.shape)
         operator = fisher_operator(level.connectivity, lower, upper)
@@ -246,36 +256,36 @@ class Saliency(_FromStates):
 
     Parameters
     ----------
-    source : {"model", "data"}, default="model"
     n_samples : int, default=10_000
     n_steps_between : int, default=50
+    source : {"model", "data"}, default="model"
     """
 
     def __call__(self, level: LevelView) -> np.ndarray:
         """Return the scores of a level."""
-        mean, mean_square = self._products(level)
+        mean, mean_square = self._products(level, self.source)
         return np.asarray(level.weights, dtype=np.float64) ** 2 * (mean_square - mean**2) / 2
 
 
+@dataclass(eq=False, repr=False)
 class CoActivity(_FromStates):
     """How often both ends are on together, ⟨v h⟩.
 
     Parameters
     ----------
-    source : {"model", "data"}, default="data"
     n_samples : int, default=10_000
     n_steps_between : int, default=50
+    source : {"model", "data"}, default="data"
     """
 
-    def __init__(self, source="data", n_samples=10_000, n_steps_between=50):
-        super().__init__(source, n_samples, n_steps_between)
+    source: str = "data"
 
     def __call__(self, level: LevelView) -> np.ndarray:
         """Return the scores of a level."""
-        return self._products(level)[0]
+        return self._products(level, self.source)[0]
 
 
-class Gradient(_FromStates):
+class Gradient(_Sampled):
     """Size of the log-likelihood gradient, \\|⟨v h⟩_data − ⟨v h⟩_model\\|.
 
     For connections that are absent: where the machine would learn most if the
@@ -283,8 +293,6 @@ class Gradient(_FromStates):
 
     Parameters
     ----------
-    source : ignored
-        Both sources are used.
     n_samples : int, default=10_000
     n_steps_between : int, default=50
     """
@@ -340,16 +348,16 @@ class UnitFisher(_FromStates):
 
     Parameters
     ----------
-    source : {"model", "data"}, default="model"
     n_samples : int, default=10_000
     n_steps_between : int, default=50
+    source : {"model", "data"}, default="model"
     """
 
     def __call__(self, layer: LayerView) -> np.ndarray:
         """Return the scores of a layer's units."""
-        connections = Fisher(self.source, self.n_samples, self.n_steps_between)
+        connections = Fisher(self.n_samples, self.n_steps_between, self.source)
         total = sum(connections(view).sum(axis=axis) for view, axis in _levels_beside(layer))
-        _, states = self._states(layer.below)
+        _, states = self._states(layer.below, self.source)
         return np.maximum(total, states.var(axis=0, dtype=np.float64))
 
 

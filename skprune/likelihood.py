@@ -124,7 +124,7 @@ def _log_mean(log_weights) -> tuple[float, float, float]:
     return value, error, float(weights.sum() ** 2 / (weights**2).sum())
 
 
-def temperatures(stack: Stack, base, n_temperatures, spacing, key, team: Team) -> np.ndarray:
+def temperatures(stack: Stack, base, n_temperatures, spacing, key) -> np.ndarray:
     """Return the inverse temperatures from 0 to 1 of a path.
 
     Parameters
@@ -149,7 +149,7 @@ def temperatures(stack: Stack, base, n_temperatures, spacing, key, team: Team) -
                 f"spacing={spacing!r} is not known. Use 'adaptive', 'linear' or an array of "
                 "inverse temperatures from 0 to 1."
             )
-        betas, lengths = temperature_path(stack, base, derived_key(key, 0), team)
+        betas, lengths = temperature_path(stack, base, derived_key(key, 0))
         if not lengths[-1] > 0:
             return linear
         share = 0.9 * lengths / lengths[-1] + 0.1 * betas
@@ -161,10 +161,7 @@ def temperatures(stack: Stack, base, n_temperatures, spacing, key, team: Team) -
     return betas
 
 
-def ais_log_partition(
-    stack: Stack, visible_means, key, team: Team, n_chains=100, n_temperatures=1000,
-    spacing="adaptive",
-) -> LogPartition:  # fmt: skip
+def ais_log_partition(stack: Stack, base, betas, key, team: Team, n_chains=100) -> LogPartition:
     """Estimate log Z by annealed importance sampling from the base-rate model.
 
     .. math:: \\log \\hat Z = \\log Z_0 + \\log \\tfrac1M \\sum_m w_m
@@ -173,8 +170,6 @@ def ais_log_partition(
     average it underestimates log Z. The standard error is that of the mean
     weight, carried to the logarithm.
     """
-    base = base_rates(stack, visible_means)
-    betas = temperatures(stack, base, n_temperatures, spacing, key, team)
     mean, error, size = _log_mean(
         _log_weights(stack, base, betas, derived_key(key, 3), team, n_chains)
     )
@@ -183,9 +178,8 @@ def ais_log_partition(
 
 
 def reverse_ais_log_partition(
-    stack: Stack, visible_means, key, team: Team, n_chains=100, n_temperatures=1000,
-    spacing="adaptive", n_tempered_sweeps=1000,
-) -> LogPartition:  # fmt: skip
+    stack: Stack, base, betas, key, team: Team, n_chains=100, n_tempered_sweeps=1000
+) -> LogPartition:
     """Estimate log Z by annealing from the machine back to the base-rate model.
 
     .. math:: \\log \\hat Z = \\log Z_0 - \\log \\tfrac1M \\sum_m w_m
@@ -194,8 +188,6 @@ def reverse_ais_log_partition(
     as far as these are samples of the machine it overestimates log Z on
     average (Burda, Grosse & Salakhutdinov 2015).
     """
-    base = base_rates(stack, visible_means)
-    betas = temperatures(stack, base, n_temperatures, spacing, key, team)
     start = tempered_samples(stack, base, derived_key(key, 1), team, n_chains, n_tempered_sweeps)
     log_weights = _log_weights(
         stack, base, betas[::-1].copy(), derived_key(key, 2), team, n_chains, start
@@ -205,13 +197,8 @@ def reverse_ais_log_partition(
     return LogPartition(value, error, (value - 3 * error, value + 3 * error), "reverse_ais", size)
 
 
-def bracket_log_partition(stack: Stack, visible_means, key, team: Team, **options) -> LogPartition:
-    """Bracket log Z: from the low end of AIS to the high end of reverse AIS."""
-    n_tempered_sweeps = options.pop("n_tempered_sweeps", 1000)
-    low = ais_log_partition(stack, visible_means, key, team, **options)
-    high = reverse_ais_log_partition(
-        stack, visible_means, key, team, **options, n_tempered_sweeps=n_tempered_sweeps
-    )
+def _bracketed(low: LogPartition, high: LogPartition) -> LogPartition:
+    """From the low end of AIS to the high end of reverse AIS, whichever is lower."""
     bracket = (min(low.bracket[0], high.bracket[0]), max(low.bracket[1], high.bracket[1]))
     size = min(low.effective_sample_size, high.effective_sample_size)
     return LogPartition(low.value, low.standard_error, bracket, "bracket", size)
@@ -239,8 +226,6 @@ def log_partition(
     ValueError
         If the method is unknown or the exact sum is too long.
     """
-    check_number(n_chains, "n_chains", numbers.Integral, low=2)
-    check_number(n_temperatures, "n_temperatures", numbers.Integral, low=1)
     check_number(n_tempered_sweeps, "n_tempered_sweeps", numbers.Integral, low=1)
     check_number(softening, "softening", low=0, high=1)
     if method not in METHODS:
@@ -252,14 +237,16 @@ def log_partition(
         return exact_log_partition(stack, team)
     visible_means = np.asarray(visible_means, dtype=np.float64)
     visible_means = visible_means + softening * (0.5 - visible_means)
-    options = {"n_chains": n_chains, "n_temperatures": n_temperatures, "spacing": spacing}
-    if method == "ais":
-        result = ais_log_partition(stack, visible_means, key, team, **options)
-    else:
-        estimate = {"reverse_ais": reverse_ais_log_partition, "bracket": bracket_log_partition}
-        result = estimate[method](
-            stack, visible_means, key, team, **options, n_tempered_sweeps=n_tempered_sweeps
+    base = base_rates(stack, visible_means)
+    betas = temperatures(stack, base, n_temperatures, spacing, key)
+    ends = []
+    if method != "reverse_ais":
+        ends.append(ais_log_partition(stack, base, betas, key, team, n_chains))
+    if method != "ais":
+        ends.append(
+            reverse_ais_log_partition(stack, base, betas, key, team, n_chains, n_tempered_sweeps)
         )
+    result = _bracketed(*ends) if method == "bracket" else ends[0]
     width = result.bracket[1] - result.bracket[0]
     if width > WIDE or result.effective_sample_size < FEW:
         warnings.warn(

@@ -385,6 +385,20 @@ class IterativePruner(_Pruner):
             )
         if self.scope == "unit" and units is not None:
             raise ValueError("scope='unit' is for target='connections'; use 'level' or 'global'.")
+        registry, noun = (UNIT_CRITERIA, "LayerView") if units else (CRITERIA, "LevelView")
+        criterion = resolve(self.criterion, registry, "criterion")
+        regrow = resolve(self.regrow, CRITERIA, "regrow")
+        for name, function in (("criterion", criterion), ("regrow", regrow)):
+            is_function = callable(function) and not isinstance(function, type)
+            if not is_function and (name, function) != ("regrow", None):
+                raise TypeError(
+                    f"{name} must be a name or a function of a {noun}, got {function!r}."
+                )
+        schedule, sparsities, listed = self._check_schedule(units, regrow)
+        return _Plan(schedule, criterion, regrow, units, retrain, sparsities, listed)
+
+    def _check_schedule(self, units, regrow):
+        """Return the schedule, the sparsity to reach in each round, and whether these were listed."""
         listed = isinstance(self.schedule, list | tuple | np.ndarray)
         if listed and not len(self.schedule):
             raise ValueError("schedule is an empty list; give the sparsity after every round.")
@@ -395,15 +409,6 @@ class IterativePruner(_Pruner):
                 f"FractionOfRemaining(0.3), got {schedule!r}."
             )
         sparsities = list(self.schedule) if listed else [self.sparsity] * self.n_rounds
-        registry, noun = (UNIT_CRITERIA, "LayerView") if units else (CRITERIA, "LevelView")
-        criterion = resolve(self.criterion, registry, "criterion")
-        regrow = resolve(self.regrow, CRITERIA, "regrow")
-        for name, function in (("criterion", criterion), ("regrow", regrow)):
-            is_function = callable(function) and not isinstance(function, type)
-            if not is_function and (name, function) != ("regrow", None):
-                raise TypeError(
-                    f"{name} must be a name or a function of a {noun}, got {function!r}."
-                )
         if regrow is not None and (units or schedule.needs_target):
             raise ValueError(
                 "regrow brings connections back up to the target, so it needs target='connections' "
@@ -423,17 +428,12 @@ class IterativePruner(_Pruner):
                     raise ValueError(
                         "regrow brings connections back up to the target; give one as sparsity."
                     )
-        steps = [_per_level(sparsity) for sparsity in sparsities]
-        if any(
-            later < earlier
-            for before, after in itertools.pairwise(steps)
-            for earlier, later in zip(before, after, strict=False)
-            if listed
-        ):
-            raise ValueError(
-                f"schedule={self.schedule!r} falls; the sparsities after every round must rise."
-            )
-        return _Plan(schedule, criterion, regrow, units, retrain, sparsities, listed)
+        for before, after in itertools.pairwise(map(_per_level, sparsities) if listed else []):
+            if any(later < earlier for earlier, later in zip(before, after, strict=False)):
+                raise ValueError(
+                    f"schedule={self.schedule!r} falls; the sparsities after every round must rise."
+                )
+        return schedule, sparsities, listed
 
     def _starting_estimator(self, rng):
         """Return the copy to work on, and whether it still has to be fitted."""
@@ -492,7 +492,7 @@ class IterativePruner(_Pruner):
         context = self._init_callback_context(max_subtasks=self._n_tasks(plan))
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         rows = []
-        for row, machine in self._rounds(plan, context, X, y, fit_params):
+        for row, machine in self._rounds(context, X, y, fit_params):
             rows.append(row)
             estimator = machine
             if self.verbose:
@@ -503,12 +503,13 @@ class IterativePruner(_Pruner):
                 )
         self.estimator_ = estimator
         self.sparsity_ = rows[-1]["sparsity"]
-        self.history_ = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+        self.history_ = _columns(rows)
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
-    def _rounds(self, plan, context, X, y, fit_params):
+    def _rounds(self, context, X, y, fit_params):
         """Yield (row of the history, machine) after every round, or level of it."""
+        plan = self._check_parameters()
         rng = check_random_state(self.random_state)
         estimator, unfitted = self._starting_estimator(rng)
         if self.random_state is None:
@@ -547,7 +548,8 @@ class IterativePruner(_Pruner):
                     stay = masks_module.connected_units(estimator.connectivity_)
                     estimator, start, _ = _without(estimator, start, stay, plan.units)
                 elif self.grace_rounds is not None and turn is turns[-1]:
-                    idle = [_idle(k, count, step.masks) for k, count in enumerate(idle)]
+                    connected = [masks_module.has_both_sides(step.masks, k) for k in levels]
+                    idle = [np.where(on, 0, n + 1) for on, n in zip(connected, idle, strict=True)]
                     stay = [count <= self.grace_rounds for count in idle]
                     estimator, start, idle = _without(estimator, start, stay, Units(), idle)
                 masks = [np.asarray(mask) for mask in estimator.connectivity_]
@@ -573,9 +575,7 @@ class IterativePruner(_Pruner):
 
     def _targets(self, sparsity, sizes, n_start, kind) -> list:
         """Return how many items each level must have left, at the least."""
-        sparsity = _per_level(sparsity)
-        if len(sparsity) == 1:
-            sparsity = sparsity * len(sizes)
+        sparsity = _per_level(sparsity, len(sizes))
         if len(sparsity) != len(sizes):
             raise ValueError(
                 f"sparsity has {len(sparsity)} entries for {len(sizes)} levels; give one number, "
@@ -724,8 +724,7 @@ class _HiddenUnits:
     @staticmethod
     def present(masks, level):
         """Which there are: those with connections on every side."""
-        below = masks[level].any(axis=1)
-        return below & masks[level + 1].any(axis=0) if level + 1 < len(masks) else below
+        return masks_module.has_both_sides(masks, level)
 
     @staticmethod
     def strengths(weights):
@@ -859,14 +858,6 @@ def _scores(scorer, estimator, X, y, name) -> dict:
     )
 
 
-def _idle(layer, count, masks):
-    """Rounds for which each unit of a hidden layer has been without connections on a side."""
-    idle = ~masks[layer].any(axis=1)
-    if layer + 1 < len(masks):
-        idle |= ~masks[layer + 1].any(axis=0)
-    return np.where(idle, count + 1, 0)
-
-
 def _without(estimator, start, stay, options, idle=()):
     """Remove for good the units that do not stay, here and in the state to go back to.
 
@@ -922,9 +913,15 @@ class _States:
         return np.asarray(_safe_indexing(self._y, self._rows))
 
 
-def _per_level(sparsity) -> list:
-    """The entries of a sparsity: one number, or one a level."""
-    return list(sparsity) if isinstance(sparsity, list | tuple | np.ndarray) else [sparsity]
+def _per_level(sparsity, n_levels=1) -> list:
+    """The entries of a sparsity: one number for all levels, or one a level."""
+    listed = isinstance(sparsity, list | tuple | np.ndarray)
+    return list(sparsity) if listed else [sparsity] * n_levels
+
+
+def _columns(rows) -> dict:
+    """Rows of a history as columns."""
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
 def _check_choice(name, value, legal):
@@ -1002,10 +999,10 @@ def pruning_path(pruner, X, y=None, **fit_params) -> Bunch:
     routed = process_routing(pruner, "fit", **fit_params)["estimator"]["fit"]
     context = pruner._init_callback_context(max_subtasks=None)
     rows, machines = [], []
-    for row, machine in pruner._rounds(pruner._check_parameters(), context, X, y, routed):
+    for row, machine in pruner._rounds(context, X, y, routed):
         rows.append(row)
         machines.append(deepcopy(machine))
-    history = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    history = _columns(rows)
     return Bunch(estimators=machines, sparsities=history["sparsity"], history=history)
 
 
@@ -1253,14 +1250,12 @@ def _fold_scores(pruner, X, y, train, test, scoring, fit_params):
     rewinds = isinstance(pruner._check_parameters().retrain, Rewind)
     if not (isinstance(pruner.estimator, FrozenEstimator) or rewinds):  # one training for both
         full = clone(pruner).set_params(schedule=[0.0], retrain=None)
-        ((_, start),) = full._rounds(
-            full._check_parameters(), context, X_train, y_train, fit_params
-        )
+        ((_, start),) = full._rounds(context, X_train, y_train, fit_params)
         pruner = clone(pruner).set_params(estimator=FrozenEstimator(start))
     result = []
     for schedule in (pruner.schedule, [0.0] * len(pruner.schedule)):
         path = clone(pruner).set_params(schedule=schedule)
-        rounds = path._rounds(path._check_parameters(), context, X_train, y_train, fit_params)
+        rounds = path._rounds(context, X_train, y_train, fit_params)
         result.append(
             [
                 _score(check_scoring(machine, scoring), machine, X_test, y_test)

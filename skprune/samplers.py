@@ -88,7 +88,7 @@ class _TemperedChains:
 
     def advance(self, stack, chains, n_gibbs_steps, key, step, team):
         """Move the even layers of ``chains``, the replicas at the machine's own temperature."""
-        self._ensemble.sweep(stack, n_gibbs_steps, step * 4096, team)
+        self._ensemble.sweep(stack, n_gibbs_steps, step * _kernels.DRAWS_PER_MINIBATCH, team)
         for layer in range(0, len(chains), 2):
             self._ensemble.read_coldest(layer, chains[layer])
 
@@ -151,9 +151,7 @@ def base_rates(stack: Stack, visible_means) -> tuple:
     return tuple(base)
 
 
-def temperature_path(
-    stack: Stack, base, key, team: Team, n_chains=PILOT_CHAINS, n_steps=PILOT_STEPS
-) -> tuple[np.ndarray, np.ndarray]:
+def temperature_path(stack: Stack, base, key) -> tuple[np.ndarray, np.ndarray]:
     """Walk from the base-rate model to the machine; return (betas, length so far).
 
     The length of a path is the integral of the standard deviation of
@@ -161,19 +159,20 @@ def temperature_path(
     at equal lengths share the variance of the importance weights evenly, and
     exchange states between neighbours equally often.
     """
-    betas = np.linspace(0, 1, n_steps + 1)
-    slopes = np.zeros((n_steps + 1, n_chains))
-
-    def one_block(block):
-        states = inference.new_states(stack, block.stop - block.start)
-        packed = inference.new_packed(stack, block.stop - block.start, range(len(states)))
-        for step, beta in enumerate(betas):
-            _sweep(stack, base, beta, states, packed, slopes[step, block], block, key, step)
-
-    team.map(one_block, inference.blocks(n_chains, PILOT_CHAINS))
+    betas = np.linspace(0, 1, PILOT_STEPS + 1)
+    slopes = np.zeros((betas.size, PILOT_CHAINS))
+    states, packed = _new_replica(stack, PILOT_CHAINS)
+    for step, beta in enumerate(betas):
+        _sweep(stack, base, beta, states, packed, slopes[step], slice(0, PILOT_CHAINS), key, step)
     speed = slopes.std(axis=1, ddof=1)
     steps = np.diff(betas) * (speed[1:] + speed[:-1]) / 2
     return betas, np.concatenate([[0.0], np.cumsum(steps)])
+
+
+def _new_replica(stack, n_lanes):
+    """States of chains, and these packed."""
+    states = inference.new_states(stack, n_lanes)
+    return states, inference.new_packed(stack, n_lanes, range(len(states)))
 
 
 def _sweep(stack, base, beta, states, packed, slopes, block, key, step):
@@ -206,14 +205,8 @@ class TemperedEnsemble:
         self._n_sweeps = 0
         self._blocks = inference.blocks(n_chains, CHAIN_BLOCK)
         self._replicas = [
-            [self._new_states(stack, block.stop - block.start) for _ in betas]
-            for block in self._blocks
+            [_new_replica(stack, block.stop - block.start) for _ in betas] for block in self._blocks
         ]
-
-    @staticmethod
-    def _new_states(stack, n_lanes):
-        states = inference.new_states(stack, n_lanes)
-        return states, inference.new_packed(stack, n_lanes, range(len(states)))
 
     def start_from(self, chains):
         """Begin at every temperature from the odd layers of unit-major ``chains``."""
@@ -276,7 +269,7 @@ def tempered_samples(
         One a layer.
     """
     if betas is None:
-        path, lengths = temperature_path(stack, base, derived_key(key, 0), team)
+        path, lengths = temperature_path(stack, base, derived_key(key, 0))
         n_replicas = int(np.clip(np.ceil(lengths[-1] / EXCHANGE_LENGTH), 4, MOST_REPLICAS))
         betas = np.interp(np.linspace(0, lengths[-1], n_replicas + 1), lengths, path)
     ensemble = TemperedEnsemble(stack, base, betas, n_chains, key)

@@ -1,4 +1,4 @@
-"""How many connections go, and when.
+"""How many connections go, and when; and how a learning rate falls.
 
 A schedule has one method, ``n_kept(scores, weights, n_start, n_end, number,
 n_rounds)``: the number of connections that survive round ``number`` (from 0),

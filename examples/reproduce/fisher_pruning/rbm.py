@@ -57,7 +57,7 @@ class Sizes:
 
     def fisher(self, kind):
         """A criterion from as many states as there are patches."""
-        return kind("model", self.patches, self.steps)
+        return kind(self.patches, self.steps)
 
     def states(self, machine, seed):
         """Visible and hidden states of the model."""
