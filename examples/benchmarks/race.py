@@ -21,7 +21,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.neural_network import BernoulliRBM
-from tools import description, save
+from tools import description, rbms_machine, rbms_step, save
 
 from skprune import IterativePruner, PrunedBernoulliRBM
 from skprune.datasets import fetch_binarized_mnist
@@ -74,33 +74,16 @@ def scikit_learn(X, passes, batch_size=100, rate=0.1):
 def rbms(X, passes, batch_size=100, rate=0.1):
     """PCD-1 with the centred gradient of ``rbms``, the rate set for every minibatch."""
     import torch
-    from rbms.bernoulli_bernoulli.classes import BBRBM
-    from rbms.dataset.dataset_class import RBMDataset
-    from rbms.training.pcd import fit_batch_pcd
 
     torch.manual_seed(0)
-    data, n = X.astype(np.float32), len(X)
-    given = RBMDataset(
-        data=data, labels=np.zeros(n), weights=np.ones(n, np.float32),
-        names=np.arange(n).astype(str), dataset_name="race", is_binary=True, device="cpu",
-    )  # fmt: skip
-    peer = BBRBM.init_parameters(
-        num_hiddens=HIDDEN, dataset=given, device=torch.device("cpu"), dtype=torch.float32
-    )
-    peer.init_grad()
-    optimizer = torch.optim.SGD(peer.parameters(), lr=rate, maximize=True)
-    chains = peer.init_chains(batch_size)
+    n = len(X)
+    given, peer, optimizer, chains = rbms_machine(X.astype(np.float32), HIDDEN, rate, batch_size)
     with torch.no_grad():
         for number in range(passes):
             for step, rows in enumerate(torch.randperm(n).split(batch_size)):
                 done = (number + step * batch_size / n) / passes
                 optimizer.param_groups[0]["lr"] = rate * (1 - done)
-                optimizer.zero_grad(set_to_none=False)
-                chains, _ = fit_batch_pcd(
-                    (given.data[rows], given.weights[rows]), chains, peer,
-                    gibbs_steps=1, beta=1.0, centered=True,
-                )  # fmt: skip
-                optimizer.step()
+                chains = rbms_step(given, rows, chains, peer, optimizer)
     return peer
 
 

@@ -28,6 +28,8 @@ from tools import (
     peak_cache,
     peak_memory,
     peak_product,
+    rbms_machine,
+    rbms_step,
     save,
     seconds,
     structured_data,
@@ -75,32 +77,14 @@ def count(fitted):
 def rbms_pass(X, hidden, batch_size):
     """One pass of PCD-1 by ``rbms``: its own gradient step, without its checkpoints."""
     import torch
-    from rbms.bernoulli_bernoulli.classes import BBRBM
-    from rbms.dataset.dataset_class import RBMDataset
-    from rbms.training.pcd import fit_batch_pcd
 
-    n = len(X)
-    data = RBMDataset(
-        data=X, labels=np.zeros(n), weights=np.ones(n, np.float32), names=np.arange(n).astype(str),
-        dataset_name="benchmark", is_binary=True, device="cpu",
-    )  # fmt: skip
-    peer = BBRBM.init_parameters(
-        num_hiddens=hidden, dataset=data, device=torch.device("cpu"), dtype=torch.float32
-    )
-    peer.init_grad()
-    optimizer = torch.optim.SGD(peer.parameters(), lr=0.05, maximize=True)
-    chains = peer.init_chains(batch_size)
+    given, peer, optimizer, chains = rbms_machine(X, hidden, 0.05, batch_size)
 
     def run():
         nonlocal chains
         with torch.no_grad():
-            for rows in torch.randperm(n).split(batch_size):
-                optimizer.zero_grad(set_to_none=False)
-                chains, _ = fit_batch_pcd(
-                    (data.data[rows], data.weights[rows]), chains, peer,
-                    gibbs_steps=1, beta=1.0, centered=True,
-                )  # fmt: skip
-                optimizer.step()
+            for rows in torch.randperm(len(X)).split(batch_size):
+                chains = rbms_step(given, rows, chains, peer, optimizer)
 
     return run
 

@@ -31,6 +31,38 @@ def seconds(function):
     return time.perf_counter() - start
 
 
+def rbms_machine(data, hidden, rate, n_chains):
+    """(data set, machine, optimizer, chains) of the peer ``rbms``, for float32 0/1 rows."""
+    import torch
+    from rbms.bernoulli_bernoulli.classes import BBRBM
+    from rbms.dataset.dataset_class import RBMDataset
+
+    n = len(data)
+    given = RBMDataset(
+        data=data, labels=np.zeros(n), weights=np.ones(n, np.float32),
+        names=np.arange(n).astype(str), dataset_name="benchmark", is_binary=True, device="cpu",
+    )  # fmt: skip
+    machine = BBRBM.init_parameters(
+        num_hiddens=hidden, dataset=given, device=torch.device("cpu"), dtype=torch.float32
+    )
+    machine.init_grad()
+    optimizer = torch.optim.SGD(machine.parameters(), lr=rate, maximize=True)
+    return given, machine, optimizer, machine.init_chains(n_chains)
+
+
+def rbms_step(given, rows, chains, machine, optimizer):
+    """Its own gradient step: PCD-1, centred; returns the chains."""
+    from rbms.training.pcd import fit_batch_pcd
+
+    optimizer.zero_grad(set_to_none=False)
+    chains, _ = fit_batch_pcd(
+        (given.data[rows], given.weights[rows]), chains, machine,
+        gibbs_steps=1, beta=1.0, centered=True,
+    )  # fmt: skip
+    optimizer.step()
+    return chains
+
+
 def best_rate(function, amount, repeats=30):
     """Largest ``amount`` a second of ``repeats`` calls."""
     best = np.inf
