@@ -2,6 +2,8 @@
 
 from . import connectivity, criteria, datasets, likelihood, metrics, samplers, schedules
 from ._base import VERSION as __version__
+from .dbn import SparseDBN
+from .network import SparseDBNAutoencoder, SparseDBNClassifier
 from .pruning import IterativePruner, IterativePrunerCV
 from .rbm import PrunedBernoulliRBM
 
@@ -9,6 +11,9 @@ __all__ = [
     "IterativePruner",
     "IterativePrunerCV",
     "PrunedBernoulliRBM",
+    "SparseDBN",
+    "SparseDBNAutoencoder",
+    "SparseDBNClassifier",
     "__version__",
     "connectivity",
     "criteria",

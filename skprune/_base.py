@@ -1,4 +1,4 @@
-"""The abstract machine: validation, training loop, features, scores, and the seam to the pruners.
+"""Layers with prunable levels, and the abstract machine: validation, training, scores, the seam.
 
 The seam is four members; a machine that is not ours needs no more:
 ``connectivity_``, ``set_connectivity(masks)``, ``warm_start`` and
@@ -30,49 +30,52 @@ from ._training import Loop, new_velocity, run_pass
 VERSION = "0.1.0"
 
 
-class BoltzmannMachine(
-    CallbackSupportMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    BaseEstimator,
-    ABC,
-):
-    """A stack of layers of binary units, as a scikit-learn transformer.
+def check_data(estimator, X, reset):
+    """Validate data for an estimator; bool and uint8 stay as compact as they came.
+
+    Returns C-contiguous rows, or CSR with int32 indices.
+    """
+    compact = getattr(X, "dtype", None) in (np.dtype(bool), np.dtype(np.uint8))
+    X = validate_data(
+        estimator,
+        X,
+        accept_sparse="csr",
+        dtype=None if compact else (np.float64, np.float32),
+        reset=reset,
+    )
+    if sparse.issparse(X):
+        if not X.has_canonical_format:
+            X = X.copy()
+            X.sum_duplicates()
+        values = X.data.view(np.uint8) if X.data.dtype == bool else X.data
+        indices = X.indices.astype(np.int32, copy=False)
+        return sparse.csr_array(
+            (values, indices, X.indptr.astype(indices.dtype, copy=False)), shape=X.shape
+        )
+    return np.ascontiguousarray(X.view(np.uint8) if X.dtype == bool else X)
+
+
+def new_key(random_state) -> np.uint64:
+    """Return the key of all draws of a fit, or of a call."""
+    low, high = check_random_state(random_state).randint(0, 2**31 - 1, size=2)
+    return np.uint64((int(high) << 32) | int(low))
+
+
+def _writable(array) -> np.ndarray:
+    return np.require(array, requirements="W")
+
+
+class Layered(CallbackSupportMixin, BaseEstimator):
+    """Layers of units with prunable levels between them: what machines and networks share.
 
     Fitted state, one entry a level or layer, bottom first: ``_weights`` (a
     matrix, or a vector over the connections of a pruned level),
-    ``_connections`` (None, or the triple of :class:`Connections`), ``_biases``,
-    ``_activity`` (running means), ``_chains`` (uint8 states of the odd layers),
-    ``_velocity`` (momentum, or None).
+    ``_connections`` (None, or the triple of :class:`Connections`), ``_biases``.
     """
 
     _doc_link_module = "skprune"
 
     # ------------------------------------------------------------- validation
-
-    def _check_data(self, X, reset):
-        """Validate data; bool and uint8 stay as compact as they came.
-
-        Returns C-contiguous rows, or CSR with int32 indices.
-        """
-        compact = getattr(X, "dtype", None) in (np.dtype(bool), np.dtype(np.uint8))
-        X = validate_data(
-            self,
-            X,
-            accept_sparse="csr",
-            dtype=None if compact else (np.float64, np.float32),
-            reset=reset,
-        )
-        if sparse.issparse(X):
-            if not X.has_canonical_format:
-                X = X.copy()
-                X.sum_duplicates()
-            values = X.data.view(np.uint8) if X.data.dtype == bool else X.data
-            indices = X.indices.astype(np.int32, copy=False)
-            return sparse.csr_array(
-                (values, indices, X.indptr.astype(indices.dtype, copy=False)), shape=X.shape
-            )
-        return np.ascontiguousarray(X.view(np.uint8) if X.dtype == bool else X)
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "_weights")
@@ -80,7 +83,6 @@ class BoltzmannMachine(
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
     def __getstate__(self):
@@ -102,12 +104,23 @@ class BoltzmannMachine(
     # ----------------------------------------------------------- fitted state
 
     def _stack(self) -> Stack:
-        """Build the computing form of the machine. Arrays are shared where the form allows."""
+        """Build the computing form of the machine. Arrays are shared where the form allows.
+
+        Kernels index levels at run time, so these must be alike: with several, what was
+        loaded as a read-only memory map is copied.
+        """
+        weights, connections, biases = self._weights, self._connections, self._biases
+        if len(weights) > 1:
+            weights, biases = ([_writable(a) for a in arrays] for arrays in (weights, biases))
+            connections = [
+                None if stored is None else (*map(_writable, stored[:2]), stored[2])
+                for stored in connections
+            ]
         levels = tuple(
-            inference.make_level(weights, None if stored is None else Connections(*stored))
-            for weights, stored in zip(self._weights, self._connections, strict=True)
+            inference.make_level(values, None if stored is None else Connections(*stored))
+            for values, stored in zip(weights, connections, strict=True)
         )
-        return Stack(levels, tuple(self._biases))
+        return Stack(levels, tuple(biases))
 
     def _stack_to_train(self) -> Stack:
         """Build it from copies, so that a fit that fails leaves the machine as it was."""
@@ -120,7 +133,15 @@ class BoltzmannMachine(
     def connectivity_(self) -> list:
         """Boolean masks (n_upper, n_lower) of the levels, bottom first; made on demand."""
         check_is_fitted(self)
-        return [self._mask(number) for number in range(len(self._weights))]
+        return [self._mask(number) for number in range(self._n_prunable)]
+
+    @property
+    def _n_prunable(self) -> int:
+        """Number of levels, from below, whose connections can be pruned."""
+        return len(self._weights)
+
+    def _forget(self):
+        """Drop what no longer holds when the connectivity changes."""
 
     def _mask(self, number):
         stored = self._connections[number]
@@ -166,12 +187,12 @@ class BoltzmannMachine(
         """
         check_is_fitted(self)
         if not isinstance(masks, list | tuple) or (
-            len(self._weights) == 1 and np.ndim(masks) == 2 and not sparse.issparse(masks[0])
+            self._n_prunable == 1 and np.ndim(masks) == 2 and not sparse.issparse(masks[0])
         ):
             masks = [masks]
-        if len(masks) != len(self._weights):
+        if len(masks) != self._n_prunable:
             raise ValueError(
-                f"set_connectivity got {len(masks)} masks for {len(self._weights)} levels; "
+                f"set_connectivity got {len(masks)} masks for {self._n_prunable} levels; "
                 "give one a level, bottom first."
             )
         matrices = [self._matrix(number) for number in range(len(masks))]
@@ -181,8 +202,7 @@ class BoltzmannMachine(
         ]
         for number, (mask, matrix) in enumerate(zip(masks, matrices, strict=True)):
             self._set_level(number, matrix, mask)
-        self._velocity = None
-        self._log_partition = None
+        self._forget()
         return self
 
     def _set_level(self, number, matrix, mask):
@@ -192,6 +212,27 @@ class BoltzmannMachine(
         else:
             self._weights[number] = matrix[mask]
             self._connections[number] = tuple(masks_module.to_connections(mask))
+
+
+class BoltzmannMachine(
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    Layered,
+    ABC,
+):
+    """A stack of layers of binary units, as a scikit-learn transformer.
+
+    Fitted state beside that of :class:`Layered`: ``_activity`` (running means),
+    ``_chains`` (uint8 states of the odd layers), ``_velocity`` (momentum, or None).
+    """
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def _forget(self):
+        self._velocity = self._log_partition = None
 
     def compact(self, units=None, *, rescale=False, hidden_bias=None):
         """Return a machine without hidden units that have lost their connections.
@@ -267,10 +308,6 @@ class BoltzmannMachine(
         """Set the parameters that say how many hidden units there are."""
 
     # --------------------------------------------------------------- training
-
-    def _new_key(self, random_state) -> np.uint64:
-        low, high = check_random_state(random_state).randint(0, 2**31 - 1, size=2)
-        return np.uint64((int(high) << 32) | int(low))
 
     @abstractmethod
     def _loop(self, stack: Stack, X) -> Loop:
@@ -348,7 +385,7 @@ class BoltzmannMachine(
             In the floating type the machine was fitted in.
         """
         check_is_fitted(self)
-        X = self._check_data(X, reset=False)
+        X = check_data(self, X, reset=False)
         with self._team(X.shape[0]) as team:
             return inference.mean_field(self._stack(), X, team)[-1]
 
@@ -402,7 +439,7 @@ class BoltzmannMachine(
         check_is_fitted(self)
         check_number(n_chains, "n_chains", numbers.Integral, low=2)
         check_number(n_temperatures, "n_temperatures", numbers.Integral, low=1)
-        key = self._key if random_state is None else self._new_key(random_state)
+        key = self._key if random_state is None else new_key(random_state)
         with self._team(n_chains * n_temperatures) as team:
             return likelihood.log_partition(
                 self._stack(), self._activity[0], key, team, method, n_chains, n_temperatures,
@@ -478,7 +515,7 @@ class BoltzmannMachine(
             states[0] = np.where(np.isnan(clamped), states[0], clamped)
         with self._team(n_samples * n_gibbs_steps) as team:
             return inference.gibbs(
-                self._stack(), states, n_gibbs_steps, n_samples, self._new_key(rng), team,
+                self._stack(), states, n_gibbs_steps, n_samples, new_key(rng), team,
                 clamped=clamped,
             )[0]  # fmt: skip
 
@@ -512,10 +549,10 @@ class BoltzmannMachine(
         """
         check_is_fitted(self)
         rng = check_random_state(random_state)
-        key = self._new_key(rng)
+        key = new_key(rng)
         stack = self._stack()
         if X is not None:
-            X = self._check_data(X, reset=False)
+            X = check_data(self, X, reset=False)
             with self._team(X.shape[0]) as team:
                 means = inference.mean_field(stack, X, team)
             visible = X.toarray() if sparse.issparse(X) else X

@@ -1242,7 +1242,7 @@ def block_rows(stack, layer):
 
 # ----------------------------------------------------------- blocks of lanes
 
-NO_BITS = np.zeros((0, 0), np.uint16)
+NO_BITS, NO_PACKED = np.zeros((0, 0), np.uint16), np.zeros((0, 0), np.uint32)
 
 
 @_inlined
@@ -2302,3 +2302,517 @@ def train_minibatches(
             if _own_rows(stack, layer, i, thread, n_threads):
                 for lane in range(own.shape[1]):
                     shared[i, lane] = own[i, lane]
+
+
+@_part
+def _draw_one_of(level, biases, above, out, packed, first, n_lanes, lane_0, key, step, blas):
+    """Draw which one of a level's lower units from ``first`` on is on, given the upper ones."""
+    _called()
+    n_units = biases.size
+    out[first:n_units] = 0
+    _add_from_above(level, above, out, first, n_units, blas)
+    for i in range(first, n_units):
+        for lane in range(n_lanes):
+            out[i, lane] += biases[i]
+    row = row_key(key, step, EVEN, n_units)
+    for lane in range(n_lanes):
+        top = out[first, lane]
+        for i in range(first, n_units):
+            top = max(top, out[i, lane])
+        total = out.dtype.type(0)
+        for i in range(first, n_units):
+            total += exp(out[i, lane] - top)
+        left = uniform(row, np.uint32(lane_0 + lane)) * total
+        chosen = n_units - 1
+        for i in range(first, n_units):
+            left -= exp(out[i, lane] - top)
+            if left < 0:
+                chosen = i
+                break
+        for i in range(first, n_units):
+            out[i, lane] = 0
+        out[chosen, lane] = 1
+    for i in range(first, n_units):
+        for lane in range(n_lanes, out.shape[1]):
+            out[i, lane] = 0
+        if packed.shape[0] > 0:
+            _pack_from_states(out, packed, i)
+
+
+@_kernel
+def draw_one_of(stack, states, packed, first, n_lanes, lane_0, key, step, blas):
+    """Replace the visible units from ``first`` on by a draw of which one of them is on."""
+    _, above = _neighbours(stack, 0, states, packed)
+    _draw_one_of(
+        stack.levels[0], stack.biases[0], above, states[0], packed[0], first, n_lanes, lane_0, key,
+        step, blas,
+    )  # fmt: skip
+
+
+# ------------------------------------------------------------- directed levels
+
+
+DIRECTED_BLOCK = 64  # units
+
+
+@_part
+def _directed_rows(level, downward, neighbour, biases, out, start, stop, blas):
+    """Rows start..stop of the input that a level gives to one of its sides, without bias."""
+    given = (neighbour, NO_PACKED, biases, -1)
+    out[start:stop] = 0
+    if downward:
+        _add_from_above(level, given, out, start, stop, blas)
+    else:
+        _add_from_below(level, given, out, start, stop, blas)
+
+
+@_part
+def _directed_draw(
+    level, downward, neighbour, biases, means, drawn, n_lanes, key, step, blas, thread, n_threads
+):
+    """Means of this thread's rows of a layer given one neighbour, and a draw from them."""
+    _called()
+    n_units, one = biases.size, means.dtype.type(1)
+    for b in range(thread, (n_units + DIRECTED_BLOCK - 1) // DIRECTED_BLOCK, n_threads):
+        start, stop = b * DIRECTED_BLOCK, min((b + 1) * DIRECTED_BLOCK, n_units)
+        _directed_rows(level, downward, neighbour, biases, means, start, stop, blas)
+        for i in range(start, stop):
+            row = row_key(key, step, EVEN, i)
+            _to_mean_and_draw(means, i, biases[i], one, n_lanes, row, 0, NO_BITS, NO_PACKED, drawn)
+
+
+@_part
+def _directed_error(
+    level, downward, neighbour, biases, target, error, rate, n_lanes, blas, thread, n_threads
+):
+    """Target minus means of this thread's rows of a layer, which steps their biases."""
+    _called()
+    n_units, one = biases.size, error.dtype.type(1)
+    scale = rate / error.dtype.type(n_lanes)
+    for b in range(thread, (n_units + DIRECTED_BLOCK - 1) // DIRECTED_BLOCK, n_threads):
+        start, stop = b * DIRECTED_BLOCK, min((b + 1) * DIRECTED_BLOCK, n_units)
+        _directed_rows(level, downward, neighbour, biases, error, start, stop, blas)
+        for i in range(start, stop):
+            _to_mean(error, i, biases[i], one, n_lanes)
+            for lane in range(n_lanes):
+                error[i, lane] = target[i, lane] - error[i, lane]
+            biases[i] += scale * _row_sum(error, i, n_lanes)
+
+
+@_part
+def _delta_rule(level, lower, upper, rate, n_data, work, blas, thread, n_threads):
+    """Add ``rate`` times the mean of upper x lower over the lanes to this thread's rows."""
+    _called()
+    n_lower, stride = lower.shape
+    scale = rate / work.dtype.type(n_data)
+    one = work.dtype.type(1)
+    if level.weights.shape[0] > 0:
+        n_upper, n_lower = level.weights.shape
+        for b in range(thread, (n_upper + DIRECTED_BLOCK - 1) // DIRECTED_BLOCK, n_threads):
+            start, stop = b * DIRECTED_BLOCK, min((b + 1) * DIRECTED_BLOCK, n_upper)
+            weights = level.weights.reshape(level.weights.size)
+            first, count = start * n_lower, (stop - start) * n_lower
+            _gemm(
+                blas, True, False, n_lower, stop - start, stride, scale, lower, 0, stride,
+                upper, start * stride, stride, one, weights, first, n_lower,
+            )  # fmt: skip
+            if level.mask.shape[0] > 0:
+                mask = level.mask.reshape(level.mask.size)[first : first + count]
+                stepped = weights[first : first + count]
+                for e in range(count):
+                    stepped[e] *= mask[e]
+        return
+    indptr, indices = level.edges.indptr, level.edges.indices
+    for i in range(thread, indptr.size - 1, n_threads):
+        first, count = indptr[i], indptr[i + 1] - indptr[i]
+        work[:count] = 0
+        _add_edge_products(work, 0, upper, i, lower, indices, first, count, scale)
+        stepped, by = level.values[first : first + count], work[:count]
+        for e in range(count):
+            stepped[e] += by[e]
+
+
+@_part
+def _step_means(biases, states, rate, n_lanes, thread, n_threads):
+    """Add ``rate`` times the mean over the lanes to this thread's biases."""
+    for i in range(thread, biases.size, n_threads):
+        biases[i] += rate * _row_sum(states, i, n_lanes) / biases.dtype.type(n_lanes)
+
+
+@_kernel
+def wake_sleep_minibatches(
+    recognition, generative, top, undirected, n_labels, wake, dream, errors, top_wake, top_dream,
+    data, labels, sizes, rates, n_gibbs_steps, key, first_step, work, blas, barrier, thread,
+    n_threads,
+):  # fmt: skip
+    """The up-down algorithm on consecutive minibatches, by a team.
+
+    ``recognition`` and ``generative`` are stacks of the directed levels, ``top``
+    the undirected one above them; its visible units are the last directed layer
+    and ``n_labels`` units of which one is on. Without ``undirected`` the last
+    layer has independent units, with biases ``generative.biases[-1]``. Wake: up
+    by recognition, generative levels learn to predict. Top: contrastive
+    divergence. Sleep: down from where the top's chains end, recognition learns.
+    """
+    if not _meet(barrier, n_threads):
+        return
+    last = len(recognition.levels)
+    own_work = work[thread]
+    for m in range(sizes.size):
+        n_data, rate = sizes[m], rates[m]
+        draws = (first_step + m) * DRAWS_PER_MINIBATCH
+        for i in range(thread, wake[0].shape[0], n_threads):
+            for lane in range(wake[0].shape[1]):
+                wake[0][i, lane] = data[m, i, lane]
+        n_last = recognition.biases[last].size
+        for i in range(thread, n_labels, n_threads):
+            for lane in range(wake[last].shape[1]):
+                wake[last][n_last + i, lane] = labels[m, i, lane]
+        _meet(barrier, n_threads)
+        for layer in range(1, last + 1):
+            _directed_draw(
+                recognition.levels[layer - 1], False, wake[layer - 1], recognition.biases[layer],
+                errors[layer], wake[layer], n_data, key, draws + layer, blas, thread, n_threads,
+            )  # fmt: skip
+            _meet(barrier, n_threads)
+        for layer in range(last):
+            _directed_error(
+                generative.levels[layer], True, wake[layer + 1], generative.biases[layer],
+                wake[layer], errors[layer], rate, n_data, blas, thread, n_threads,
+            )  # fmt: skip
+        _meet(barrier, n_threads)
+        for layer in range(last):
+            _delta_rule(
+                generative.levels[layer], errors[layer], wake[layer + 1], rate, n_data, own_work,
+                blas, thread, n_threads,
+            )  # fmt: skip
+        step = draws + last + 1
+        if undirected:
+            level, below, above = top.levels[0], top.biases[0], top.biases[1]
+            _directed_draw(
+                level, False, wake[last], above, top_wake[0], top_wake[1], n_data, key, step, blas,
+                thread, n_threads,
+            )  # fmt: skip
+            _meet(barrier, n_threads)
+            states = top_wake[1]
+            for _ in range(n_gibbs_steps):
+                _directed_draw(
+                    level, True, states, below, errors[last], dream[last], n_data, key, step + 1,
+                    blas, thread, n_threads,
+                )  # fmt: skip
+                _meet(barrier, n_threads)
+                if n_labels > 0:
+                    if thread == 0:
+                        given = (states, NO_PACKED, below, -1)
+                        _draw_one_of(
+                            level, below, given, dream[last], NO_PACKED, n_last, n_data, 0, key,
+                            step + 1, blas,
+                        )  # fmt: skip
+                    _meet(barrier, n_threads)
+                step += 2
+                states = top_dream[1]
+                _directed_draw(
+                    level, False, dream[last], above, top_dream[0], states, n_data, key, step, blas,
+                    thread, n_threads,
+                )  # fmt: skip
+                _meet(barrier, n_threads)
+            _delta_rule(
+                level, wake[last], top_wake[0], rate, n_data, own_work, blas, thread, n_threads
+            )
+            _delta_rule(
+                level, dream[last], top_dream[0], -rate, n_data, own_work, blas, thread, n_threads
+            )
+            _step_means(above, top_wake[0], rate, n_data, thread, n_threads)
+            _step_means(above, top_dream[0], -rate, n_data, thread, n_threads)
+            _step_means(below, wake[last], rate, n_data, thread, n_threads)
+            _step_means(below, dream[last], -rate, n_data, thread, n_threads)
+        else:
+            prior = generative.biases[last]
+            for i in range(thread, n_last, n_threads):
+                row = row_key(key, step, EVEN, i)
+                out, one = errors[last], prior.dtype.type(1)
+                for lane in range(out.shape[1]):
+                    out[i, lane] = 0
+                _to_mean_and_draw(
+                    out, i, prior[i], one, n_data, row, 0, NO_BITS, NO_PACKED, dream[last]
+                )
+                mean = out[i, 0]
+                prior[i] += rate * (
+                    _row_sum(wake[last], i, n_data) / prior.dtype.type(n_data) - mean
+                )
+        _meet(barrier, n_threads)
+        for layer in range(last - 1, -1, -1):
+            _directed_draw(
+                generative.levels[layer], True, dream[layer + 1], generative.biases[layer],
+                errors[layer], dream[layer], n_data, key, step + 1 + last - layer, blas, thread,
+                n_threads,
+            )  # fmt: skip
+            _meet(barrier, n_threads)
+        for layer in range(1, last + 1):
+            _directed_error(
+                recognition.levels[layer - 1], False, dream[layer - 1], recognition.biases[layer],
+                dream[layer], errors[layer], rate, n_data, blas, thread, n_threads,
+            )  # fmt: skip
+        _meet(barrier, n_threads)
+        for layer in range(1, last + 1):
+            _delta_rule(
+                recognition.levels[layer - 1], dream[layer - 1], errors[layer], rate, n_data,
+                own_work, blas, thread, n_threads,
+            )  # fmt: skip
+        _meet(barrier, n_threads)
+
+
+# ------------------------------------------------------- feed-forward networks
+
+LOGISTIC, LINEAR, SOFTMAX = (np.int64(kind) for kind in range(3))  # what a layer makes of its input
+NETWORK_DROPOUT = 2000  # beside the layer's number in the keys of what is dropped
+
+
+@_part
+def _activate_rows(stack, layer, states, kind, start, stop, n_lanes, blas):
+    """Rows start..stop of a layer from the layer below alone; softmax is left to its caller."""
+    out, biases = states[layer], stack.biases[layer]
+    below = (states[layer - 1], NO_PACKED, biases, -1)
+    out[start:stop] = 0
+    _add_from_below(stack.levels[layer - 1], below, out, start, stop, blas)
+    one = out.dtype.type(1)
+    for i in range(start, stop):
+        if kind == LOGISTIC:
+            _to_mean(out, i, biases[i], one, n_lanes)
+        else:
+            for lane in range(n_lanes):
+                out[i, lane] += biases[i]
+
+
+@_part
+def _softmax(out, n_lanes):
+    """Turn inputs into probabilities that sum to one over the units."""
+    for lane in range(n_lanes):
+        top = out[0, lane]
+        for i in range(out.shape[0]):
+            top = max(top, out[i, lane])
+        total = out.dtype.type(0)
+        for i in range(out.shape[0]):
+            out[i, lane] = exp(out[i, lane] - top)
+            total += out[i, lane]
+        for i in range(out.shape[0]):
+            out[i, lane] /= total
+
+
+@_kernel
+def feed_forward(stack, states, kinds, n_lanes, blas):
+    """Compute every layer above the first from the one below."""
+    for layer in range(1, len(stack.biases)):
+        n_units = stack.biases[layer].size
+        _activate_rows(stack, layer, states, kinds[layer], 0, n_units, n_lanes, blas)
+        if kinds[layer] == SOFTMAX:
+            _softmax(states[layer], n_lanes)
+
+
+@_part
+def _drop_rows(out, layer, start, stop, n_lanes, dropout, key, step):
+    """Turn this share of the units off, lane by lane, and the others up for it."""
+    gain = out.dtype.type(1) / (out.dtype.type(1) - dropout)
+    for i in range(start, stop):
+        row = row_key(key, step, NETWORK_DROPOUT + layer, i)
+        for lane in range(n_lanes):
+            if uniform(row, np.uint32(lane)) < dropout:
+                out[i, lane] = 0
+            else:
+                out[i, lane] *= gain
+
+
+@_part
+def _backward_rows(stack, layer, states, deltas, kind, start, stop, n_lanes, dropout, blas):
+    """Rows start..stop of the error at a layer's input, from the layer above."""
+    out, values = deltas[layer], states[layer]
+    above = (deltas[layer + 1], NO_PACKED, stack.biases[layer], -1)
+    out[start:stop] = 0
+    _add_from_above(stack.levels[layer], above, out, start, stop, blas)
+    if kind == LOGISTIC:
+        one = out.dtype.type(1)
+        stays = one - dropout
+        for i in range(start, stop):
+            for lane in range(n_lanes):
+                value = values[i, lane]
+                out[i, lane] *= value * (one - stays * value)
+
+
+@_part
+def _descend(all_weights, first, count, gradient, all_first, all_second, rate, options):
+    """Step ``all_weights[first:first + count]`` against the gradient.
+
+    Momentum in ``all_first`` (Polyak 1964), or with ``all_second`` Adam (Kingma & Ba 2015).
+    """
+    weights, slope = all_weights[first : first + count], gradient[:count]
+    moment = all_first[first : first + count]
+    keep, one = options.momentum, weights.dtype.type(1)
+    if all_second.size:
+        square = all_second[first : first + count]
+        keep_square = options.second_momentum
+        for e in range(count):
+            moment[e] = keep * moment[e] + (one - keep) * slope[e]
+            square[e] = keep_square * square[e] + (one - keep_square) * slope[e] * slope[e]
+        for e in range(count):
+            weights[e] -= rate * moment[e] / (np.sqrt(square[e]) + options.epsilon)
+    else:
+        for e in range(count):
+            moment[e] = keep * moment[e] + slope[e]
+        for e in range(count):
+            weights[e] -= rate * moment[e]
+
+
+@_part
+def _descend_level(
+    stack, number, states, deltas, moments, n_data, rate, options, work, blas, thread, n_threads
+):
+    """Gradient step on this thread's rows of a level and the biases above it."""
+    _called()
+    level, biases = stack.levels[number], stack.biases[number + 1]
+    lower, upper = states[number], deltas[number + 1]
+    one = biases.dtype.type(1)
+    scale = one / biases.dtype.type(n_data)
+    block = block_rows(stack, number + 1)
+    n_lower, stride = lower.shape
+    for b in range(thread, (biases.size + block - 1) // block, n_threads):
+        start, stop = b * block, min(b * block + block, biases.size)
+        if level.weights.shape[0] > 0:
+            weights = level.weights.reshape(level.weights.size)
+            first, count = start * n_lower, (stop - start) * n_lower
+            _gemm(
+                blas, True, False, n_lower, stop - start, stride, scale, lower, 0, stride,
+                upper, start * stride, stride, one - one, work, 0, n_lower,
+            )  # fmt: skip
+        else:
+            weights = level.values
+            indptr, indices = level.edges.indptr, level.edges.indices
+            first = indptr[start]
+            count = indptr[stop] - first
+            work[:count] = 0
+            for i in range(start, stop):
+                place = indptr[i] - first
+                _add_edge_products(
+                    work, place, upper, i, lower, indices, indptr[i], indptr[i + 1] - indptr[i],
+                    scale,
+                )  # fmt: skip
+        gradient, stepped = work[:count], weights[first : first + count]
+        for e in range(count):
+            gradient[e] += options.l2 * stepped[e]
+        if level.mask.shape[0] > 0:
+            mask = level.mask.reshape(level.mask.size)[first : first + count]
+            for e in range(count):
+                gradient[e] *= mask[e]
+        _descend(
+            weights,
+            first,
+            count,
+            work,
+            moments.first[number],
+            moments.second[number],
+            rate,
+            options,
+        )
+        if options.max_norm > 0:
+            for i in range(start, stop):
+                if level.weights.shape[0] > 0:
+                    _bound_norm(weights, i * n_lower, (i + 1) * n_lower, options.max_norm)
+                else:
+                    _bound_norm(
+                        weights, level.edges.indptr[i], level.edges.indptr[i + 1], options.max_norm
+                    )
+        for i in range(start, stop):
+            work[i - start] = _row_sum(upper, i, n_data) * scale
+        place = len(stack.levels) + number
+        _descend(
+            biases, start, stop - start, work, moments.first[place], moments.second[place], rate,
+            options,
+        )  # fmt: skip
+
+
+@_part
+def _output_error(out, target, weights, error, i, kind, n_lanes):
+    """Set row i of the error at the last layer's input; return the loss of the row."""
+    _called()
+    total = 0.0
+    one = out.dtype.type(1)
+    tiny = out.dtype.type(1e-30)
+    for lane in range(n_lanes):
+        p, t = out[i, lane], target[i, lane]
+        error[i, lane] = (p - t) * weights[lane]
+        if kind == LINEAR:
+            total += 0.5 * weights[lane] * (p - t) * (p - t)
+        elif t > 0:
+            total -= weights[lane] * t * np.log(max(p, tiny))
+        if kind == LOGISTIC and t < 1:
+            total -= weights[lane] * (one - t) * np.log(max(one - p, tiny))
+    for lane in range(n_lanes, out.shape[1]):
+        error[i, lane] = 0
+    return total
+
+
+@_kernel
+def descend_minibatches(
+    stack, kinds, states, deltas, data, targets, weights, sizes, rates, moments, options, key,
+    first_step, losses, work, blas, barrier, thread, n_threads,
+):  # fmt: skip
+    """Backpropagation on consecutive minibatches, by a team.
+
+    The error at the input of the last layer is (output - target) times the
+    weight of the sample, which is the gradient of the cross-entropy for
+    logistic and softmax units and of half the squared error for linear ones.
+    ``targets`` (minibatches, units, lanes) of no minibatch: the data themselves.
+    ``losses`` adds up the weighted losses of every unit of the last layer.
+    """
+    if not _meet(barrier, n_threads):
+        return
+    n_layers = len(stack.biases)
+    last = n_layers - 1
+    own_work = work[thread]
+    for m in range(sizes.size):
+        n_data = sizes[m]
+        step = first_step + m
+        target = targets[m] if targets.shape[0] > 0 else data[m]
+        for i in range(thread, states[0].shape[0], n_threads):
+            for lane in range(states[0].shape[1]):
+                states[0][i, lane] = data[m, i, lane]
+        if options.input_dropout > 0:
+            for i in range(thread, states[0].shape[0], n_threads):
+                _drop_rows(states[0], 0, i, i + 1, n_data, options.input_dropout, key, step)
+        _meet(barrier, n_threads)
+        for layer in range(1, n_layers):
+            n_units = stack.biases[layer].size
+            block = block_rows(stack, layer)
+            for b in range(thread, (n_units + block - 1) // block, n_threads):
+                start, stop = b * block, min(b * block + block, n_units)
+                _activate_rows(stack, layer, states, kinds[layer], start, stop, n_data, blas)
+                if options.dropout > 0 and layer < last and kinds[layer] == LOGISTIC:
+                    _drop_rows(
+                        states[layer], layer, start, stop, n_data, options.dropout, key, step
+                    )
+            _meet(barrier, n_threads)
+        out, error = states[last], deltas[last]
+        if kinds[last] == SOFTMAX:
+            if thread == 0:
+                _softmax(out, n_data)
+            _meet(barrier, n_threads)
+        block = block_rows(stack, last)
+        for b in range(thread, (out.shape[0] + block - 1) // block, n_threads):
+            for i in range(b * block, min(b * block + block, out.shape[0])):
+                losses[i] += _output_error(out, target, weights[m], error, i, kinds[last], n_data)
+        _meet(barrier, n_threads)
+        for number in range(n_layers - 2, -1, -1):
+            if number > 0:
+                n_units = stack.biases[number].size
+                block = block_rows(stack, number)
+                for b in range(thread, (n_units + block - 1) // block, n_threads):
+                    start, stop = b * block, min(b * block + block, n_units)
+                    _backward_rows(
+                        stack, number, states, deltas, kinds[number], start, stop, n_data,
+                        options.dropout, blas,
+                    )  # fmt: skip
+                _meet(barrier, n_threads)
+            _descend_level(
+                stack, number, states, deltas, moments, n_data, rates[m], options, own_work, blas,
+                thread, n_threads,
+            )  # fmt: skip
+        _meet(barrier, n_threads)

@@ -1,4 +1,4 @@
-"""From the name of an option to its object, and checks of numbers."""
+"""From the name of an option to its object, checks of numbers, and seeds."""
 
 from __future__ import annotations
 
@@ -49,3 +49,18 @@ def check_number(value, parameter, kind=numbers.Real, low=None, high=None, close
     if not np.isfinite(value) or too_low or too_high:
         raise ValueError(f"{parameter} must be {noun} in {span}, got {value!r}.")
     return value
+
+
+def seeds_of(estimator) -> dict:
+    """Return the parameters of an estimator, nested ones too, that are seeds."""
+    parameters = {} if estimator is None else estimator.get_params()
+    return {
+        name: parameters[name]
+        for name in sorted(parameters)
+        if name == "random_state" or name.endswith("__random_state")
+    }
+
+
+def new_seeds(estimator, rng) -> dict:
+    """Return another seed for each of them."""
+    return {name: rng.randint(np.iinfo(np.int32).max) for name in seeds_of(estimator)}

@@ -204,6 +204,28 @@ def run_pass(loop: Loop, X, number: int, n_passes: int, first_step: int, team: T
     }
 
 
+def loaded_minibatches(X, order, batch_size, dtype, team):
+    """Yield (number of the first, rows, sizes, states) of groups of consecutive minibatches.
+
+    ``states`` is (minibatches, units, lanes), filled again for every group.
+    """
+    n_minibatches = -(-order.size // batch_size)
+    sizes = np.array([part.size for part in np.array_split(order, n_minibatches)])
+    stride = inference.lanes(batch_size, dtype)
+    n_bytes = X.shape[1] * stride * dtype.itemsize
+    at_once = max(1, min(n_minibatches, BUFFER // n_bytes))
+    buffer = inference.states_array(at_once * X.shape[1], stride, dtype)
+    buffer = buffer.reshape(at_once, X.shape[1], stride)
+    bits = np.zeros((at_once, 0, X.shape[1]), np.uint16)
+    done = 0
+    for first in range(0, n_minibatches, at_once):
+        part = sizes[first : first + at_once]
+        rows = order[done : done + part.sum()]
+        _load(X, rows, part, buffer, bits, team)
+        done += rows.size
+        yield first, rows, part, buffer
+
+
 def _drop_connections(loop: Loop, step: int) -> list:
     """Take a random share of the connections away (DropConnect, Wan et al. 2013).
 

@@ -286,6 +286,34 @@ def pseudo_log_likelihood(stack: Stack, X, team: Team) -> np.ndarray:
     return np.concatenate(team.map(one_block, inference.blocks(X.shape[0], 64)))
 
 
+def log_conditional(stack: Stack, lower, upper, team: Team) -> np.ndarray:
+    """Return log p(lower | upper) of every row, the lower units of an RBM given its upper ones.
+
+    .. math:: \\log p(v | h) = v^T (b + W^T h) - \\sum_i \\log(1 + e^{b_i + (W^T h)_i})
+
+    Returns
+    -------
+    values : ndarray of float64 of shape (n_samples,)
+    """
+
+    def one_block(block):
+        n_rows = block.stop - block.start
+        rows = np.arange(block.start, block.stop)
+        states = inference.new_states(stack, n_rows)
+        inference.load(lower, rows, states[0])
+        inference.load(upper, rows, states[1])
+        field = np.zeros_like(states[0])
+        _kernels.fields(
+            stack, 0, states, inference.unpacked(stack), field, inference.blas_address(stack)
+        )
+        total = np.zeros(n_rows)
+        products = np.einsum("ij,ij->j", states[0], field, dtype=np.float64)
+        _kernels.add_softplus(field, total)
+        return products[:n_rows] - total
+
+    return np.concatenate(team.map(one_block, inference.blocks(lower.shape[0])))
+
+
 class MomentCheck(NamedTuple):
     """How far samples of a model are from data, by first and second moments.
 

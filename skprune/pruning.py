@@ -40,7 +40,7 @@ from sklearn.utils.validation import (
 
 from . import connectivity as masks_module
 from ._compat import CallbackSupportMixin, with_callbacks
-from ._options import check_number, resolve
+from ._options import check_number, new_seeds, resolve, seeds_of
 from ._structures import LayerView, LevelView
 from .criteria import CRITERIA, UNIT_CRITERIA
 from .schedules import SCHEDULES, OneShot
@@ -187,6 +187,11 @@ class _Pruner(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
     def feature_names_in_(self) -> np.ndarray:
         """Names of features seen during fit."""
         return self._fitted("feature_names_in_")
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """Classes seen during fit, of an estimator that tells them apart."""
+        return self._fitted("classes_")
 
     def _fitted(self, name):
         if not hasattr(self, "estimator_"):
@@ -443,7 +448,7 @@ class IterativePruner(_Pruner):
             return deepcopy(self.estimator.estimator), False
         estimator = clone(self.estimator)
         if self.random_state is not None:
-            estimator.set_params(**_new_seeds(estimator, rng))
+            estimator.set_params(**new_seeds(estimator, rng))
         return estimator, True
 
     def _check_seam(self, estimator, plan):
@@ -513,7 +518,7 @@ class IterativePruner(_Pruner):
         rng = check_random_state(self.random_state)
         estimator, unfitted = self._starting_estimator(rng)
         if self.random_state is None:
-            seed = _seeds(estimator).get("random_state")
+            seed = seeds_of(estimator).get("random_state")
             rng = rng if seed is None else check_random_state(deepcopy(seed))
         # a stream of its own: the machine's first draws, from the same seed, made its mask
         rng = np.random.RandomState(rng.randint(np.iinfo(np.int32).max))
@@ -762,7 +767,7 @@ class _Trainer:
         self.X, self.y, self.fit_params = X, y, fit_params
         if pruner.memory is not None:
             inner = getattr(pruner.estimator, "estimator", pruner.estimator)  # of a FrozenEstimator
-            seeds = [pruner.random_state, *_seeds(inner).values()]
+            seeds = [pruner.random_state, *seeds_of(inner).values()]
             if not any(isinstance(seed, numbers.Integral) for seed in seeds):
                 raise ValueError(
                     "memory= finds a machine again by its seed; set random_state to an integer "
@@ -787,6 +792,13 @@ class _Trainer:
         if not isinstance(retrain, Rewind):
             return self.fit("train", estimator), None
         n_iter = estimator.get_params()["n_iter"]
+        if n_iter is None:  # its levels know
+            if retrain.n_iter:
+                raise ValueError(
+                    f"Rewind(n_iter={retrain.n_iter}) needs an estimator with a number as n_iter."
+                )
+            start = deepcopy(self.fit("train", estimator, n_iter=0))
+            return self.fit("train", estimator), start
         if retrain.n_iter > n_iter:
             raise ValueError(
                 f"Rewind(n_iter={retrain.n_iter}) goes back to a pass that the estimator, with "
@@ -817,8 +829,8 @@ class _Trainer:
         own = fresh.get_params(deep=False)
         start = {"connectivity": masks if len(masks) > 1 else masks[0], "initial_sparsity": 0.0}
         start = {name: value for name, value in start.items() if name in own}
-        restored = {name: own[name] for name in start} | _seeds(fresh)
-        fresh.set_params(**_new_seeds(fresh, rng), **start)
+        restored = {name: own[name] for name in start} | seeds_of(fresh)
+        fresh.set_params(**new_seeds(fresh, rng), **start)
         fresh = self.fit("initialize", fresh, n_iter=0, warm_start=False)
         return fresh.set_params(**restored).set_connectivity(masks)
 
@@ -832,20 +844,6 @@ def _trained(estimator, X, y, fit_params, changed, own, within):
     finally:
         estimator.set_params(**own)
     return estimator
-
-
-def _seeds(estimator) -> dict:
-    """Return the parameters of an estimator that are seeds."""
-    parameters = {} if estimator is None else estimator.get_params()
-    return {
-        name: parameters[name]
-        for name in sorted(parameters)
-        if name == "random_state" or name.endswith("__random_state")
-    }
-
-
-def _new_seeds(estimator, rng) -> dict:
-    return {name: rng.randint(np.iinfo(np.int32).max) for name in _seeds(estimator)}
 
 
 def _scores(scorer, estimator, X, y, name) -> dict:

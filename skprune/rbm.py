@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from . import connectivity as masks_module
 from . import inference, likelihood
-from ._base import BoltzmannMachine
+from ._base import BoltzmannMachine, check_data, new_key
 from ._compat import with_callbacks
 from ._options import check_number, resolve
 from ._structures import Stack
@@ -270,7 +270,7 @@ class PrunedBernoulliRBM(BoltzmannMachine):
         self._chains = [None, rng.randint(0, 2, (n_chains, self.n_components)).astype(np.uint8)]
         self._velocity = self._log_partition = None
         self._step = self._gibbs_calls = 0
-        self._key = self._new_key(rng)
+        self._key = new_key(rng)
 
     def _set_sizes(self, sizes):
         self.n_components = sizes[0]
@@ -324,7 +324,7 @@ class PrunedBernoulliRBM(BoltzmannMachine):
         """
         self._check_parameters()
         going_on = self.warm_start and hasattr(self, "_weights")
-        X = self._check_data(X, reset=not going_on)
+        X = check_data(self, X, reset=not going_on)
         if not going_on:
             self._initialize(X, check_random_state(self.random_state))
         context = self._init_callback_context(max_subtasks=self.n_iter)
@@ -349,7 +349,7 @@ class PrunedBernoulliRBM(BoltzmannMachine):
         """
         self._check_parameters()
         first = not hasattr(self, "_weights")
-        X = self._check_data(X, reset=first)
+        X = check_data(self, X, reset=first)
         if first:
             self._initialize(X, check_random_state(self.random_state))
         loop = self._loop(self._stack_to_train(), X)
@@ -402,7 +402,7 @@ class PrunedBernoulliRBM(BoltzmannMachine):
         free_energy : ndarray of float64 of shape (n_samples,)
         """
         check_is_fitted(self)
-        X = self._check_data(X, reset=False)
+        X = check_data(self, X, reset=False)
         with self._team(X.shape[0]) as team:
             return inference.free_energy(self._stack(), X, team)
 
@@ -438,7 +438,7 @@ class PrunedBernoulliRBM(BoltzmannMachine):
         pseudo_log_likelihood : ndarray of float64 of shape (n_samples,)
         """
         check_is_fitted(self)
-        X = self._check_data(X, reset=False)
+        X = check_data(self, X, reset=False)
         with self._team(float(X.shape[0]) * X.shape[1]) as team:
             return likelihood.pseudo_log_likelihood(self._stack(), X, team)
 
@@ -456,7 +456,7 @@ class PrunedBernoulliRBM(BoltzmannMachine):
         v_new : ndarray of shape (n_samples, n_features)
         """
         check_is_fitted(self)
-        v = self._check_data(v, reset=False)
+        v = check_data(self, v, reset=False)
         n_samples = v.shape[0]
         hidden = np.zeros((n_samples, self._n_features_out), self._biases[0].dtype)
         self._gibbs_calls += 1

@@ -24,6 +24,7 @@ from ._threads import Team
 __all__ = [
     "NEGATIVE_PHASES",
     "ContrastiveDivergence",
+    "LabelledChains",
     "ParallelTempering",
     "PersistentContrastiveDivergence",
 ]
@@ -91,6 +92,66 @@ class _TemperedChains:
         self._ensemble.sweep(stack, n_gibbs_steps, step * _kernels.DRAWS_PER_MINIBATCH, team)
         for layer in range(0, len(chains), 2):
             self._ensemble.read_coldest(layer, chains[layer])
+
+
+@dataclass(eq=False, repr=False)
+class LabelledChains(BaseEstimator):
+    """Persistent chains whose last visible units are labels, of which exactly one is on.
+
+    What a softmax unit is to a layer of binary units (Hinton, Osindero & Teh 2006).
+
+    Parameters
+    ----------
+    n_labels : int
+        Number of labels; the last so many visible units.
+    """
+
+    n_labels: int
+
+    def prepare(self, stack: Stack, chains, n_chains, visible_means, key) -> _ChainsOfOneFit:
+        """Return the chains of one fit."""
+        return _ChainsOfOneFit(stack, chains, n_chains, self.n_labels)
+
+
+class _ChainsOfOneFit:
+    """Labelled chains of one fit: ``advance`` for the minibatch loop."""
+
+    def __init__(self, stack, chains, n_chains, n_labels):
+        self._first = stack.biases[0].size - n_labels
+        self._blocks = inference.blocks(n_chains, CHAIN_BLOCK)
+        self._states = [_new_replica(stack, block.stop - block.start) for block in self._blocks]
+
+    def advance(self, stack, chains, n_gibbs_steps, key, step, team):
+        """Draw the visible layer of ``chains`` given the hidden one, and so on."""
+        key = derived_key(key, 4)
+
+        def one_block(number):
+            block, (states, packed) = self._blocks[number], self._states[number]
+            n_lanes = block.stop - block.start
+            states[1][:, :n_lanes] = chains[1][:, block]
+            if packed[1].size:
+                _kernels.pack_states(states[1], packed[1])
+            first_step = step * _kernels.DRAWS_PER_MINIBATCH
+            labelled_sweeps(
+                stack, states, packed, self._first, n_gibbs_steps, n_lanes, block.start, key,
+                first_step,
+            )  # fmt: skip
+            chains[0][:, block] = states[0][:, :n_lanes]
+
+        team.map(one_block, range(len(self._blocks)))
+
+
+def labelled_sweeps(
+    stack: Stack, states, packed, first, n_sweeps, n_lanes, lane_0, key, first_step
+) -> None:
+    """Gibbs sweeps of an RBM, visible layer first, that end there; units from ``first`` are labels."""
+    blas = inference.blas_address(stack)
+    for sweep in range(n_sweeps):
+        step = first_step + sweep
+        if sweep:
+            _kernels.update_layer(stack, 1, states, packed, True, n_lanes, lane_0, key, step, blas)
+        _kernels.update_layer(stack, 0, states, packed, True, n_lanes, lane_0, key, step, blas)
+        _kernels.draw_one_of(stack, states, packed, first, n_lanes, lane_0, key, step, blas)
 
 
 NEGATIVE_PHASES = {

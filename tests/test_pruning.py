@@ -767,7 +767,7 @@ def test_units_go_before_retraining_whatever_follows(digits, retrain):
 
 def test_reinitialized_machines_start_as_if_new(digits, monkeypatch):
     """The very weights of a machine that had this mask from the start."""
-    monkeypatch.setattr(pruning, "_new_seeds", lambda estimator, rng: {"random_state": 5})
+    monkeypatch.setattr(pruning, "new_seeds", lambda estimator, rng: {"random_state": 5})
     pruner = IterativePruner(
         rbm(initial_sparsity=0.5, learning_rate=1e-12), sparsity=0.75, n_rounds=1,
         retrain="reinitialize",

@@ -1,0 +1,1143 @@
+"""Deep belief networks: machines fitted one on top of the other, and their generative side."""
+
+from __future__ import annotations
+
+import itertools
+import numbers
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from scipy.special import entr, logsumexp
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
+from sklearn.utils import ClassifierTags, assert_all_finite, check_random_state
+from sklearn.utils.metaestimators import _BaseComposition, available_if
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d
+
+from . import _kernels, inference, likelihood
+from ._base import BoltzmannMachine, Layered, check_data, new_key
+from ._compat import CallbackSupportMixin, with_callbacks
+from ._options import check_number, new_seeds, resolve
+from ._structures import LogPartition, Stack
+from ._threads import Team
+from ._training import LEARNING_RATE_SCHEDULES, loaded_minibatches
+from .connectivity import to_connections
+from .rbm import PrunedBernoulliRBM
+from .samplers import LabelledChains, derived_key, labelled_sweeps
+
+__all__ = ["SparseDBN", "UpDown"]
+
+MAX_ENUMERATED_UNITS = 10  # directed hidden units over which the bound is summed, not sampled
+UPWARD = ("probabilities", "samples")
+
+
+@dataclass(eq=False, repr=False)
+class UpDown(BaseEstimator):
+    """Fine-tune a deep belief network as a generative model, by the up-down algorithm.
+
+    Wake: states go up by the recognition weights, and the generative ones learn
+    to predict each layer from the one above. The top level learns by
+    contrastive divergence. Sleep: states go down from there, and the
+    recognition weights learn to predict each layer from the one below (Hinton,
+    Osindero & Teh 2006, appendix B). Weights of a level come apart; both
+    keep to its connections.
+
+    Parameters
+    ----------
+    n_iter : int, default=10
+        Passes over the data.
+    learning_rate : float, default=0.05
+    n_gibbs_steps : int, default=3
+        Steps of the top level's chains.
+    batch_size : int, default=100
+    learning_rate_schedule : {"linear", "constant"} or callable, default="linear"
+    undirected_top : bool, default=True
+        False directs the top level, too: a sigmoid belief net, whose top units
+        are independent, trained by wake and sleep alone (Hinton, Dayan, Frey & Neal 1995).
+    """
+
+    n_iter: int = 10
+    learning_rate: float = 0.05
+    n_gibbs_steps: int = 3
+    batch_size: int = 100
+    learning_rate_schedule: object = "linear"
+    undirected_top: bool = True
+
+
+FINE_TUNE = {"up_down": UpDown()}
+
+
+class _Directed(Layered):
+    """Generative weights of the directed levels, where they differ from the recognition weights."""
+
+
+def _joins_labels(self):
+    return self.join_labels
+
+
+class SparseDBN(
+    CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, _BaseComposition
+):
+    """Deep belief network: restricted Boltzmann machines, each fitted on the features below it.
+
+    Greedy stacking (Hinton, Osindero & Teh 2006; Algorithm 1 of Zuo et al. 2019).
+    With a pruner, each level is pruned before the next is trained
+    (unsupervised sparse deep architecture selection, Algorithm 2). The top
+    two layers are an undirected machine, the levels below point down:
+
+    .. math:: p(v, h_1, \\dots, h_L) = p(v | h_1) \\cdots p(h_{L-2} | h_{L-1}) \\, p(h_{L-1}, h_L)
+
+    Parameters
+    ----------
+    hidden_layer_sizes : tuple of int or list of (str, estimator), default=(500, 500, 2000)
+        Units of the hidden layers, bottom first; or the levels themselves,
+        named as in a Pipeline: any estimator with the seam of :mod:`skprune.pruning`.
+    rbm : estimator, default=None
+        Template of a level, whose ``n_components`` is set. None is a
+        :class:`PrunedBernoulliRBM` with its defaults.
+    pruner : estimator, default=None
+        Meta-estimator that prunes every level, such as :class:`IterativePruner`. Without an
+        estimator in it, ``rbm`` is put in its place; else ``rbm`` must be None.
+    n_iter : int, default=None
+        Passes over the data for every level; None leaves it to the levels.
+    upward : {"probabilities", "samples"}, default="probabilities"
+        What the next level is trained on.
+    join_labels : bool, default=False
+        Join the classes in ``y`` to the layer below the top, as units of which
+        one is on. The top level then learns p(features, label) with persistent
+        chains, and the network predicts and generates by class.
+    fine_tune : "up_down", UpDown or None, default=None
+        Train all levels together afterwards, as a generative model.
+    warm_start : bool, default=False
+        Go on from the fitted levels; after fine-tuning, with fine-tuning alone.
+    verbose : int, default=0
+        1 prints a line a level and a pass of fine-tuning; the levels' own reports
+        are set in ``rbm``.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the levels; None leaves them their own seeds.
+
+    Attributes
+    ----------
+    estimators_ : list of estimator
+        The fitted levels, bottom first (of a pruner the pruned machine).
+    components_ : list of ndarray of shape (n_upper, n_lower)
+        Recognition weights of the levels, zero where there is no connection.
+    connectivity_ : list of ndarray of bool
+        Label units are not among the lower units of the top level here, and
+        stay when connections are pruned.
+    history_ : list of dict of ndarray
+        History of every level; the last one is of the fine-tuning, if there was any.
+    classes_ : ndarray
+        With ``join_labels``.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+
+    See Also
+    --------
+    SparseDBNClassifier : Fine-tuned to tell classes apart.
+    SparseDBNAutoencoder : Fine-tuned to give the data back.
+
+    References
+    ----------
+    .. [1] Hinton, Osindero, Teh, "A fast learning algorithm for deep belief nets",
+       Neural Computation 2006.
+    .. [2] Salakhutdinov, Murray, "On the quantitative analysis of deep belief
+       networks", ICML 2008.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skprune import IterativePruner, SparseDBN
+    >>> X = np.random.RandomState(0).randint(0, 2, (100, 12))
+    >>> dbn = SparseDBN((8, 6), pruner=IterativePruner(sparsity=0.5, n_rounds=2), random_state=0)
+    >>> dbn.fit(X).transform(X).shape
+    (100, 6)
+    >>> [int(mask.sum()) for mask in dbn.connectivity_]
+    [48, 24]
+    """
+
+    _doc_link_module = "skprune"
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(500, 500, 2000),
+        *,
+        rbm=None,
+        pruner=None,
+        n_iter=None,
+        upward="probabilities",
+        join_labels=False,
+        fine_tune=None,
+        warm_start=False,
+        verbose=0,
+        random_state=None,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.rbm = rbm
+        self.pruner = pruner
+        self.n_iter = n_iter
+        self.upward = upward
+        self.join_labels = join_labels
+        self.fine_tune = fine_tune
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def get_params(self, deep=True) -> dict:
+        """Return the parameters, with those of named levels.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+
+        Returns
+        -------
+        params : dict
+        """
+        if self._named_levels():
+            return self._get_params("hidden_layer_sizes", deep=deep)
+        return super().get_params(deep=deep)
+
+    def set_params(self, **params):
+        """Set parameters, those of named levels too.
+
+        Parameters
+        ----------
+        **params : dict
+
+        Returns
+        -------
+        self : SparseDBN
+        """
+        if self._named_levels():
+            self._set_params("hidden_layer_sizes", **params)
+            return self
+        return super().set_params(**params)
+
+    def _named_levels(self):
+        sizes = self.hidden_layer_sizes
+        return isinstance(sizes, list) and any(isinstance(entry, tuple) for entry in sizes)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        if self.join_labels:  # it predicts, too, but its score is that of a density
+            tags.target_tags.required = True
+            tags.classifier_tags = ClassifierTags()
+        return tags
+
+    # ---------------------------------------------------------------- fitting
+
+    def _check_parameters(self):
+        if self.upward not in UPWARD:
+            raise ValueError(
+                f"upward={self.upward!r} is not known. Use 'probabilities' or 'samples'."
+            )
+        if self.n_iter is not None:
+            check_number(self.n_iter, "n_iter", numbers.Integral, low=0)
+        if self.fine_tune is None:
+            return None
+        tuning = resolve(self.fine_tune, FINE_TUNE, "fine_tune")
+        if not isinstance(tuning, UpDown):
+            raise TypeError(f"fine_tune must be 'up_down', an UpDown or None, got {tuning!r}.")
+        check_number(tuning.n_iter, "n_iter of UpDown", numbers.Integral, low=0)
+        check_number(tuning.batch_size, "batch_size of UpDown", numbers.Integral, low=1)
+        check_number(
+            tuning.n_gibbs_steps, "n_gibbs_steps of UpDown", numbers.Integral, low=1, high=1000
+        )
+        check_number(tuning.learning_rate, "learning_rate of UpDown", low=0, closed="right")
+        if self.join_labels and not tuning.undirected_top:
+            raise ValueError(
+                "join_labels needs an undirected top level; use UpDown(undirected_top=True)."
+            )
+        return tuning
+
+    def _templates(self) -> list:
+        """Return an unfitted estimator a level."""
+        sizes = self.hidden_layer_sizes
+        if self._named_levels():
+            if self.rbm is not None or self.pruner is not None:
+                raise ValueError(
+                    "hidden_layer_sizes holds the levels themselves; rbm and pruner must be None."
+                )
+            names = [name for name, _ in sizes]
+            self._validate_names(names)
+            return [clone(estimator) for _, estimator in sizes]
+        if isinstance(sizes, numbers.Integral):
+            sizes = (sizes,)
+        if not len(sizes):
+            raise ValueError("hidden_layer_sizes is empty; give the units of one layer or more.")
+        for size in sizes:
+            check_number(size, "an entry of hidden_layer_sizes", numbers.Integral, low=1)
+        if self.pruner is not None and self.pruner.estimator is not None:
+            if self.rbm is not None:
+                raise ValueError(
+                    "pruner has an estimator of its own, so rbm must be None; or give the pruner "
+                    "estimator=None."
+                )
+            template = self.pruner.estimator
+        else:
+            template = PrunedBernoulliRBM() if self.rbm is None else self.rbm
+        levels = [clone(template).set_params(n_components=int(size)) for size in sizes]
+        if self.pruner is not None:
+            levels = [clone(self.pruner).set_params(estimator=level) for level in levels]
+        return levels
+
+    def _prepare(self, templates, rng) -> list:
+        """Seed the levels, set their passes, and let the top one know its labels."""
+        for template in templates:
+            inner = template.estimator if hasattr(template, "estimator") else template
+            if self.random_state is not None:
+                template.set_params(**new_seeds(template, rng))
+            if self.n_iter is not None:
+                inner.set_params(n_iter=self.n_iter)
+        if self.join_labels:
+            inner = getattr(templates[-1], "estimator", templates[-1])
+            if "negative_phase" not in inner.get_params():
+                raise TypeError(
+                    f"join_labels needs a top level with a negative_phase, such as "
+                    f"PrunedBernoulliRBM; got {type(inner).__name__}."
+                )
+            inner.set_params(negative_phase=LabelledChains(len(self.classes_)))
+        return templates
+
+    @with_callbacks
+    def fit(self, X, y=None):
+        """Fit the levels one after the other, and fine-tune them if asked to.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Values in [0, 1]; bool and uint8 are read as they are.
+        y : array-like of shape (n_samples,), default=None
+            Classes; ignored without ``join_labels``.
+
+        Returns
+        -------
+        self : SparseDBN
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data are not legal, or training diverges.
+        """
+        tuning = self._check_parameters()
+        going_on = self.warm_start and hasattr(self, "estimators_")
+        X = check_data(self, X, reset=not going_on)
+        labels = self._check_labels(X, y, reset=not going_on) if self.join_labels else None
+        rng = check_random_state(self.random_state)
+        if going_on:
+            levels = self.estimators_
+        else:
+            levels, key = self._prepare(self._templates(), rng), new_key(rng)
+        n_passes = 0 if tuning is None or self.n_iter == 0 else tuning.n_iter
+        if going_on and tuning is not None and self.n_iter is not None:
+            n_passes = self.n_iter
+        context = self._init_callback_context(max_subtasks=len(levels) + n_passes)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        if not (going_on and tuning is not None):
+            self.estimators_, self.history_ = self._stacked(
+                levels, X, labels, going_on, rng, context
+            )
+        if not going_on:
+            self._key, self._generative, self._directed_top, self._n_steps = key, None, False, 0
+        self._log_partition = None
+        if tuning is not None:
+            history = self._up_down(tuning, X, labels, n_passes, context)
+            self.history_ = [*self.history_[: len(self.estimators_)], history]
+        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        return self
+
+    def _stacked(self, levels, X, labels, going_on, rng, context):
+        """Fit the levels; return the fitted machines and their histories."""
+        machines, histories, below = [], [], X
+        for number, level in enumerate(levels):
+            started = time.perf_counter()
+            top = number == len(levels) - 1
+            given = _joined(below, labels) if top and labels is not None else below
+            changed = {"warm_start": True} if going_on else {}
+            if going_on and self.n_iter is not None:
+                changed["n_iter"] = self.n_iter
+            own = {name: level.get_params()[name] for name in changed}
+            task = context.subcontext(task_name="level")
+            task.call_on_fit_task_begin(estimator=self, X=X)
+            level.set_params(**changed)
+            try:
+                with task.propagate_callback_context(level):
+                    level.fit(given)
+            finally:
+                level.set_params(**own)
+            task.call_on_fit_task_end(estimator=self, X=X)
+            machines.append(getattr(level, "estimator_", level))
+            histories.append(getattr(level, "history_", {}))
+            if not top:
+                below = machines[-1].transform(below)
+                if self.upward == "samples":
+                    below = (rng.uniform(size=below.shape) < below).astype(np.uint8)
+            if self.verbose:
+                seconds = time.perf_counter() - started
+                print(
+                    f"[{type(self).__name__}] Level {number + 1} of {len(levels)}, "
+                    f"time = {seconds:.2f}s"
+                )
+        return machines, histories
+
+    def _check_labels(self, X, y, reset):
+        """Return which class each row has, one column a class."""
+        if y is None:
+            raise ValueError(
+                "requires y to be passed, but the target y is None: join_labels=True needs the class "
+                "of every row."
+            )
+        y = column_or_1d(y, warn=True)
+        assert_all_finite(y, input_name="y")
+        check_classification_targets(y)
+        if y.shape[0] != X.shape[0]:
+            raise ValueError(f"X has {X.shape[0]} rows and y has {y.shape[0]}; they must agree.")
+        if reset:
+            self.classes_ = np.unique(y)
+            if self.classes_.size < 2:
+                raise ValueError(f"y holds one class only, {self.classes_[0]!r}; give two or more.")
+        unknown = np.setdiff1d(y, self.classes_)
+        if unknown.size:
+            raise ValueError(f"y holds {unknown[0]!r}, which was not among the classes of fit.")
+        return (y[:, None] == self.classes_).astype(np.uint8)
+
+    # ------------------------------------------------------------------ seam
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "estimators_")
+
+    @property
+    def connectivity_(self) -> list:
+        """Boolean masks (n_upper, n_lower) of the levels, bottom first; made on demand."""
+        check_is_fitted(self)
+        masks = [mask for level in self.estimators_ for mask in level.connectivity_]
+        if self.join_labels:
+            masks[-1] = masks[-1][:, : -len(self.classes_)]
+        return masks
+
+    @property
+    def components_(self) -> list:
+        """Recognition weights (n_upper, n_lower) of the levels, bottom first; made on demand."""
+        check_is_fitted(self)
+        matrices = []
+        for level in self.estimators_:
+            weights = level.components_
+            matrices += weights if isinstance(weights, list) else [weights]
+        if self.join_labels:
+            matrices[-1] = matrices[-1][:, : -len(self.classes_)]
+        return matrices
+
+    def set_connectivity(self, masks):
+        """Set which connections exist; part of the seam to the pruners.
+
+        Parameters
+        ----------
+        masks : list of array-like of bool
+            One mask (n_upper, n_lower) a level, bottom first.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If the number of masks or a shape is wrong, or a level would be
+            left without connections.
+        """
+        check_is_fitted(self)
+        counts = [len(level.connectivity_) for level in self.estimators_]
+        if not isinstance(masks, list | tuple) or len(masks) != sum(counts):
+            given = len(masks) if isinstance(masks, list | tuple) else "no list of"
+            raise ValueError(
+                f"set_connectivity got {given} masks for {sum(counts)} levels; give one a level, "
+                "bottom first."
+            )
+        masks = list(masks)
+        if self.join_labels:
+            labels = self.estimators_[-1].connectivity_[-1][:, -len(self.classes_) :]
+            masks[-1] = np.hstack([np.asarray(masks[-1], dtype=bool), labels])
+        ends = np.cumsum([0, *counts])
+        for level, start, stop in zip(self.estimators_, ends[:-1], ends[1:], strict=True):
+            level.set_connectivity(masks[start:stop])
+        if self._generative is not None:
+            for number in range(len(self._generative._weights)):
+                matrix = self._generative._matrix(number)
+                self._generative._set_level(number, matrix, np.asarray(masks[number], dtype=bool))
+        self._log_partition = None
+        return self
+
+    def layer_samples(self, X=None, *, n_samples=1000, n_steps_between=10, random_state=None):
+        """Return states of all layers, given data or from the model; part of the seam.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_rows, n_features), default=None
+            Given: the visible layer is this data, the layers above are drawn
+            upwards, each given the one below. None: the top level is sampled,
+            the others are drawn downwards.
+        n_samples : int, default=1000
+        n_steps_between : int, default=10
+            Gibbs steps between two states kept of a chain of the top level.
+        random_state : int, RandomState instance or None, default=None
+
+        Returns
+        -------
+        layers : list of ndarray of shape (n_samples, n_units)
+            Visible layer first, without labels.
+        """
+        check_is_fitted(self)
+        rng = check_random_state(random_state)
+        if X is not None:
+            X = check_data(self, X, reset=False)
+            layers = [X.toarray() if sparse.issparse(X) else X]
+            for number in range(len(self.estimators_)):
+                means = self._up(number, layers[-1])
+                layers.append((rng.uniform(size=means.shape) < means).astype(means.dtype))
+            return [layers[0].astype(layers[1].dtype), *layers[1:]]
+        n_chains = min(n_samples, 100)
+        kept, start = [], None
+        for _ in range(-(-n_samples // n_chains)):
+            layers, start = self._top_states(n_chains, n_steps_between, None, rng, start)
+            kept.append(layers)
+        layers = [np.concatenate(part)[:n_samples] for part in zip(*kept, strict=True)]
+        return self._downwards(layers, rng)[::-1]
+
+    # -------------------------------------------------------------- structure
+
+    def _machines(self) -> list:
+        """Return the computing form of every level, or say which is no RBM."""
+        result = []
+        for number, level in enumerate(self.estimators_):
+            if isinstance(level, BoltzmannMachine) and len(level._weights) == 1:
+                result.append(level._stack())
+                continue
+            names = ("components_", "intercept_visible_", "intercept_hidden_")
+            if not all(hasattr(level, name) for name in names):
+                raise TypeError(
+                    "This needs levels that are restricted Boltzmann machines; level "
+                    f"{number + 1} is a {type(level).__name__}."
+                )
+            weights = np.ascontiguousarray(level.components_)
+            biases = (level.intercept_visible_, level.intercept_hidden_)
+            level = inference.make_level(weights, None)
+            result.append(Stack((level,), tuple(b.astype(weights.dtype) for b in biases)))
+        return result
+
+    def _n_directed(self) -> int:
+        return len(self.estimators_) - (not self._directed_top)
+
+    def _generators(self) -> list:
+        """Return the computing form of the directed levels as they are going down."""
+        if self._generative is None:
+            return self._machines()[: self._n_directed()]
+        stack = self._generative._stack()
+        return [
+            Stack((level,), stack.biases[number : number + 2])
+            for number, level in enumerate(stack.levels)
+        ]
+
+    def _n_joined(self) -> int | None:
+        """Where the labels begin among the lower units of the top level, counted from the end."""
+        return -len(self.classes_) if self.join_labels else None
+
+    def _up(self, number, below) -> np.ndarray:
+        """Means of a level's upper units; its labels, if any, say nothing."""
+        level = self.estimators_[number]
+        if self.join_labels and number == len(self.estimators_) - 1:
+            stack = self._machines()[number]
+            labels = np.full((below.shape[0], len(self.classes_)), 1 / len(self.classes_))
+            below = _joined(below, labels)
+            with self._team(below.shape[0]) as team:
+                return inference.mean_field(stack, below, team)[-1]
+        return level.transform(below)
+
+    def _team(self, n_samples) -> Team:
+        n_units = sum(level._n_features_out for level in self.estimators_)
+        return Team(work=float(n_samples) * n_units * self.n_features_in_)
+
+    # ---------------------------------------------------------------- up-down
+
+    def _up_down(self, tuning, X, labels, n_passes, context) -> dict:
+        """Fine-tune all levels together; return the history."""
+        if not all(isinstance(level, PrunedBernoulliRBM) for level in self.estimators_):
+            raise TypeError("fine_tune needs levels that are PrunedBernoulliRBM.")
+        machines, n_levels = self.estimators_, len(self.estimators_)
+        self._directed_top = not tuning.undirected_top
+        n_directed = self._n_directed()
+        if n_directed == 0:
+            raise ValueError(
+                "fine_tune needs two hidden layers or more; it has one undirected level."
+            )
+        dtype = machines[0]._biases[0].dtype
+        stacks = [level._stack_to_train() for level in machines]
+        if self._generative is None:
+            self._generative = _Directed()
+            self._generative._weights = [
+                level._weights[0].copy() for level in machines[:n_directed]
+            ]
+            self._generative._connections = [
+                level._connections[0] for level in machines[:n_directed]
+            ]
+            prior = machines[-1]._activity[1] if self._directed_top else machines[-1]._biases[0]
+            if self._directed_top:
+                prior = np.log(np.clip(prior, 1e-3, 0.999) / (1 - np.clip(prior, 1e-3, 0.999)))
+            biases = [level._biases[0] for level in machines[:n_directed]] + [prior]
+            self._generative._biases = [bias.astype(dtype) for bias in biases]
+        generative = inference.as_dtype(self._generative._stack(), dtype)
+        recognition = Stack(
+            tuple(stack.levels[0] for stack in stacks[:n_directed]),
+            (stacks[0].biases[0], *(stack.biases[1] for stack in stacks[:n_directed])),
+        )
+        top = stacks[-1]
+        n_labels = 0 if labels is None else labels.shape[1]
+        batch_size = min(tuning.batch_size, X.shape[0])
+        sizes = [bias.size for bias in recognition.biases]
+        sizes[-1] += n_labels
+
+        def room(sizes):
+            return tuple(inference.states_array(size, batch_size, dtype) for size in sizes)
+
+        wake, dream, errors = room(sizes), room(sizes), room(sizes)
+        n_top = machines[-1]._biases[1].size
+        top_wake, top_dream = room([n_top, n_top]), room([n_top, n_top])
+        schedule = resolve(
+            tuning.learning_rate_schedule, LEARNING_RATE_SCHEDULES, "learning_rate_schedule"
+        )
+        key, rows = derived_key(self._key, 7), []
+        n_minibatches = -(-X.shape[0] // batch_size)
+        no_labels = np.zeros((0, 0, 0), dtype)
+        first_step = self._n_steps
+        with self._team(X.shape[0]) as team:
+            work = np.empty((team.n_threads, max(*sizes, n_top)), dtype)
+            for number in range(n_passes):
+                started = time.perf_counter()
+                task = context.subcontext(task_name="up-down pass")
+                task.call_on_fit_task_begin(estimator=self)
+                progress = (number + np.arange(n_minibatches) / n_minibatches) / n_passes
+                rates = tuning.learning_rate * np.array([schedule(p) for p in progress])
+                order = np.random.default_rng([int(key), first_step]).permutation(X.shape[0])
+                label_groups = itertools.repeat((0, 0, 0, no_labels))
+                if n_labels:
+                    label_groups = loaded_minibatches(labels, order, batch_size, dtype, team)
+                    label_groups = _one_by_one(label_groups)
+                groups = _one_by_one(loaded_minibatches(X, order, batch_size, dtype, team))
+                for (m, _, size, data), given in zip(groups, label_groups, strict=False):
+                    team.run(
+                        _kernels.wake_sleep_minibatches, recognition, generative, top,
+                        tuning.undirected_top, n_labels, wake, dream, errors, top_wake, top_dream,
+                        data, given[3], size, rates[m : m + 1].astype(dtype), tuning.n_gibbs_steps,
+                        key, first_step + m, work, _kernels.BLAS_ADDRESS[dtype],
+                    )  # fmt: skip
+                first_step += n_minibatches
+                rows.append({"learning_rate": rates[-1], "seconds": time.perf_counter() - started})
+                if self.verbose:
+                    print(
+                        f"[{type(self).__name__}] Up-down pass {number + 1} of {n_passes}, "
+                        f"time = {rows[-1]['seconds']:.2f}s"
+                    )
+                if task.call_on_fit_task_end(estimator=self):
+                    break
+        arrays = [*recognition.biases, *generative.biases, *top.biases]
+        if not all(np.isfinite(array.sum()) for array in arrays):
+            raise ValueError(
+                "The up-down algorithm diverged: a parameter is not finite. Use a lower "
+                "learning_rate in UpDown."
+            )
+        self._n_steps = first_step
+        for number, level in enumerate(machines):
+            stack = top if number == n_levels - 1 and tuning.undirected_top else stacks[number]
+            level._weights = [inference.level_values(stack.levels[0])]
+            level._biases = list(stack.biases)
+            if number < n_directed:
+                level._biases[0] = generative.biases[number].copy()
+            level._velocity = level._log_partition = None
+        self._generative._weights = [inference.level_values(level) for level in generative.levels]
+        self._generative._biases = list(generative.biases)
+        return {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}
+
+    # ---------------------------------------------------- features and labels
+
+    def transform(self, X, level=None):
+        """Return the activation probabilities of the top layer, or of another.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        level : int, default=None
+            Levels to go up; None goes to the top. Another level has other
+            features than :meth:`get_feature_names_out` says, so it is an array
+            whatever ``set_output`` asks for, if asked for through :meth:`layer_means`.
+
+        Returns
+        -------
+        features : ndarray of shape (n_samples, n_components of the level)
+        """
+        return self.layer_means(X, level)
+
+    def layer_means(self, X, level=None) -> np.ndarray:
+        """Return the activation probabilities of a layer by one deterministic pass up.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        level : int, default=None
+            Levels to go up, from 1; None goes to the top.
+
+        Returns
+        -------
+        means : ndarray of shape (n_samples, n_units)
+        """
+        check_is_fitted(self)
+        X = check_data(self, X, reset=False)
+        n_levels = len(self.estimators_)
+        if level is not None:
+            check_number(level, "level", numbers.Integral, low=1, high=n_levels)
+        for number in range(n_levels if level is None else level):
+            X = self._up(number, X)
+        return X
+
+    def inverse_transform(self, H):
+        """Return the visible probabilities, by one deterministic pass down from the top layer.
+
+        Parameters
+        ----------
+        H : array-like of shape (n_samples, n_components)
+            Activation probabilities of the top layer.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+        """
+        check_is_fitted(self)
+        H = check_array(H, dtype=(np.float64, np.float32))
+        if H.shape[1] != self._n_features_out:
+            raise ValueError(
+                f"H has {H.shape[1]} columns for the {self._n_features_out} units of the top layer."
+            )
+        machines, generators = self._machines(), self._generators()
+        with self._team(H.shape[0]) as team:
+            if not self._directed_top:
+                H = _means_below(machines[-1], H, team)[:, : self._n_joined()]
+            for stack in reversed(generators):
+                H = _means_below(stack, H, team)
+        return H
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.estimators_[-1]._n_features_out
+
+    @available_if(_joins_labels)
+    def predict_proba(self, X, n_passes=None) -> np.ndarray:
+        """Return p(class | features), by the free energies of the top level with each label on.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        n_passes : int, default=None
+            None goes up once, by probabilities; a number averages so many stochastic passes.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes)
+        """
+        check_is_fitted(self)
+        X = check_data(self, X, reset=False)
+        classes = self._class_stacks()
+        if n_passes is not None:
+            check_number(n_passes, "n_passes", numbers.Integral, low=1)
+        total = 0.0
+        with self._team(X.shape[0] * len(classes)) as team:
+            uniforms = _RowUniforms(X, derived_key(self._key, 8))
+            for sample in range(n_passes or 1):
+                below = X
+                for number in range(len(self.estimators_) - 1):
+                    below = self._up(number, below)
+                    if n_passes is not None:
+                        draws = uniforms(sample, number, below.shape[1])
+                        below = (draws < below).astype(below.dtype)
+                logits = self._label_scores(classes, below, team)
+                total = total + np.exp(logits - logsumexp(logits, axis=1, keepdims=True))
+        return total / (n_passes or 1)
+
+    @available_if(_joins_labels)
+    def predict(self, X) -> np.ndarray:
+        """Return the class with the lowest free energy.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+        """
+        numbers_ = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[numbers_]
+
+    def _class_stacks(self) -> list:
+        """Return (stack of the top level with this label on, its bias) for every class."""
+        top, n_labels = self._machines()[-1], len(self.classes_)
+        weights = np.asarray(self.estimators_[-1].components_)
+        machine = self.estimators_[-1]
+        mask = machine.connectivity_[-1][:, :-n_labels]
+        if mask.all():
+            level = inference.make_level(np.ascontiguousarray(weights[:, :-n_labels]), None)
+        else:
+            level = inference.make_level(weights[:, :-n_labels][mask], to_connections(mask))
+        below, above = (np.array(bias) for bias in top.biases)
+        return [
+            (Stack((level,), (below[:-n_labels], above + weights[:, k])), float(below[k]))
+            for k in range(-n_labels, 0)
+        ]
+
+    @staticmethod
+    def _label_scores(classes, below, team) -> np.ndarray:
+        """Return log p*(features, label) of the top level, one column a class."""
+        return np.column_stack(
+            [bias - inference.free_energy(stack, below, team) for stack, bias in classes]
+        )
+
+    # ------------------------------------------------------------- likelihood
+
+    def log_partition(self, method="auto", **options) -> LogPartition:
+        """Return log Z of the undirected top level, in nats.
+
+        With labels it is the sum over the classes, each with its own estimate.
+
+        Parameters
+        ----------
+        method : {"auto", "exact", "ais", "reverse_ais", "bracket"}, default="auto"
+        **options
+            As in :meth:`PrunedBernoulliRBM.log_partition`.
+
+        Returns
+        -------
+        log_partition : LogPartition
+        """
+        check_is_fitted(self)
+        if self._directed_top:
+            return LogPartition(0.0, 0.0, (0.0, 0.0), "exact", np.inf)
+        machine = self.estimators_[-1]
+        if not isinstance(machine, BoltzmannMachine):
+            raise TypeError(
+                f"The log Z of a {type(machine).__name__} is not known; the top level must be a "
+                "PrunedBernoulliRBM."
+            )
+        if not self.join_labels:
+            return machine.log_partition(method, **options)
+        key = derived_key(self._key, 9)
+        if options.get("random_state") is not None:
+            key = new_key(options["random_state"])
+        options = {name: value for name, value in options.items() if name != "random_state"}
+        means = machine._activity[0][: self._n_joined()]
+        with self._team(100_000) as team:
+            parts = [
+                likelihood.log_partition(stack, means, derived_key(key, k), team, method, **options)
+                for k, (stack, _) in enumerate(self._class_stacks())
+            ]
+        biases = [bias for _, bias in self._class_stacks()]
+        value = logsumexp([part.value + bias for part, bias in zip(parts, biases, strict=True)])
+        shares = [np.exp(p.value + b - value) for p, b in zip(parts, biases, strict=True)]
+        error = np.sqrt(
+            sum((s * p.standard_error) ** 2 for s, p in zip(shares, parts, strict=True))
+        )
+        bracket = tuple(
+            float(logsumexp([p.bracket[end] + b for p, b in zip(parts, biases, strict=True)]))
+            for end in (0, 1)
+        )
+        size = min(part.effective_sample_size for part in parts)
+        return LogPartition(float(value), float(error), bracket, parts[0].method, size)
+
+    def lower_bound(self, X, n_samples=20) -> np.ndarray:
+        """Return the variational lower bound on log p(v) + log Z of the top level, row by row.
+
+        .. math:: E_{q(h|v)} [\\log p(v | h_1) + \\dots + \\log p^*(h_{L-1}) - \\log q(h | v)]
+
+        with q the recognition pass (Salakhutdinov & Murray 2008). Summed over all
+        states where the directed layers have at most 10 hidden units, else over
+        samples, whose random numbers are a function of the row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        n_samples : int, default=20
+            Samples of the hidden layers a row.
+
+        Returns
+        -------
+        bound : ndarray of float64 of shape (n_samples,)
+            Subtract log Z for the bound on the log-likelihood.
+        """
+        check_is_fitted(self)
+        X = check_data(self, X, reset=False)
+        check_number(n_samples, "n_samples", numbers.Integral, low=1)
+        ups = self._machines()[: self._n_directed()]
+        generators = self._generators()
+        hidden = [stack.biases[1].size for stack in ups]
+        classes = self._class_stacks() if self.join_labels else None
+        with self._team(X.shape[0] * n_samples) as team:
+            if sum(hidden) <= MAX_ENUMERATED_UNITS:
+                return self._summed_bound(X, ups, generators, classes, team)
+            uniforms = _RowUniforms(X, derived_key(self._key, 8))
+            total = np.zeros(X.shape[0])
+            first = inference.mean_field(ups[0], X, team)[-1] if ups else None
+            for sample in range(n_samples):
+                below = X
+                for number, (up, down) in enumerate(zip(ups, generators, strict=True)):
+                    means = inference.mean_field(up, below, team)[-1] if number else first
+                    total += (entr(means) + entr(1 - means)).sum(axis=1, dtype=np.float64)
+                    draws = uniforms(sample, number, means.shape[1])
+                    draws = (draws < means).astype(means.dtype)
+                    total += likelihood.log_conditional(down, below, draws, team)
+                    below = draws
+                total += self._log_top(below, classes, team)
+        return total / n_samples
+
+    def _summed_bound(self, X, ups, generators, classes, team):
+        """The bound, summed over all states of the directed hidden layers, row by row."""
+        sizes = [stack.biases[1].size for stack in ups]
+        dtype = self._machines()[0].biases[0].dtype
+        states = np.array(list(itertools.product((0, 1), repeat=sum(sizes))), dtype=dtype)
+        layers = np.split(states, np.cumsum(sizes)[:-1], axis=1) if sizes else []
+        fixed_q = fixed_p = np.zeros(len(states))
+        for number in range(1, len(layers)):
+            below, above = (np.ascontiguousarray(layers[k]) for k in (number - 1, number))
+            means = inference.mean_field(ups[number], below, team)[-1].astype(np.float64)
+            fixed_q = fixed_q + _log_bernoulli(above, means)
+            fixed_p = fixed_p + likelihood.log_conditional(generators[number], below, above, team)
+        last = np.ascontiguousarray(layers[-1]) if layers else X
+        top = self._log_top(last, classes, team)
+        if not layers:
+            return top
+        first = np.ascontiguousarray(layers[0])
+        means = inference.mean_field(ups[0], X, team)[-1].astype(np.float64)
+        rows = X.toarray() if sparse.issparse(X) else X
+        bound = np.empty(X.shape[0])
+        for i in range(X.shape[0]):
+            row = np.ascontiguousarray(np.broadcast_to(rows[i], (len(states), rows.shape[1])))
+            log_q = fixed_q + _log_bernoulli(first, means[i])
+            log_p = fixed_p + top + likelihood.log_conditional(generators[0], row, first, team)
+            bound[i] = np.exp(log_q) @ (log_p - log_q)
+        return bound
+
+    def _log_top(self, below, classes, team):
+        """Unnormalised log-probability of the layer below the top, labels summed out."""
+        if self._directed_top:
+            prior = self._generative._biases[-1].astype(np.float64)
+            return below @ prior - np.logaddexp(0, prior).sum()
+        if classes is not None:
+            return logsumexp(self._label_scores(classes, below, team), axis=1)
+        return -inference.free_energy(self._machines()[-1], below, team)
+
+    def score_samples(self, X) -> np.ndarray:
+        """Return a variational lower bound on the log-likelihood of every row, in nats.
+
+        :meth:`lower_bound` minus log Z of the top level, which is exact where
+        one side has at most 20 units, else by AIS, once for the fitted parameters.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        bound : ndarray of float64 of shape (n_samples,)
+        """
+        bound = self.lower_bound(X)
+        if self._log_partition is None:
+            self._log_partition = tuple(self.log_partition())
+        return bound - self._log_partition[0]
+
+    def score(self, X, y=None) -> float:
+        """Return the mean of :meth:`score_samples`, in nats.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        score : float
+        """
+        return float(np.mean(self.score_samples(X)))
+
+    # --------------------------------------------------------------- sampling
+
+    def sample(
+        self, n_samples=1, *, n_gibbs_steps=1000, y=None, probabilities=False, random_state=None
+    ):
+        """Draw visible states: Gibbs sampling in the top level, one directed pass down.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of independent chains.
+        n_gibbs_steps : int, default=1000
+        y : class or array-like of shape (n_samples,), default=None
+            Classes to clamp, with ``join_labels``.
+        probabilities : bool, default=False
+            Return the probabilities of the visible units instead of a draw.
+        random_state : int, RandomState instance or None, default=None
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+
+        Raises
+        ------
+        ValueError
+            If ``y`` holds a class that was not seen, or the network knows no classes.
+        """
+        check_is_fitted(self)
+        check_number(n_samples, "n_samples", numbers.Integral, low=1)
+        check_number(n_gibbs_steps, "n_gibbs_steps", numbers.Integral, low=1)
+        rng = check_random_state(random_state)
+        clamped = self._clamped_labels(y, n_samples)
+        layers, _ = self._top_states(n_samples, n_gibbs_steps, clamped, rng)
+        if len(self.estimators_) == 1 and probabilities:
+            with self._team(n_samples) as team:
+                means = _means_below(self._machines()[0], layers[0], team)
+            return means[:, : self._n_joined()]
+        return self._downwards(layers, rng, probabilities)[-1]
+
+    def _clamped_labels(self, y, n_samples):
+        if y is None:
+            return None
+        if not self.join_labels:
+            raise ValueError(
+                "y clamps a class, which needs join_labels=True when the network is made."
+            )
+        y = np.broadcast_to(np.asarray(y), (n_samples,))
+        unknown = np.setdiff1d(y, self.classes_)
+        if unknown.size:
+            raise ValueError(f"y holds {unknown[0]!r}, which was not among the classes of fit.")
+        return y[:, None] == self.classes_
+
+    def _top_states(self, n_samples, n_sweeps, labels, rng, start=None):
+        """Return layers that a pass down begins with, top first, and where the chains now stand."""
+        top = self._machines()[-1]
+        dtype = top.biases[0].dtype
+        key = new_key(rng)
+        if self._directed_top:
+            prior = self._generative._biases[-1]
+            draws = rng.uniform(size=(n_samples, prior.size)) < 1 / (1 + np.exp(-prior))
+            return [draws.astype(dtype)], None
+        if start is None:
+            means = getattr(self.estimators_[-1], "_activity", [np.full(top.biases[0].size, 0.5)])[
+                0
+            ]
+            start = (rng.uniform(size=(n_samples, means.size)) < means).astype(dtype)
+        n_lower = top.biases[0].size
+        with self._team(n_samples * n_sweeps) as team:
+            if self.join_labels and labels is None:
+                lower, upper = self._labelled_chains(top, start, n_sweeps, key, team)
+            else:
+                clamped = None
+                if labels is not None:
+                    clamped = np.full((n_samples, n_lower), np.nan, dtype)
+                    clamped[:, self._n_joined() :] = labels
+                    start[:, self._n_joined() :] = labels
+                states = [start, np.zeros((n_samples, top.biases[1].size), dtype)]
+                lower, upper = inference.gibbs(
+                    top, states, n_sweeps, n_samples, key, team, clamped=clamped
+                )
+        return [upper, lower[:, : self._n_joined()]], lower
+
+    def _labelled_chains(self, top, start, n_sweeps, key, team):
+        first = top.biases[0].size - len(self.classes_)
+        lower, upper = (np.empty((len(start), bias.size), bias.dtype) for bias in top.biases)
+
+        def one_block(block):
+            n_lanes = block.stop - block.start
+            states = inference.new_states(top, n_lanes)
+            packed = inference.unpacked(top)
+            inference.load(start, np.arange(block.start, block.stop), states[0])
+            blas = inference.blas_address(top)
+            _kernels.update_layer(top, 1, states, packed, True, n_lanes, block.start, key, 0, blas)
+            labelled_sweeps(top, states, packed, first, n_sweeps, n_lanes, block.start, key, 1)
+            lower[block] = states[0][:, :n_lanes].T
+            upper[block] = states[1][:, :n_lanes].T
+
+        team.map(one_block, inference.blocks(len(start)))
+        return lower, upper
+
+    def _downwards(self, layers, rng, probabilities=False) -> list:
+        """Add to ``layers`` (top first) what is drawn below the last of them."""
+        generators = self._generators()
+        with self._team(layers[0].shape[0]) as team:
+            for number in range(len(generators) - 1, -1, -1):
+                means = _means_below(generators[number], layers[-1], team)
+                if number or not probabilities:
+                    means = (rng.uniform(size=means.shape) < means).astype(means.dtype)
+                layers.append(means)
+        return layers
+
+
+def _one_by_one(groups):
+    """Yield minibatches of groups one at a time."""
+    for first, rows, sizes, states in groups:
+        done = 0
+        for number, size in enumerate(sizes):
+            yield (
+                first + number, rows[done : done + size], sizes[number : number + 1],
+                states[number : number + 1],
+            )  # fmt: skip
+            done += size
+
+
+def _joined(features, labels) -> np.ndarray:
+    """Put the labels after the features."""
+    if sparse.issparse(features):
+        features = features.toarray()
+    return np.hstack([features, labels.astype(features.dtype)])
+
+
+def _means_below(stack, H, team) -> np.ndarray:
+    """Return the probabilities of the lower units given the upper ones."""
+    H = np.ascontiguousarray(H, dtype=stack.biases[0].dtype)
+
+    def one_block(block):
+        return inference.conditional_means(stack, 0, None, H[block])
+
+    return np.concatenate(team.map(one_block, inference.blocks(H.shape[0])))
+
+
+def _log_bernoulli(states, means) -> np.ndarray:
+    """Log-probability of binary states under independent means, row by row."""
+    means = np.clip(means, 1e-300, 1 - 1e-16)
+    return np.where(states > 0, np.log(means), np.log1p(-means)).sum(axis=-1)
+
+
+class _RowUniforms:
+    """Uniform numbers that are a function of a row's content, whatever its place."""
+
+    def __init__(self, X, key):
+        rng = np.random.default_rng(int(key))
+        odd = rng.integers(0, 2**63, size=X.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+        self._hashes = np.empty(X.shape[0], np.uint64)
+        for block in inference.blocks(X.shape[0]):
+            part = X[block].toarray() if sparse.issparse(X) else X[block]
+            bits = np.ascontiguousarray(part, dtype=np.float32).view(np.uint32) >> np.uint32(8)
+            self._hashes[block] = (bits.astype(np.uint64) * odd).sum(axis=1, dtype=np.uint64)
+
+    def __call__(self, sample, layer, n_units) -> np.ndarray:
+        """Numbers in [0, 1) of shape (n_rows, n_units)."""
+        golden = np.uint64(0x9E3779B97F4A7C15)
+        place = np.arange(n_units, dtype=np.uint64) + np.uint64((sample << 40) | (layer << 32))
+        x = _mixed(self._hashes)[:, None] + _mixed(place * golden)
+        return (_mixed(x) >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)
+
+
+def _mixed(x) -> np.ndarray:
+    """The finaliser of splitmix64."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))

@@ -1,0 +1,1079 @@
+"""Feed-forward networks on pruned connections, fine-tuned by backpropagation.
+
+A deep belief network unrolled: upwards with a softmax output it tells classes
+apart, upwards and back down it is an autoencoder.
+"""
+
+from __future__ import annotations
+
+import numbers
+import time
+from abc import abstractmethod
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import train_test_split
+from sklearn.utils import assert_all_finite, check_random_state, compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_array,
+    check_is_fitted,
+    column_or_1d,
+)
+
+from . import _kernels, inference
+from ._base import Layered, check_data, new_key
+from ._compat import with_callbacks
+from ._options import check_number, resolve
+from ._structures import Connections, Stack
+from ._training import LEARNING_RATE_SCHEDULES, loaded_minibatches
+from .connectivity import to_connections, to_mask
+from .dbn import SparseDBN
+from .samplers import derived_key
+
+__all__ = ["SparseDBNAutoencoder", "SparseDBNClassifier"]
+
+PRETRAIN = ("rbm", "autoencoder", "supervised")
+SOLVERS = ("sgd", "adam")
+KINDS = {"logistic": _kernels.LOGISTIC, "linear": _kernels.LINEAR, "softmax": _kernels.SOFTMAX}
+SECOND_MOMENTUM, EPSILON = 0.999, 1e-8  # of Adam
+
+
+class DescentOptions(NamedTuple):
+    """Numbers of the gradient step, in the network's floating type."""
+
+    momentum: float
+    second_momentum: float
+    epsilon: float
+    l2: float
+    max_norm: float
+    dropout: float
+    input_dropout: float
+
+
+class Moments(NamedTuple):
+    """Running means of the gradient, and with Adam of its square: levels first, then biases."""
+
+    first: tuple
+    second: tuple
+
+
+class _Network(Layered):
+    """Levels that feed forward: pre-training, the loop over epochs, the seam to the pruners.
+
+    ``_biases[0]`` belongs to the input and stays zero.
+    """
+
+    # ------------------------------------------------------------- validation
+
+    def _check_parameters(self):
+        integer = numbers.Integral
+        if self.solver not in SOLVERS:
+            raise ValueError(f"solver={self.solver!r} is not known. Use 'sgd' or 'adam'.")
+        check_number(self.learning_rate, "learning_rate", low=0, closed="right")
+        check_number(self.momentum, "momentum", low=0, high=1, closed="left")
+        check_number(self.batch_size, "batch_size", integer, low=1)
+        check_number(self.n_iter, "n_iter", integer, low=0)
+        check_number(self.n_pretrain_iter, "n_pretrain_iter", integer, low=1)
+        check_number(self.l2, "l2", low=0)
+        check_number(self.dropout, "dropout", low=0, high=1, closed="left")
+        check_number(self.input_dropout, "input_dropout", low=0, high=1, closed="left")
+        check_number(
+            self.validation_fraction, "validation_fraction", low=0, high=1, closed="neither"
+        )
+        check_number(self.n_iter_no_change, "n_iter_no_change", integer, low=1)
+        check_number(self.tol, "tol", low=0)
+        if self.max_norm is not None:
+            check_number(self.max_norm, "max_norm", low=0, closed="right")
+        resolve(self.learning_rate_schedule, LEARNING_RATE_SCHEDULES, "learning_rate_schedule")
+        ready = isinstance(self.pretrain, SparseDBN | FrozenEstimator)
+        if not (self.pretrain is None or ready or self.pretrain in PRETRAIN):
+            raise ValueError(
+                f"pretrain={self.pretrain!r} is not known. Use 'rbm', 'autoencoder', 'supervised', "
+                "None, a SparseDBN, or a fitted one in a FrozenEstimator."
+            )
+        if self.pretrain != "rbm" and (self.rbm is not None or self.pruner is not None):
+            raise ValueError(
+                f"rbm and pruner are for pretrain='rbm'; with pretrain={self.pretrain!r} leave them "
+                "None. To prune while fine-tuning, put this estimator into an IterativePruner."
+            )
+        if self.pretrain is None or self.pretrain in ("autoencoder", "supervised"):
+            self._sizes()
+
+    def _sizes(self) -> list:
+        """Return the units of the hidden layers, where these are numbers."""
+        sizes = self.hidden_layer_sizes
+        sizes = [sizes] if isinstance(sizes, numbers.Integral) else list(sizes)
+        if not sizes:
+            raise ValueError("hidden_layer_sizes is empty; give the units of one layer or more.")
+        for size in sizes:
+            check_number(size, "an entry of hidden_layer_sizes", numbers.Integral, low=1)
+        return [int(size) for size in sizes]
+
+    # ----------------------------------------------------------- pre-training
+
+    def _encoder(self, X, y, rng, context) -> list:
+        """Return (weights, connections, lower bias, upper bias) of every hidden level."""
+        if self.pretrain is None:
+            return self._random_levels(X, rng)
+        if self.pretrain in ("autoencoder", "supervised"):
+            return self._greedy_levels(X, y, rng)
+        dbn = self.pretrain
+        if dbn == "rbm":
+            dbn = SparseDBN(
+                self.hidden_layer_sizes, rbm=self.rbm, pruner=self.pruner, verbose=self.verbose
+            )
+        if isinstance(dbn, FrozenEstimator):
+            dbn = dbn.estimator
+            check_is_fitted(dbn)
+            if not isinstance(dbn, SparseDBN):
+                raise TypeError(
+                    f"pretrain holds a {type(dbn).__name__}; give a SparseDBN in the FrozenEstimator."
+                )
+            if dbn.n_features_in_ != X.shape[1]:
+                raise ValueError(
+                    f"The pre-trained network has {dbn.n_features_in_} visible units, X has "
+                    f"{X.shape[1]} features."
+                )
+        else:
+            dbn = clone(dbn)
+            if self.random_state is not None or dbn.random_state is None:
+                dbn.set_params(random_state=rng.randint(np.iinfo(np.int32).max))
+            task = context.subcontext(task_name="pretrain")
+            task.call_on_fit_task_begin(estimator=self, X=X, y=y)
+            with task.propagate_callback_context(dbn):
+                dbn.fit(X, y)
+            task.call_on_fit_task_end(estimator=self, X=X, y=y)
+        self.pretrained_ = dbn
+        levels = []
+        for matrix, mask, stack in zip(
+            dbn.components_, dbn.connectivity_, dbn._machines(), strict=True
+        ):
+            below, above = stack.biases
+            below = below[: matrix.shape[1]]  # without labels
+            if mask.all():
+                levels.append((np.array(matrix), None, below.copy(), above.copy()))
+            else:
+                levels.append((matrix[mask], to_connections(mask), below.copy(), above.copy()))
+        return levels
+
+    def _random_levels(self, X, rng) -> list:
+        """Levels with weights as Glorot & Bengio (2010) scale them."""
+        dtype, levels, n_lower = self._dtype(X), [], X.shape[1]
+        for size in self._sizes():
+            levels.append(_random_level(n_lower, size, dtype, rng))
+            n_lower = size
+        return levels
+
+    def _greedy_levels(self, X, y, rng) -> list:
+        """Levels trained one by one, as autoencoders or classifiers with one hidden layer."""
+        own = {
+            name: getattr(self, name)
+            for name in ("solver", "learning_rate", "momentum", "batch_size", "l2")
+        }
+        supervised = self.pretrain == "supervised"
+        if supervised and y is None:
+            raise ValueError("pretrain='supervised' needs y; use 'autoencoder' or 'rbm' without.")
+        levels, below = [], X
+        for size in self._sizes():
+            seed = rng.randint(np.iinfo(np.int32).max)
+            common = {
+                **own, "pretrain": None, "n_iter": self.n_pretrain_iter, "random_state": seed,
+                "verbose": self.verbose,
+            }  # fmt: skip
+            if supervised:
+                shallow = SparseDBNClassifier((size,), **common).fit(below, y)
+                lower = np.zeros(below.shape[1], shallow._biases[0].dtype)
+            else:
+                shallow = SparseDBNAutoencoder((size,), code="logistic", **common).fit(below)
+                lower = shallow._biases[2]
+            levels.append((shallow._weights[0], None, lower.copy(), shallow._biases[1]))
+            below = shallow._activations(below, 1)
+        return levels
+
+    def _dtype(self, X):
+        return X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float32)
+
+    def _take_levels(self, levels):
+        self._weights = [weights for weights, *_ in levels]
+        self._connections = [None if stored is None else tuple(stored) for _, stored, *_ in levels]
+        self._biases = [np.zeros_like(levels[0][2]), *(above for *_, above in levels)]
+        self._moments = None
+
+    @abstractmethod
+    def _kinds(self) -> np.ndarray:
+        """What each layer makes of its input."""
+
+    # --------------------------------------------------------------- training
+
+    def _start_moments(self, stack) -> Moments:
+        if self._moments is not None:
+            return Moments(*self._moments)
+        arrays = [inference.level_values(level) for level in stack.levels]
+        sizes = [level.weights.size + level.values.size for level in stack.levels]
+        sizes += [bias.size for bias in stack.biases[1:]]
+        dtype = arrays[0].dtype
+        adam = self.solver == "adam"
+        return Moments(
+            tuple(np.zeros(size, dtype) for size in sizes),
+            tuple(np.zeros(size if adam else 0, dtype) for size in sizes),
+        )
+
+    def _descend(self, X, targets, weights, n_epochs, context=None, held=None, constant=False):
+        """Run epochs; ``targets`` None for the data themselves. Returns the history."""
+        stack = inference.as_dtype(self._stack(), self._biases[0].dtype)
+        dtype = stack.biases[0].dtype
+        kind = dtype.type
+        batch_size = min(self.batch_size, X.shape[0])
+        adam = self.solver == "adam"
+        options = DescentOptions(
+            kind(0.9 if adam else self.momentum), kind(SECOND_MOMENTUM), kind(EPSILON),
+            kind(self.l2), kind(self.max_norm or 0), kind(self.dropout), kind(self.input_dropout),
+        )  # fmt: skip
+        moments = self._start_moments(stack)
+        states, deltas = (inference.new_states(stack, batch_size) for _ in range(2))
+        kinds = self._kinds()
+        schedule = resolve(
+            "constant" if constant else self.learning_rate_schedule, LEARNING_RATE_SCHEDULES,
+            "learning_rate_schedule",
+        )  # fmt: skip
+        n_minibatches = -(-X.shape[0] // batch_size)
+        rows_of_block = [int(_kernels.block_rows(stack, k)) for k in range(1, len(stack.biases))]
+        room = max(
+            block * bias.size for block, bias in zip(rows_of_block, stack.biases[:-1], strict=True)
+        )
+        losses = np.zeros(stack.biases[-1].size)
+        no_targets = np.zeros((0, 0, 0), dtype)
+        total_weight = float(weights.sum()) / X.shape[0]
+        history, best = [], None
+        with self._team(X.shape[0]) as team:
+            work = np.empty((team.n_threads, max(room, max(rows_of_block))), dtype)
+            for epoch in range(n_epochs):
+                started = time.perf_counter()
+                task = context.subcontext(task_name="epoch") if context else None
+                if task:
+                    task.call_on_fit_task_begin(estimator=self)
+                progress = (epoch + np.arange(n_minibatches) / n_minibatches) / n_epochs
+                rates = self.learning_rate * np.array([schedule(p) for p in progress])
+                if adam:
+                    t = self._n_steps + 1 + np.arange(n_minibatches)
+                    rates *= np.sqrt(1 - SECOND_MOMENTUM**t) / (1 - 0.9**t)
+                rng = np.random.default_rng([int(self._key), self._n_steps])
+                order = rng.permutation(X.shape[0])
+                losses[:] = 0
+                groups = loaded_minibatches(X, order, batch_size, dtype, team)
+                for first, rows, sizes, data in groups:
+                    lane_weights, given = _by_minibatch(
+                        rows, sizes, data.shape[2], weights, targets, stack.biases[-1].size, dtype
+                    )
+                    part = slice(first, first + sizes.size)
+                    team.run(
+                        _kernels.descend_minibatches, stack, kinds, states, deltas, data,
+                        no_targets if given is None else given, lane_weights, sizes,
+                        rates[part].astype(dtype), moments, options, self._key,
+                        self._n_steps + first, losses, work, _kernels.BLAS_ADDRESS[dtype],
+                    )  # fmt: skip
+                self._n_steps += n_minibatches
+                if not np.isfinite(losses.sum()):
+                    raise ValueError(
+                        f"Training diverged in epoch {epoch + 1}: the loss is not finite. Use a "
+                        "lower learning_rate, or bound the weights by max_norm."
+                    )
+                row = {
+                    "loss": float(losses.sum() / X.shape[0] / total_weight),
+                    "learning_rate": float(rates[-1]),
+                    "seconds": time.perf_counter() - started,
+                }
+                history.append(row)
+                stop = False
+                if held is not None:
+                    self._store(stack)
+                    row["validation_score"] = score = held()
+                    if best is None or score > best[0]:
+                        best = (score, [a.copy() for a in self._weights + self._biases])
+                    scores = [r["validation_score"] for r in history]
+                    recent = scores[-self.n_iter_no_change :]
+                    earlier = scores[: -self.n_iter_no_change]
+                    stop = bool(earlier) and max(recent) < max(earlier) + self.tol
+                if self.verbose:
+                    said = f", validation score = {row['validation_score']:.4f}" if held else ""
+                    print(
+                        f"[{type(self).__name__}] Epoch {epoch + 1} of {n_epochs}, loss = "
+                        f"{row['loss']:.4f}{said}, time = {row['seconds']:.2f}s"
+                    )
+                if task and task.call_on_fit_task_end(estimator=self):
+                    stop = True
+                if stop:
+                    break
+        self._store(stack)
+        if best is not None:
+            count = len(self._weights)
+            self._weights, self._biases = best[1][:count], best[1][count:]
+        self.n_iter_ = len(history)
+        self._moments = tuple(moments) if constant else None
+        return {k: np.array([row[k] for row in history]) for k in history[0]} if history else {}
+
+    def _hold_back(self, n_samples, classes=None):
+        """Return the rows to train on and those to validate on; by class, where they are enough."""
+        if n_samples < 2:
+            raise ValueError(
+                f"early_stopping holds a share of the data back; n_samples = {n_samples} is too few."
+            )
+        n_held = np.ceil(self.validation_fraction * n_samples)
+        if classes is not None:
+            counts = np.bincount(classes)
+            enough = counts.min() > 1 and min(n_held, n_samples - n_held) >= counts.size
+            classes = classes if enough else None
+        seed = int(derived_key(self._key, 1)) % 2**32
+        return train_test_split(
+            np.arange(n_samples), test_size=self.validation_fraction, stratify=classes,
+            random_state=seed,
+        )  # fmt: skip
+
+    def _store(self, stack):
+        self._weights = [np.asarray(inference.level_values(level)) for level in stack.levels]
+        self._biases = list(stack.biases)
+
+    def _forget(self):
+        self._moments = None
+
+    # ------------------------------------------------------------------- seam
+
+    @property
+    def components_(self) -> list:
+        """Weights (n_upper, n_lower) of the prunable levels, bottom first; made on demand."""
+        check_is_fitted(self)
+        return [self._matrix(number) for number in range(self._n_prunable)]
+
+    def layer_samples(self, X=None, *, n_samples=1000, n_steps_between=10, random_state=None):
+        """Return states of the layers between the prunable levels, given data; part of the seam.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_rows, n_features)
+            The input layer; logistic units are drawn given the layer below, others
+            are what the network computes.
+        n_samples, n_steps_between : int
+            Of machines that generate; a network does not.
+        random_state : int, RandomState instance or None, default=None
+
+        Returns
+        -------
+        layers : list of ndarray of shape (n_rows, n_units)
+
+        Raises
+        ------
+        ValueError
+            Without X.
+        """
+        check_is_fitted(self)
+        if X is None:
+            raise ValueError(
+                f"{type(self).__name__} has no states of its own; use a criterion that reads data, "
+                "such as criteria.Fisher(source='data')."
+            )
+        X = check_data(self, X, reset=False)
+        rng = check_random_state(random_state)
+        kinds = self._kinds()
+        layers = [X.toarray() if sparse.issparse(X) else X]
+        for number in range(self._n_prunable):
+            means = self._forward(layers[-1], [number])[0]
+            if kinds[number + 1] == _kernels.LOGISTIC:
+                means = (rng.uniform(size=means.shape) < means).astype(means.dtype)
+            layers.append(means)
+        return [layers[0].astype(self._biases[0].dtype), *layers[1:]]
+
+    # -------------------------------------------------------------- inference
+
+    def _forward(self, X, numbers_) -> list:
+        """Activations of the layers above these consecutive levels, given the layer below."""
+        whole = self._stack()
+        first, last = numbers_[0], numbers_[-1] + 1
+        stack = Stack(whole.levels[first:last], whole.biases[first : last + 1])
+        kinds = self._kinds()[first : last + 1]
+        dtype = stack.biases[0].dtype
+        result = [np.empty((X.shape[0], bias.size), dtype) for bias in stack.biases[1:]]
+
+        def one_block(block):
+            rows = np.arange(block.start, block.stop)
+            states = inference.new_states(stack, rows.size)
+            inference.load(X, rows, states[0])
+            _kernels.feed_forward(stack, states, kinds, rows.size, inference.blas_address(stack))
+            for layer, out in zip(states[1:], result, strict=True):
+                _kernels.store_rows(layer, out[block])
+
+        with self._team(X.shape[0]) as team:
+            team.map(one_block, inference.blocks(X.shape[0]))
+        return result
+
+    def _activations(self, X, layer, start=0) -> np.ndarray:
+        """Activations of a layer, given validated rows of the layer ``start``."""
+        return self._forward(X, list(range(start, layer)))[-1]
+
+
+def _random_level(n_lower, n_upper, dtype, rng):
+    """One level as Glorot & Bengio (2010) scale it for logistic units."""
+    bound = np.sqrt(2 / (n_lower + n_upper))
+    weights = rng.uniform(-bound, bound, (n_upper, n_lower)).astype(dtype)
+    return weights, None, np.zeros(n_lower, dtype), np.zeros(n_upper, dtype)
+
+
+def _by_minibatch(rows, sizes, n_lanes, weights, targets, n_units, dtype):
+    """Weights (minibatches, lanes) of the samples, and targets (minibatches, units, lanes)."""
+    lane_weights = np.zeros((sizes.size, n_lanes), dtype)
+    minibatch = np.repeat(np.arange(sizes.size), sizes)
+    lane = np.concatenate([np.arange(size) for size in sizes])
+    lane_weights[minibatch, lane] = weights[rows]
+    if targets is None:
+        return lane_weights, None
+    given = np.zeros((sizes.size, n_units, n_lanes), dtype)
+    given[minibatch, targets[rows], lane] = 1
+    return lane_weights, given
+
+
+_PARAMETERS = """
+    rbm : estimator, default=None
+        Template of a level in pre-training, whose ``n_components`` is set; None is a
+        :class:`PrunedBernoulliRBM` with its defaults.
+    pruner : estimator, default=None
+        Meta-estimator that prunes every level in pre-training, see :class:`SparseDBN`.
+    pretrain : {"rbm", "autoencoder", "supervised"}, SparseDBN, FrozenEstimator or None, \
+default="rbm"
+        Where the weights start. "rbm": a :class:`SparseDBN`; one may be given as a template,
+        or fitted in a :class:`~sklearn.frozen.FrozenEstimator`. "autoencoder" and
+        "supervised": greedily, each level as the hidden one of a shallow network. None: at random.
+    n_pretrain_iter : int, default=10
+        Epochs a level of "autoencoder" and "supervised".
+    solver : {"sgd", "adam"}, default="sgd"
+        Stochastic gradient descent with momentum, or Adam (Kingma & Ba 2015).
+    learning_rate : float, default=0.1
+    momentum : float, default=0.9
+        Of "sgd".
+    batch_size : int, default=32
+    n_iter : int, default=30
+        Epochs of fine-tuning.
+    l2 : float, default=0.0
+        Weight decay.
+    dropout : float, default=0.0
+        Share of the logistic hidden units that is off, sample by sample.
+    input_dropout : float, default=0.0
+    max_norm : float, default=None
+        Bound on the norm of the weights into a unit.
+    learning_rate_schedule : {"linear", "constant"} or callable, default="linear"
+        Factor of the rate as a function of the progress from 0 to 1.
+    early_stopping : bool, default=False
+        Hold a share of the data back; stop when the score on it no longer rises, and
+        go back to the best epoch.
+    validation_fraction : float, default=0.1
+    n_iter_no_change : int, default=10
+    tol : float, default=1e-4"""
+
+
+class SparseDBNClassifier(ClassifierMixin, _Network):
+    __doc__ = f"""A deep belief network fine-tuned to tell classes apart, on its connections.
+
+    The hidden levels are pre-trained without labels, then a softmax layer is put on
+    top and all is trained by backpropagation on the connections that exist
+    (Hinton & Salakhutdinov 2006; Zuo et al. 2019). The loss is the cross-entropy.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : tuple of int or list of (str, estimator), default=(500, 500, 2000)
+        As in :class:`SparseDBN`.{_PARAMETERS}
+    class_weight : dict, "balanced" or None, default=None
+    warm_start : bool, default=False
+        Go on from the fitted weights, without pre-training.
+    verbose : int, default=0
+        1 prints a line an epoch.
+    random_state : int, RandomState instance or None, default=None
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    components_ : list of ndarray of shape (n_upper, n_lower)
+        Weights of the hidden levels.
+    connectivity_ : list of ndarray of bool
+        Of the hidden levels; the output layer is always full.
+    output_weights_ : ndarray of shape (n_classes, n_hidden)
+    intercepts_ : list of ndarray
+        Biases of the hidden layers and the output.
+    pretrained_ : SparseDBN
+        The network before fine-tuning, where there was one.
+    history_ : dict of ndarray
+        One entry an epoch: ``loss``, ``learning_rate``, ``seconds``, with ``early_stopping``
+        also ``validation_score``.
+    n_iter_ : int
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skprune import PrunedBernoulliRBM, SparseDBNClassifier
+    >>> rng = np.random.RandomState(0)
+    >>> y = rng.randint(0, 2, 200)
+    >>> X = (rng.uniform(size=(200, 12)) < np.where(y, 0.8, 0.2)[:, None]).astype(int)
+    >>> classifier = SparseDBNClassifier((8, 6), random_state=0).fit(X, y)
+    >>> bool(classifier.score(X, y) > 0.9)
+    True
+    """
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(500, 500, 2000),
+        *,
+        rbm=None,
+        pruner=None,
+        pretrain="rbm",
+        n_pretrain_iter=10,
+        solver="sgd",
+        learning_rate=0.1,
+        momentum=0.9,
+        batch_size=32,
+        n_iter=30,
+        l2=0.0,
+        dropout=0.0,
+        input_dropout=0.0,
+        max_norm=None,
+        learning_rate_schedule="linear",
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-4,
+        class_weight=None,
+        warm_start=False,
+        verbose=0,
+        random_state=None,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.rbm = rbm
+        self.pruner = pruner
+        self.pretrain = pretrain
+        self.n_pretrain_iter = n_pretrain_iter
+        self.solver = solver
+        self.learning_rate = learning_rate
+        self.momentum = momentum
+        self.batch_size = batch_size
+        self.n_iter = n_iter
+        self.l2 = l2
+        self.dropout = dropout
+        self.input_dropout = input_dropout
+        self.max_norm = max_norm
+        self.learning_rate_schedule = learning_rate_schedule
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.class_weight = class_weight
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def _kinds(self):
+        n_hidden = len(self._weights) - 1
+        return np.array([_kernels.LINEAR, *[_kernels.LOGISTIC] * n_hidden, _kernels.SOFTMAX])
+
+    @property
+    def _n_prunable(self) -> int:
+        return len(self._weights) - 1
+
+    @property
+    def output_weights_(self) -> np.ndarray:
+        """Weights of the output layer."""
+        check_is_fitted(self)
+        return self._weights[-1]
+
+    @property
+    def intercepts_(self) -> list:
+        """Biases of the hidden layers and the output."""
+        check_is_fitted(self)
+        return self._biases[1:]
+
+    def _check_labels(self, X, y, classes=None):
+        """Return the number of every row's class; set ``classes_`` where there are none."""
+        if y is None:
+            raise ValueError(
+                f"requires y to be passed, but the target y is None: {type(self).__name__} needs "
+                "the class of every row."
+            )
+        y = column_or_1d(y, warn=True)
+        assert_all_finite(y, input_name="y")
+        check_classification_targets(y)
+        if y.shape[0] != X.shape[0]:
+            raise ValueError(
+                f"X has {X.shape[0]} rows and y has {y.shape[0]}: inconsistent numbers of samples."
+            )
+        known = np.unique(y) if classes is None else np.asarray(classes)
+        if known.size < 2:
+            raise ValueError(
+                f"The number of classes has to be greater than one; got {known.size} class."
+            )
+        unknown = np.setdiff1d(y, known)
+        if unknown.size:
+            raise ValueError(f"y holds {unknown[0]!r}, which is not among the classes.")
+        return known, np.searchsorted(known, y)
+
+    def _initialize(self, X, y, numbers_, context):
+        rng = check_random_state(self.random_state)
+        levels = self._encoder(X, y, rng, context)
+        n_top = levels[-1][3].size
+        levels.append(_random_level(n_top, self.classes_.size, levels[0][2].dtype, rng))
+        self._take_levels(levels)
+        self._key, self._n_steps = new_key(rng), 0
+
+    @with_callbacks
+    def fit(self, X, y, sample_weight=None):
+        """Pre-train, then fine-tune.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Values in [0, 1] where machines pre-train; bool and uint8 are read as they are.
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples in fine-tuning.
+
+        Returns
+        -------
+        self : SparseDBNClassifier
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data are not legal, or training diverges.
+        """
+        self._check_parameters()
+        going_on = self.warm_start and hasattr(self, "_weights")
+        X = check_data(self, X, reset=not going_on)
+        classes, numbers_ = self._check_labels(X, y, self.classes_ if going_on else None)
+        self.classes_ = classes
+        weights = self._weights_of(X, y, sample_weight)
+        context = self._init_callback_context(max_subtasks=None)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        if not going_on:
+            self._initialize(X, y, numbers_, context)
+        held = None
+        if self.early_stopping and self.n_iter:
+            stay, out = self._hold_back(X.shape[0], numbers_)
+            X_held, y_held = X[out], numbers_[out]
+
+            def held():
+                right = self._activations(X_held, len(self._weights)).argmax(axis=1) == y_held
+                return float(np.average(right))
+
+            X, numbers_, weights = X[stay], numbers_[stay], weights[stay]
+        self.history_ = self._descend(X, numbers_, weights, self.n_iter, context, held)
+        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        return self
+
+    def _weights_of(self, X, y, sample_weight):
+        weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        if self.class_weight is not None:
+            weights = weights * compute_sample_weight(self.class_weight, y)
+        if not weights.sum() > 0:
+            raise ValueError("All samples have weight 0; nothing can be learned.")
+        return weights
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Walk through this part of the data once, at the constant rate.
+
+        The first call pre-trains on its part.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        classes : array-like of shape (n_classes,), default=None
+            All classes, in the first call.
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        self : SparseDBNClassifier
+        """
+        self._check_parameters()
+        first = not hasattr(self, "_weights")
+        X = check_data(self, X, reset=first)
+        if first:
+            if classes is None:
+                raise ValueError("classes must be passed on the first call to partial_fit.")
+            classes = np.unique(classes)
+        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError("classes is not the same as on the first call to partial_fit.")
+        self.classes_, numbers_ = self._check_labels(X, y, classes if first else self.classes_)
+        weights = self._weights_of(X, y, sample_weight)
+        if first:
+            self._initialize(X, y, numbers_, self._init_callback_context(max_subtasks=None))
+        self._descend(X, numbers_, weights, 1, constant=True)
+        return self
+
+    def predict_proba(self, X) -> np.ndarray:
+        """Return the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes)
+        """
+        check_is_fitted(self)
+        X = check_data(self, X, reset=False)
+        return self._activations(X, len(self._weights))
+
+    def predict_log_proba(self, X) -> np.ndarray:
+        """Return the logarithm of the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (n_samples, n_classes)
+        """
+        proba = self.predict_proba(X)
+        return np.log(np.maximum(proba, np.finfo(proba.dtype).tiny))
+
+    def predict(self, X) -> np.ndarray:
+        """Return the most probable class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+        """
+        numbers_ = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[numbers_]
+
+
+class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Network):
+    __doc__ = f"""A deep belief network unrolled and fine-tuned to give the data back.
+
+    Pre-trained levels lead to a code, their transposes back; then the two halves
+    are trained apart by backpropagation, on the connections that exist (Hinton &
+    Salakhutdinov 2006).
+
+    Parameters
+    ----------
+    hidden_layer_sizes : tuple of int or list of (str, estimator), default=(1000, 500, 250, 30)
+        As in :class:`SparseDBN`; the last layer is the code.{_PARAMETERS}
+    code : {{"linear", "logistic"}}, default="linear"
+        Units of the code.
+    output : {{"logistic", "linear", "softmax"}}, default="logistic"
+        "logistic", for values in [0, 1], reads them as probabilities and minimises the
+        cross-entropy; "linear" the squared error. "softmax", for counts such as
+        those of words, gives shares of a row's total and minimises the cross-entropy
+        of the counts, a multinomial likelihood: rows are divided by their total where they enter,
+        and weigh by it, relative to the mean.
+    warm_start : bool, default=False
+        Go on from the fitted weights, without pre-training.
+    verbose : int, default=0
+        1 prints a line an epoch.
+    random_state : int, RandomState instance or None, default=None
+
+    Attributes
+    ----------
+    components_ : list of ndarray of shape (n_upper, n_lower)
+        Weights up to the code, then down from it.
+    connectivity_ : list of ndarray of bool
+    intercepts_ : list of ndarray
+    pretrained_ : SparseDBN
+        The network before fine-tuning, where there was one.
+    history_ : dict of ndarray
+        One entry an epoch: ``loss``, ``learning_rate``, ``seconds``, with ``early_stopping``
+        also ``validation_score``.
+    n_iter_ : int
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skprune import SparseDBNAutoencoder
+    >>> X = np.random.RandomState(0).randint(0, 2, (100, 12))
+    >>> autoencoder = SparseDBNAutoencoder((8, 3), random_state=0).fit(X)
+    >>> codes = autoencoder.transform(X)
+    >>> codes.shape, autoencoder.inverse_transform(codes).shape
+    ((100, 3), (100, 12))
+    """
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(1000, 500, 250, 30),
+        *,
+        rbm=None,
+        pruner=None,
+        pretrain="rbm",
+        n_pretrain_iter=10,
+        solver="sgd",
+        learning_rate=0.1,
+        momentum=0.9,
+        batch_size=32,
+        n_iter=30,
+        l2=0.0,
+        dropout=0.0,
+        input_dropout=0.0,
+        max_norm=None,
+        learning_rate_schedule="linear",
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-4,
+        code="linear",
+        output="logistic",
+        warm_start=False,
+        verbose=0,
+        random_state=None,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.rbm = rbm
+        self.pruner = pruner
+        self.pretrain = pretrain
+        self.n_pretrain_iter = n_pretrain_iter
+        self.solver = solver
+        self.learning_rate = learning_rate
+        self.momentum = momentum
+        self.batch_size = batch_size
+        self.n_iter = n_iter
+        self.l2 = l2
+        self.dropout = dropout
+        self.input_dropout = input_dropout
+        self.max_norm = max_norm
+        self.learning_rate_schedule = learning_rate_schedule
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.code = code
+        self.output = output
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        for name, legal in (("code", ("linear", "logistic")), ("output", tuple(KINDS))):
+            if getattr(self, name) not in legal:
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r} is not known. Use one of "
+                    f"{', '.join(repr(kind) for kind in legal)}."
+                )
+
+    def _kinds(self):
+        depth = len(self._weights) // 2
+        logistic = [_kernels.LOGISTIC] * (depth - 1)
+        return np.array(
+            [_kernels.LINEAR, *logistic, KINDS[self.code], *logistic, KINDS[self.output]]
+        )
+
+    @property
+    def intercepts_(self) -> list:
+        """Biases of the layers up to the code, then down to the output."""
+        check_is_fitted(self)
+        return self._biases[1:]
+
+    @property
+    def _n_features_out(self) -> int:
+        return self._biases[len(self._weights) // 2].size
+
+    def _unrolled(self, levels) -> list:
+        """Add the way down to the way up; a linear code starts where its logistic was not flat."""
+        down = []
+        for number, (weights, stored, below, above) in enumerate(levels):
+            if stored is None:
+                matrix, mask = weights, np.ones(weights.shape, dtype=bool)
+            else:
+                mask = to_mask(Connections(*stored))
+                matrix = np.zeros(mask.shape, weights.dtype)
+                matrix[mask] = weights
+            matrix, below = np.ascontiguousarray(matrix.T), below.copy()
+            if number == len(levels) - 1 and self.code == "linear":
+                # around 0 the logistic function is 1/2 + x/4
+                below += matrix.sum(axis=1) / 2
+                matrix = matrix / 4
+            flipped = np.ascontiguousarray(mask.T)
+            if stored is None:
+                down.append((matrix, None, above, below))
+            else:
+                down.append((matrix[flipped], to_connections(flipped), above, below))
+        return [*levels, *down[::-1]]
+
+    @with_callbacks
+    def fit(self, X, y=None, sample_weight=None):
+        """Pre-train, unroll, then fine-tune.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,), default=None
+            Read by ``pretrain="supervised"`` alone.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples in fine-tuning.
+
+        Returns
+        -------
+        self : SparseDBNAutoencoder
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data are not legal, or training diverges.
+        """
+        self._check_parameters()
+        going_on = self.warm_start and hasattr(self, "_weights")
+        X = check_data(self, X, reset=not going_on)
+        weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        X, totals = self._shares(X)
+        weights = weights * totals
+        context = self._init_callback_context(max_subtasks=None)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        if not going_on:
+            rng = check_random_state(self.random_state)
+            self._take_levels(self._unrolled(self._encoder(X, y, rng, context)))
+            self._key, self._n_steps = new_key(rng), 0
+        held = None
+        if self.early_stopping and self.n_iter:
+            stay, out = self._hold_back(X.shape[0])
+            X_held = X[out]
+
+            def held():
+                return -float(
+                    _squared_errors(X_held, self._activations(X_held, len(self._weights))).mean()
+                )
+
+            X, weights = X[stay], weights[stay]
+        self.history_ = self._descend(X, None, weights, self.n_iter, context, held)
+        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        return self
+
+    def partial_fit(self, X, y=None, sample_weight=None):
+        """Walk through this part of the data once, at the constant rate.
+
+        The first call pre-trains on its part.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,), default=None
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        self : SparseDBNAutoencoder
+        """
+        self._check_parameters()
+        first = not hasattr(self, "_weights")
+        X = check_data(self, X, reset=first)
+        weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        X, totals = self._shares(X)
+        if first:
+            rng = check_random_state(self.random_state)
+            context = self._init_callback_context(max_subtasks=None)
+            self._take_levels(self._unrolled(self._encoder(X, y, rng, context)))
+            self._key, self._n_steps = new_key(rng), 0
+        self._descend(X, None, weights * totals, 1, constant=True)
+        return self
+
+    def _shares(self, X):
+        """Divide rows by their totals where the output is softmax; return these over their mean."""
+        if self.output != "softmax":
+            return X, 1.0
+        lowest = X.data.min(initial=0) if sparse.issparse(X) else X.min()
+        if lowest < 0:
+            raise ValueError("Negative values in data: output='softmax' needs counts.")
+        totals = np.asarray(X.sum(axis=1), dtype=np.float64).ravel()
+        safe = np.where(totals > 0, totals, 1)
+        dtype = self._dtype(X)
+        if sparse.issparse(X):
+            X = X.astype(dtype)
+            X.data /= np.repeat(safe, np.diff(X.indptr)).astype(dtype)
+        else:
+            X = X.astype(dtype) / safe[:, None].astype(dtype)
+        return X, totals / max(totals.mean(), np.finfo(float).tiny)
+
+    def transform(self, X):
+        """Return the codes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples, n_code_units)
+        """
+        check_is_fitted(self)
+        X, _ = self._shares(check_data(self, X, reset=False))
+        return self._activations(X, len(self._weights) // 2)
+
+    def inverse_transform(self, codes):
+        """Return what the network makes of codes: with softmax shares of a total, else the data.
+
+        Parameters
+        ----------
+        codes : array-like of shape (n_samples, n_code_units)
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+        """
+        check_is_fitted(self)
+        codes = check_array(codes, dtype=(np.float64, np.float32))
+        if codes.shape[1] != self._n_features_out:
+            raise ValueError(
+                f"codes have {codes.shape[1]} columns for a code of {self._n_features_out} units."
+            )
+        return self._activations(codes, len(self._weights), start=len(self._weights) // 2)
+
+    def score_samples(self, X) -> np.ndarray:
+        """Return minus the squared error of every row, summed over its features.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        scores : ndarray of float64 of shape (n_samples,)
+        """
+        check_is_fitted(self)
+        X, _ = self._shares(check_data(self, X, reset=False))
+        return -_squared_errors(X, self._activations(X, len(self._weights)))
+
+    def score(self, X, y=None) -> float:
+        """Return minus the mean squared error a row, as the literature counts it for images.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        score : float
+        """
+        return float(self.score_samples(X).mean())
+
+
+def _squared_errors(X, Y) -> np.ndarray:
+    """Squared distance of rows."""
+    result = np.empty(X.shape[0])
+    for block in inference.blocks(X.shape[0]):
+        part = X[block].toarray() if sparse.issparse(X) else X[block]
+        result[block] = ((part.astype(np.float64) - Y[block]) ** 2).sum(axis=1)
+    return result

@@ -1,0 +1,583 @@
+"""Deep belief networks: bounds, labels and up-down against enumeration, and as a user meets them."""
+
+import itertools
+import pickle
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.neural_network import BernoulliRBM
+from sklearn.pipeline import make_pipeline
+
+from skprune import IterativePruner, PrunedBernoulliRBM, SparseDBN, _kernels, inference
+from skprune._threads import Team
+from skprune.dbn import UpDown
+from skprune.samplers import LabelledChains
+from tests import oracles
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def data(n=60, width=5, seed=0):
+    rng = np.random.RandomState(seed)
+    base = rng.randint(0, 2, (3, width))
+    rows = base[rng.randint(0, 3, n)]
+    return np.where(rng.uniform(size=rows.shape) < 0.15, 1 - rows, rows).astype(float)
+
+
+def small(sizes=(4, 3), n_iter=20, scale=1.0, seed=0, **parameters):
+    """A fitted network with weights that matter, in float64."""
+    dbn = SparseDBN(
+        sizes, rbm=PrunedBernoulliRBM(n_iter=n_iter, learning_rate=0.2), random_state=seed,
+        **parameters,
+    )  # fmt: skip
+    y = np.arange(60) % 3
+    dbn.fit(data(), y)
+    rng = np.random.default_rng(seed)
+    for level in dbn.estimators_:
+        for array in (*level._weights, *level._biases):
+            array += scale * rng.normal(size=array.shape)
+    if dbn._generative is not None:
+        for array in (*dbn._generative._weights, *dbn._generative._biases):
+            array += 0.3 * scale * rng.normal(size=array.shape)
+    return dbn
+
+
+def generative(dbn):
+    """(weights, lower biases) of the directed levels, going down, and (W, b, c) of the top."""
+    n_directed = len(dbn.estimators_) - (not dbn._directed_top)
+    if dbn._generative is None:
+        down = [(m.components_, m.intercept_visible_) for m in dbn.estimators_[:n_directed]]
+    else:
+        down = [(dbn._generative._matrix(k), dbn._generative._biases[k]) for k in range(n_directed)]
+    if dbn._directed_top:
+        return down, dbn._generative._biases[-1]
+    top = dbn.estimators_[-1]
+    return down, (top.components_, top.intercept_visible_, top.intercept_hidden_)
+
+
+def log_bernoulli(states, means):
+    return (states * np.log(means) + (1 - states) * np.log(1 - means)).sum(axis=-1)
+
+
+def joint_of_hidden(dbn):
+    """(states of all directed layers and the layer below the top, log p* of them, log Z)."""
+    down, top = generative(dbn)
+    n_labels = len(dbn.classes_) if dbn.join_labels else 0
+    sizes = [w.shape[0] for w, _ in down]
+    layers = np.split(oracles.all_states(sum(sizes)), np.cumsum(sizes)[:-1], axis=1)
+    if dbn._directed_top:
+        log_top, log_z = log_bernoulli(layers[-1], sigmoid(top)), 0.0
+    else:
+        W, b, c = top
+        labels = np.eye(n_labels) if n_labels else np.zeros((1, 0))
+
+        def log_star(states):
+            visible = [np.hstack([states, np.tile(one, (len(states), 1))]) for one in labels]
+            fields = [v @ b + np.logaddexp(0, v @ W.T + c).sum(axis=1) for v in visible]
+            return np.logaddexp.reduce(fields, axis=0)
+
+        log_top = log_star(layers[-1])
+        log_z = oracles.log_sum_exp(log_star(oracles.all_states(W.shape[1] - n_labels)))
+    total = log_top - log_z
+    for k in range(1, len(down)):
+        w, b = down[k]
+        total = total + log_bernoulli(layers[k - 1], sigmoid(layers[k] @ w + b))
+    return layers, total, log_z
+
+
+def exact_log_likelihood(dbn, X):
+    layers, log_hidden, _ = joint_of_hidden(dbn)
+    (w, b), *_ = generative(dbn)[0]
+    means = sigmoid(layers[0] @ w + b)
+    return np.array([oracles.log_sum_exp(log_hidden + log_bernoulli(v, means)) for v in X])
+
+
+def exact_bound(dbn, X):
+    """E_q[log p(v, h) - log q(h | v)] by summing over every state."""
+    layers, log_hidden, _ = joint_of_hidden(dbn)
+    (w, b), *_ = generative(dbn)[0]
+    means = sigmoid(layers[0] @ w + b)
+    result = []
+    for v in X:
+        log_q, below = 0.0, v
+        for level, layer in zip(dbn.estimators_, layers, strict=False):
+            q = sigmoid(
+                below @ level.components_.T[: np.shape(below)[-1]] + level.intercept_hidden_
+            )
+            log_q, below = log_q + log_bernoulli(layer, q), layer
+        result.append(np.exp(log_q) @ (log_hidden + log_bernoulli(v, means) - log_q))
+    return np.array(result)
+
+
+NETWORKS = {
+    "two": {},
+    "three": {"sizes": (3, 4, 3)},
+    "pruned": {"sizes": (4, 3, 3), "pruner": IterativePruner(sparsity=0.5, n_rounds=2)},
+    "labels": {"join_labels": True},
+    "untied": {"sizes": (3, 3, 3), "fine_tune": UpDown(n_iter=2)},
+    "untied labels": {"join_labels": True, "fine_tune": UpDown(n_iter=2)},
+    "belief net": {"sizes": (3, 4), "fine_tune": UpDown(n_iter=2, undirected_top=False)},
+}
+
+
+def of_kind(kind, **more):
+    parameters = {**NETWORKS[kind], **more}
+    if "pruner" in parameters:
+        pruner = parameters["pruner"]
+        dbn = SparseDBN(parameters["sizes"], pruner=pruner, random_state=0).fit(data())
+        for level in dbn.estimators_:
+            level._weights[0] *= 3
+        return dbn
+    return small(**parameters)
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_bound_is_that_of_enumeration_and_below_the_likelihood(kind):
+    dbn = of_kind(kind)
+    everything = oracles.all_states(5)
+    exact = exact_log_likelihood(dbn, everything)
+    assert np.exp(exact).sum() == pytest.approx(1, abs=1e-8)
+    bound = dbn.score_samples(everything)
+    np.testing.assert_allclose(bound, exact_bound(dbn, everything), rtol=1e-9)
+    assert (bound <= exact + 1e-9).all()
+    assert dbn.score(everything) == pytest.approx(bound.mean())
+    assert dbn.log_partition().value == pytest.approx(joint_of_hidden(dbn)[2], abs=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["two", "pruned", "labels", "untied"])
+def test_sampled_bound_is_near_the_summed_one(kind, monkeypatch):
+    dbn = of_kind(kind)
+    X = np.unique(data(), axis=0)
+    summed = dbn.lower_bound(X)
+    monkeypatch.setattr("skprune.dbn.MAX_ENUMERATED_UNITS", 0)
+    sampled = dbn.lower_bound(X, n_samples=4000)
+    np.testing.assert_allclose(sampled, summed, atol=0.15)
+    assert abs((sampled - summed).mean()) < 0.03
+    few = dbn.lower_bound(X, n_samples=3)
+    np.testing.assert_array_equal(dbn.lower_bound(X[::-1], n_samples=3), few[::-1])
+    np.testing.assert_array_equal(dbn.lower_bound(sparse.csr_array(X), n_samples=3), few)
+    assert not np.array_equal(dbn.lower_bound(X, n_samples=2), few)
+
+
+def frequencies(samples):
+    codes = samples.astype(int) @ (1 << np.arange(samples.shape[1])[::-1])
+    return np.bincount(codes, minlength=2 ** samples.shape[1]) / len(samples)
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_samples_have_the_probabilities_of_enumeration(kind):
+    dbn = of_kind(kind)
+    everything = oracles.all_states(5)
+    p = np.exp(exact_log_likelihood(dbn, everything))
+    n = 20_000
+    found = frequencies(dbn.sample(n, n_gibbs_steps=100, random_state=0))
+    assert np.abs(found - p).max() < 5 * np.sqrt(p.max() / n)
+    means = dbn.sample(n, n_gibbs_steps=100, probabilities=True, random_state=1).mean(axis=0)
+    np.testing.assert_allclose(means, p @ everything, atol=0.02)
+    layers = dbn.layer_samples(n_samples=5000, n_steps_between=30, random_state=0)
+    np.testing.assert_allclose(layers[0].mean(axis=0), p @ everything, atol=0.05)
+    sizes = [mask.shape[0] for mask in dbn.connectivity_]
+    assert [layer.shape[1] for layer in layers] == [5, *sizes]
+
+
+@pytest.mark.parametrize("kind", ["labels", "untied labels"])
+def test_labels_against_enumeration(kind):
+    dbn = of_kind(kind)
+    X = np.unique(data(), axis=0)
+    top = dbn.estimators_[-1]
+    W, b, c = top.components_, top.intercept_visible_, top.intercept_hidden_
+    below = dbn.layer_means(X, level=1)
+    np.testing.assert_allclose(below, dbn.estimators_[0].transform(X))
+    scores = []
+    for one in np.eye(3):
+        v = np.hstack([below, np.tile(one, (len(X), 1))])
+        scores.append(v @ b + np.logaddexp(0, v @ W.T + c).sum(axis=1))
+    expected = np.exp(scores - np.logaddexp.reduce(scores, axis=0)).T
+    np.testing.assert_allclose(dbn.predict_proba(X), expected, rtol=1e-9)
+    np.testing.assert_array_equal(dbn.predict(X), dbn.classes_[expected.argmax(axis=1)])
+    stochastic = dbn.predict_proba(X, n_passes=20)
+    np.testing.assert_allclose(stochastic.sum(axis=1), 1)
+    assert np.abs(stochastic - expected).max() < 0.5
+    # class by class: p(v | y) by enumeration
+    layers, _, _ = joint_of_hidden(dbn)
+    (w, lower), *_ = generative(dbn)[0]
+    visible = oracles.all_states(5)
+    for k in range(3):
+        v = np.hstack([layers[0], np.tile(np.eye(3)[k], (len(layers[0]), 1))])
+        star = v @ b + np.logaddexp(0, v @ W.T + c).sum(axis=1)
+        weights = np.exp(star - oracles.log_sum_exp(star))
+        means = sigmoid(layers[0] @ w + lower)
+        p = np.array([weights @ np.exp(log_bernoulli(row, means)) for row in visible])
+        found = frequencies(dbn.sample(20_000, n_gibbs_steps=100, y=k, random_state=0))
+        assert np.abs(found - p).max() < 5 * np.sqrt(p.max() / 20_000)
+
+
+def test_log_partition_with_labels_by_ais():
+    dbn = of_kind("labels")
+    exact = dbn.log_partition("exact").value
+    estimate = dbn.log_partition("bracket", n_temperatures=500, n_tempered_sweeps=200)
+    assert abs(estimate.value - exact) < 4 * estimate.standard_error + 0.01
+    assert estimate.bracket[0] <= exact <= estimate.bracket[1]
+    assert dbn.log_partition("ais", random_state=1).value != estimate.value
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_labelled_chains_keep_the_model(masked):
+    """Started from the model, the chains are still there after a step: pi T = pi, by frequencies."""
+    rng = np.random.default_rng(0)
+    W = rng.normal(size=(3, 5))
+    if masked:
+        W *= rng.uniform(size=W.shape) < 0.4
+        W[0, 0] = 1
+    b, c = rng.normal(size=5), rng.normal(size=3)
+    visible = np.array(
+        [[*f, *one] for f in itertools.product((0, 1), repeat=2) for one in np.eye(3)]
+    )
+    log_p = visible @ b + np.logaddexp(0, visible @ W.T + c).sum(axis=1)
+    p = np.exp(log_p - oracles.log_sum_exp(log_p))
+    n = 60_000
+    start = visible[rng.choice(len(p), size=n, p=p)]
+    hidden = rng.uniform(size=(n, 3)) < sigmoid(start @ W.T + c)
+    machine = PrunedBernoulliRBM(3, n_iter=0, connectivity=W != 0, random_state=0).fit(
+        start[:10].astype(np.float32)
+    )
+    machine._weights = [W[W != 0].astype(np.float32) if masked else W.astype(np.float32)]
+    machine._biases = [b.astype(np.float32), c.astype(np.float32)]
+    stack = machine._stack()
+    chains = inference.new_states(stack, n)
+    chains[1][:, :n] = hidden.T
+    with Team(n_threads=2) as team:
+        phase = LabelledChains(3).prepare(stack, chains, n, None, np.uint64(1))
+        phase.advance(stack, chains, 2, np.uint64(5), 0, team)
+    after = chains[0][:, :n].T
+    assert (after[:, 2:].sum(axis=1) == 1).all()
+    found = np.array([(after == v).all(axis=1).mean() for v in visible])
+    assert np.abs(found - p).max() < 4.5 * np.sqrt(p.max() / n)
+
+
+def test_labels_are_learned():
+    rng = np.random.RandomState(0)
+    y = rng.choice(["x", "y"], 300)
+    X = (rng.uniform(size=(300, 10)) < np.where(y == "x", 0.85, 0.15)[:, None]).astype(np.uint8)
+    dbn = SparseDBN((8, 6), join_labels=True, random_state=0).fit(X[:200], y[:200])
+    assert (dbn.predict(X[200:]) == y[200:]).mean() > 0.95
+    assert (
+        dbn.sample(200, y="x", random_state=0).mean()
+        > 0.6
+        > 0.4
+        > (dbn.sample(200, y="y", random_state=0).mean())
+    )
+    pruner = IterativePruner(dbn, sparsity=0.5, n_rounds=2, random_state=0).fit(X[:200], y[:200])
+    assert (pruner.predict(X[200:]) == y[200:]).mean() > 0.9
+    assert pruner.estimator_.estimators_[-1].connectivity_[0][:, -2:].all()
+
+
+# ------------------------------------------------------------------- up-down
+
+
+def one_step(dbn, X, tuning, y=None):
+    """Fine-tune for one minibatch, the whole data; returns the network before and after."""
+    before = pickle.loads(pickle.dumps(dbn))
+    dbn.set_params(warm_start=True, fine_tune=tuning).fit(X, y)
+    return before, dbn
+
+
+def draws_of(dbn, step, place, n_units, order):
+    """The numbers that the kernel drew, row by row of the data."""
+    from skprune.samplers import derived_key
+
+    out = np.empty((n_units, len(order)), np.float32)
+    at = step * _kernels.DRAWS_PER_MINIBATCH + place
+    _kernels.uniforms(derived_key(dbn._key, 7), at, 0, out)
+    numbers_ = np.empty((len(order), n_units), np.float32)
+    numbers_[order] = out.T
+    return numbers_
+
+
+@pytest.mark.parametrize("undirected", [True, False])
+@pytest.mark.parametrize("pruned", [True, False])
+def test_up_down_is_the_algorithm_of_the_paper(undirected, pruned):
+    """One minibatch against a NumPy twin that draws the same numbers."""
+    from skprune.samplers import derived_key
+
+    X = data(24, seed=4)
+    dbn = SparseDBN((4, 3, 2), rbm=PrunedBernoulliRBM(n_iter=5), random_state=0).fit(X)
+    if pruned:
+        rng = np.random.default_rng(1)
+        dbn.set_connectivity([rng.uniform(size=m.shape) < 0.6 for m in dbn.connectivity_])
+    rate, n = 0.01, len(X)
+    tuning = UpDown(
+        n_iter=1, learning_rate=rate, batch_size=n, learning_rate_schedule="constant",
+        n_gibbs_steps=2, undirected_top=undirected,
+    )  # fmt: skip
+    before, after = one_step(dbn, X, tuning)
+    key = derived_key(before._key, 7)
+    order = np.random.default_rng([int(key), 0]).permutation(n)
+    n_directed = 2 if undirected else 3
+    up = [(m.components_.copy(), m.intercept_hidden_.copy()) for m in before.estimators_]
+    down = [[m.components_.copy(), m.intercept_visible_.copy()] for m in before.estimators_]
+    masks = before.connectivity_
+
+    def draw(means, place):
+        return (draws_of(before, 0, place, means.shape[1], order) < means).astype(float)
+
+    wake = [X]
+    for k in range(n_directed):
+        wake.append(draw(sigmoid(wake[-1] @ up[k][0].T + up[k][1]), k + 1))
+    for k in range(n_directed):
+        error = wake[k] - sigmoid(wake[k + 1] @ down[k][0] + down[k][1])
+        down[k][0] = down[k][0] + rate * masks[k] * (wake[k + 1].T @ error) / n
+        down[k][1] = down[k][1] + rate * error.mean(axis=0)
+    step = n_directed + 1
+    dream = [None] * (n_directed + 1)
+    if undirected:
+        W, (b, c) = up[2][0], (down[2][1], up[2][1])
+        positive = sigmoid(wake[2] @ W.T + c)
+        hidden = draw(positive, step)
+        for _ in range(2):
+            dream[2] = draw(sigmoid(hidden @ W + b), step + 1)
+            step += 2
+            negative = sigmoid(dream[2] @ W.T + c)
+            hidden = draw(negative, step)
+        top = W + rate * masks[2] * (positive.T @ wake[2] - negative.T @ dream[2]) / n
+        np.testing.assert_allclose(after.estimators_[2].components_, top, rtol=1e-6)
+        np.testing.assert_allclose(
+            after.estimators_[2].intercept_visible_, b + rate * (wake[2] - dream[2]).mean(axis=0),
+            rtol=1e-6,
+        )  # fmt: skip
+        np.testing.assert_allclose(
+            after.estimators_[2].intercept_hidden_, c + rate * (positive - negative).mean(axis=0),
+            rtol=1e-6,
+        )  # fmt: skip
+    else:
+        activity = np.clip(before.estimators_[2]._activity[1], 1e-3, 0.999)
+        prior = np.log(activity / (1 - activity))
+        dream[3] = draw(np.tile(sigmoid(prior), (n, 1)), step)
+        np.testing.assert_allclose(
+            after._generative._biases[3],
+            prior + rate * (wake[3].mean(axis=0) - sigmoid(prior)), rtol=1e-6,
+        )  # fmt: skip
+    for k in range(n_directed - 1, -1, -1):
+        means = sigmoid(dream[k + 1] @ down[k][0] + down[k][1])
+        dream[k] = draw(means, step + 1 + n_directed - k)
+    for k in range(n_directed):
+        error = dream[k + 1] - sigmoid(dream[k] @ up[k][0].T + up[k][1])
+        expected = up[k][0] + rate * masks[k] * (error.T @ dream[k]) / n
+        np.testing.assert_allclose(after.components_[k], expected, rtol=1e-6)
+        np.testing.assert_allclose(
+            after.estimators_[k].intercept_hidden_, up[k][1] + rate * error.mean(axis=0), rtol=1e-6
+        )
+        np.testing.assert_allclose(after._generative._matrix(k), down[k][0], rtol=1e-6)
+        np.testing.assert_allclose(after._generative._biases[k], down[k][1], rtol=1e-6)
+        assert not after._generative._matrix(k)[~masks[k]].any()
+
+
+@pytest.mark.parametrize("undirected", [True, False])
+def test_up_down_raises_the_likelihood(undirected):
+    X = data(200)
+    rbm = PrunedBernoulliRBM(n_iter=2)
+    dbn = SparseDBN((5, 4), rbm=rbm, random_state=0).fit(X)
+    start = pickle.loads(pickle.dumps(dbn))
+    start.set_params(warm_start=True, fine_tune=UpDown(n_iter=0, undirected_top=undirected)).fit(X)
+    tuning = UpDown(n_iter=300, learning_rate=0.2, batch_size=20, undirected_top=undirected)
+    dbn.set_params(warm_start=True, fine_tune=tuning).fit(X)
+    before, after = (exact_log_likelihood(d, X).mean() for d in (start, dbn))
+    assert after > before + 0.3
+    assert dbn.score(X) <= after + 1e-9
+    assert len(dbn.history_) == 3 and len(dbn.history_[-1]["seconds"]) == 300
+
+
+def test_up_down_with_labels_learns_them():
+    rng = np.random.RandomState(0)
+    y = rng.randint(0, 2, 300)
+    X = (rng.uniform(size=(300, 10)) < np.where(y, 0.8, 0.2)[:, None]).astype(np.uint8)
+    dbn = SparseDBN(
+        (8, 6), join_labels=True, fine_tune=UpDown(n_iter=20, batch_size=20), random_state=0
+    ).fit(X[:200], y[:200])
+    assert (dbn.predict(X[200:]) == y[200:]).mean() > 0.95
+    again = pickle.loads(pickle.dumps(dbn))
+    np.testing.assert_array_equal(again.predict_proba(X), dbn.predict_proba(X))
+
+
+def test_same_bits_for_any_threads_and_for_csr(force_threads):
+    X = data(80, 12).astype(np.uint8)
+    y = np.arange(80) % 3
+    expected = None
+    for n_threads in (1, 2):
+        force_threads(n_threads)
+        for rows in (X, sparse.csr_array(X)):
+            dbn = SparseDBN(
+                (9, 7, 6), pruner=IterativePruner(sparsity=0.6, n_rounds=1), join_labels=True,
+                fine_tune=UpDown(n_iter=2, batch_size=16), upward="samples", random_state=0,
+            ).fit(rows, y)  # fmt: skip
+            bits = [w.tobytes() for w in dbn.components_]
+            bits += [w.tobytes() for w in dbn._generative._weights]
+            bits.append(dbn.lower_bound(rows).tobytes())
+            bits.append(dbn.sample(5, n_gibbs_steps=5, random_state=0).tobytes())
+            expected = bits if expected is None else expected
+            assert bits == expected
+
+
+# --------------------------------------------------------------- as a user
+
+
+def test_greedy_stacking_is_that_of_the_levels():
+    X = data(100, 8).astype(np.float32)
+    dbn = SparseDBN((6, 5), rbm=PrunedBernoulliRBM(n_iter=3), random_state=0).fit(X)
+    first = PrunedBernoulliRBM(6, n_iter=3, random_state=dbn.estimators_[0].random_state).fit(X)
+    np.testing.assert_array_equal(dbn.estimators_[0].components_, first.components_)
+    second = PrunedBernoulliRBM(5, n_iter=3, random_state=dbn.estimators_[1].random_state)
+    second.fit(first.transform(X))
+    np.testing.assert_array_equal(dbn.components_[1], second.components_)
+    np.testing.assert_array_equal(dbn.transform(X), second.transform(first.transform(X)))
+    np.testing.assert_array_equal(dbn.transform(X, level=1), first.transform(X))
+    down = sigmoid(dbn.transform(X) @ second.components_ + second.intercept_visible_)
+    down = sigmoid(down @ first.components_ + first.intercept_visible_)
+    np.testing.assert_allclose(dbn.inverse_transform(dbn.transform(X)), down, rtol=1e-4)
+    assert list(dbn.get_feature_names_out()[:1]) == ["sparsedbn0"]
+    drawn = dbn.layer_samples(X, random_state=0)
+    assert set(np.unique(drawn[1])) <= {0.0, 1.0} and drawn[2].shape == (100, 5)
+
+
+def test_every_level_is_pruned_before_the_next_is_trained():
+    X = data(100, 8)
+    pruner = IterativePruner(sparsity=0.5, n_rounds=2)
+    dbn = SparseDBN((6, 4), pruner=pruner, rbm=PrunedBernoulliRBM(n_iter=2), random_state=0).fit(X)
+    assert [int(m.sum()) for m in dbn.connectivity_] == [24, 12]
+    assert [len(h["round"]) for h in dbn.history_] == [2, 2]
+    own = IterativePruner(PrunedBernoulliRBM(n_iter=2), sparsity=0.5, n_rounds=1)
+    assert SparseDBN((6, 4), pruner=own, random_state=0).fit(X).connectivity_[0].sum() == 24
+    with pytest.raises(ValueError, match="rbm must be None"):
+        SparseDBN((6, 4), pruner=own, rbm=PrunedBernoulliRBM()).fit(X)
+
+
+def test_named_levels():
+    X = data(100, 8)
+    dbn = SparseDBN(
+        [("a", PrunedBernoulliRBM(6, n_iter=2)), ("b", PrunedBernoulliRBM(4, n_iter=2))],
+        random_state=0,
+    )
+    dbn.set_params(a__n_components=5).fit(X)
+    assert [m.shape for m in dbn.connectivity_] == [(5, 8), (4, 5)]
+    search = GridSearchCV(dbn, {"a__n_components": [3, 6]}, cv=2).fit(X)
+    assert search.best_params_["a__n_components"] in (3, 6)
+    with pytest.raises(ValueError, match="must be None"):
+        dbn.set_params(rbm=PrunedBernoulliRBM()).fit(X)
+
+
+def test_pruners_take_networks():
+    X = data(100, 8)
+    for order in ("joint", "bottom_up", "top_down"):
+        for criterion in ("magnitude", "fisher"):
+            pruner = IterativePruner(
+                SparseDBN((6, 4), n_iter=2, random_state=0), sparsity=[0.5, 0.75], n_rounds=2,
+                order=order, criterion=criterion, random_state=0,
+            ).fit(X)  # fmt: skip
+            assert [int(m.sum()) for m in pruner.connectivity_] == [24, 6]
+            assert np.isfinite(pruner.score(X))
+    for retrain in ("rewind", "reinitialize"):
+        pruner = IterativePruner(
+            SparseDBN((6, 4), random_state=0), sparsity=0.5, n_rounds=1, retrain=retrain
+        )
+        assert pruner.fit(X).sparsity_ == 0.5
+    tuned = SparseDBN((6, 4), n_iter=2, fine_tune=UpDown(n_iter=2), random_state=0)
+    pruner = IterativePruner(tuned, sparsity=0.5, n_rounds=2).fit(X)
+    matrix = pruner.estimator_._generative._matrix(0)
+    assert np.count_nonzero(matrix) == 24 and not matrix[~pruner.connectivity_[0]].any()
+
+
+def test_in_pipelines_and_grids():
+    X = data(120, 8)
+    y = (X.sum(axis=1) > 4).astype(int)
+    rbm = PrunedBernoulliRBM(n_iter=3)
+    pipeline = make_pipeline(
+        SparseDBN((6, 4), rbm=rbm, pruner=IterativePruner(n_rounds=1), random_state=0),
+        LogisticRegression(),
+    )
+    grid = {
+        "sparsedbn__hidden_layer_sizes": [(6,), (6, 4)], "sparsedbn__pruner__sparsity": [0.2, 0.5],
+    }  # fmt: skip
+    assert GridSearchCV(pipeline, grid, cv=2).fit(X, y).best_score_ > 0.5
+    named = SparseDBN((6, 4), random_state=0).set_output(transform="pandas").fit(X).transform(X)
+    assert named.shape == (120, 4)
+
+
+def test_warm_start_goes_on():
+    X = data(100, 8)
+    dbn = SparseDBN((6, 4), n_iter=3, warm_start=True, random_state=0).fit(X)
+    before = dbn.components_[0].copy()
+    machine = dbn.estimators_[0]
+    dbn.fit(X)
+    assert dbn.estimators_[0] is machine and not np.array_equal(before, dbn.components_[0])
+    assert dbn.estimators_[0].warm_start is False
+
+
+def test_other_machines_as_levels():
+    X = data(100, 8)
+    levels = [
+        ("first", BernoulliRBM(6, n_iter=2, random_state=0)),
+        ("second", PrunedBernoulliRBM(4)),
+    ]
+    dbn = SparseDBN(levels, random_state=0)
+    dbn.fit(X)
+    assert dbn.transform(X).shape == (100, 4)
+    assert dbn.sample(3, n_gibbs_steps=5, random_state=0).shape == (3, 8)
+    assert np.isfinite(dbn.score_samples(X)).all()
+    with pytest.raises(TypeError, match="PrunedBernoulliRBM"):
+        dbn.set_params(fine_tune="up_down").fit(X)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"hidden_layer_sizes": ()}, "is empty"),
+        ({"hidden_layer_sizes": (4, 0)}, "hidden_layer_sizes"),
+        ({"upward": "means"}, "upward"),
+        ({"n_iter": -1}, "n_iter"),
+        ({"fine_tune": "wake"}, "fine_tune"),
+        ({"fine_tune": 3}, "fine_tune must be"),
+        ({"fine_tune": UpDown(n_iter=-1)}, "n_iter of UpDown"),
+        ({"fine_tune": UpDown(learning_rate=0)}, "learning_rate of UpDown"),
+        ({"fine_tune": UpDown(), "hidden_layer_sizes": (4,)}, "two hidden layers"),
+        ({"fine_tune": UpDown(undirected_top=False), "join_labels": True}, "undirected top"),
+        ({"fine_tune": UpDown(learning_rate=np.inf)}, "learning_rate"),
+    ],
+)
+def test_errors_are_sentences(parameters, message):
+    X, y = data(), np.arange(60) % 2
+    with pytest.raises((ValueError, TypeError), match=message):
+        SparseDBN(**{"hidden_layer_sizes": (4, 3), "random_state": 0, **parameters}).fit(X, y)
+
+
+def test_more_errors():
+    X = data()
+    dbn = small()
+    with pytest.raises(ValueError, match="3 masks for 2 levels"):
+        dbn.set_connectivity([np.ones((4, 5), bool)] * 3)
+    with pytest.raises(ValueError, match="columns"):
+        dbn.inverse_transform(np.zeros((2, 9)))
+    with pytest.raises(ValueError, match="level"):
+        dbn.transform(X, level=3)
+    with pytest.raises(ValueError, match="join_labels"):
+        dbn.sample(2, y=1)
+    assert not hasattr(dbn, "predict")
+    labelled = small(join_labels=True)
+    with pytest.raises(ValueError, match="was not among"):
+        labelled.sample(2, y=7)
+    with pytest.raises(ValueError, match="one class"):
+        SparseDBN((4, 3), join_labels=True).fit(X, np.zeros(60))
+    with pytest.raises(TypeError, match="negative_phase"):
+        SparseDBN([("a", BernoulliRBM(4))], join_labels=True).fit(X, np.arange(60) % 2)
+    with pytest.raises(ValueError, match="diverged"), np.errstate(all="ignore"):
+        SparseDBN((4, 3), fine_tune=UpDown(learning_rate=1e38), n_iter=1).fit(X.astype(np.float32))
+
+
+def test_progress_is_shown(capsys):
+    SparseDBN((4, 3), n_iter=1, fine_tune=UpDown(n_iter=2), verbose=1).fit(data())
+    said = capsys.readouterr().out
+    assert "Level 2 of 2" in said and "Up-down pass 2 of 2" in said

@@ -1,0 +1,470 @@
+"""Feed-forward networks: gradients by finite differences, and the estimators as a user meets them."""
+
+import pickle
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
+
+from skprune import (
+    IterativePruner,
+    PrunedBernoulliRBM,
+    SparseDBN,
+    SparseDBNAutoencoder,
+    SparseDBNClassifier,
+    _kernels,
+)
+from skprune.criteria import Fisher
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def forward(network, X, kinds):
+    """Every layer in NumPy, from the public weights."""
+    layers = [X]
+    for number, kind in enumerate(kinds):
+        field = layers[-1] @ network._matrix(number).T + network._biases[number + 1]
+        if kind == "logistic":
+            field = sigmoid(field)
+        if kind == "softmax":
+            field = np.exp(field - field.max(axis=1, keepdims=True))
+            field /= field.sum(axis=1, keepdims=True)
+        layers.append(field)
+    return layers
+
+
+def loss(network, X, T, weights, kinds, l2):
+    out = forward(network, X, kinds)[-1]
+    if kinds[-1] == "linear":
+        each = 0.5 * ((out - T) ** 2).sum(axis=1)
+    elif kinds[-1] == "softmax":
+        each = -(T * np.log(out)).sum(axis=1)
+    else:
+        each = -(T * np.log(out) + (1 - T) * np.log(1 - out)).sum(axis=1)
+    decay = sum((w**2).sum() for w in network._weights) * l2 / 2
+    return (each * weights).sum() / len(X) + decay
+
+
+def tiny(kind, mask, rng, **parameters):
+    """(network, X, what fit is given beside X, targets, kinds) of a small fitted network."""
+    X = rng.uniform(size=(11, 6))
+    common = {
+        "pretrain": None, "solver": "sgd", "momentum": 0.0, "n_iter": 0, "batch_size": 11,
+        "learning_rate_schedule": "constant", "random_state": 0, **parameters,
+    }  # fmt: skip
+    if kind == "classifier":
+        y = rng.integers(0, 3, 11)
+        network = SparseDBNClassifier((5, 4), **common).fit(X, y)
+        kinds, targets, given = ["logistic", "logistic", "softmax"], np.eye(3)[y], {"y": y}
+    else:
+        output, code = kind
+        network = SparseDBNAutoencoder((5, 3), output=output, code=code, **common).fit(X)
+        kinds, given = ["logistic", code, "logistic", output], {}
+        targets = X / X.sum(axis=1, keepdims=True) if output == "softmax" else X
+    if mask:
+        share = {"edges": 0.4, "dense": 0.8}[mask]
+        network.set_connectivity([rng.uniform(size=m.shape) < share for m in network.connectivity_])
+    for weights in network._weights:
+        weights += rng.normal(size=weights.shape)
+    for bias in network._biases[1:]:
+        bias += rng.normal(size=bias.shape)
+    return network, X, given, targets, kinds
+
+
+CASES = ["classifier", ("logistic", "linear"), ("linear", "logistic"), ("softmax", "linear")]
+
+
+@pytest.mark.parametrize("mask", [None, "dense", "edges"])
+@pytest.mark.parametrize("kind", CASES, ids=str)
+def test_gradient_is_that_of_finite_differences(kind, mask):
+    rng = np.random.default_rng(3)
+    network, X, given, targets, kinds = tiny(kind, mask, rng, l2=0.1, learning_rate=1e-3)
+    sample_weight = rng.uniform(0.5, 2, len(X))
+    network.set_params(warm_start=True, n_iter=1)
+    stepped = pickle.loads(pickle.dumps(network)).fit(X, **given, sample_weight=sample_weight)
+    inputs, weights = X, sample_weight
+    if kinds[-1] == "softmax" and kind != "classifier":
+        inputs = targets
+        weights = sample_weight * X.sum(axis=1) / X.sum(axis=1).mean()
+    assert stepped.history_["loss"][0] * weights.mean() == pytest.approx(
+        loss(network, inputs, targets, weights, kinds, 0.0), rel=1e-9
+    )
+    for name in ("_weights", "_biases"):
+        for number, array in enumerate(getattr(network, name)):
+            if name == "_biases" and number == 0:
+                continue
+            moved = (array - getattr(stepped, name)[number]) / 1e-3
+            for place in list(np.ndindex(array.shape))[::3]:
+                slope = 0.0
+                for sign in (1, -1):
+                    before = array[place]
+                    array[place] = before + sign * 1e-5
+                    slope += sign * loss(network, inputs, targets, weights, kinds, 0.1) / 2e-5
+                    array[place] = before
+                assert moved[place] == pytest.approx(slope, rel=1e-4, abs=1e-7), (name, number)
+
+
+def test_predictions_are_those_of_numpy():
+    rng = np.random.default_rng(0)
+    network, X, _, _, kinds = tiny("classifier", "edges", rng)
+    expected = forward(network, X, kinds)[-1]
+    np.testing.assert_allclose(network.predict_proba(X), expected, rtol=1e-12)
+    np.testing.assert_allclose(network.predict_log_proba(X), np.log(expected), rtol=1e-10)
+    np.testing.assert_allclose(network.output_weights_, network._matrix(2))
+    assert [w.shape for w in network.components_] == [(5, 6), (4, 5)]
+    network, X, _, _, kinds = tiny(("logistic", "linear"), "edges", rng)
+    layers = forward(network, X, kinds)
+    np.testing.assert_allclose(network.transform(X), layers[2], rtol=1e-12)
+    np.testing.assert_allclose(network.inverse_transform(layers[2]), layers[4], rtol=1e-12)
+    np.testing.assert_allclose(
+        network.score_samples(X), -((layers[4] - X) ** 2).sum(axis=1), rtol=1e-12
+    )
+
+
+def test_adam_is_adam():
+    rng = np.random.default_rng(1)
+    network, X, given, targets, kinds = tiny(
+        "classifier", "edges", rng, solver="adam", learning_rate=0.01
+    )
+    network.set_params(warm_start=True, n_iter=4)
+    twin = pickle.loads(pickle.dumps(network))
+    network.fit(X, **given)
+    first = [0.0] * 6
+    second = [0.0] * 6
+    for step in range(1, 5):
+        layers = forward(twin, X, kinds)
+        error = (layers[3] - targets) / len(X)
+        slopes = [None] * 6
+        for number in (2, 1, 0):
+            slope = error.T @ layers[number]
+            stored = twin._connections[number]
+            slopes[number] = slope if stored is None else slope[twin._mask(number)]
+            slopes[3 + number] = error.sum(axis=0)
+            error = error @ twin._matrix(number) * layers[number] * (1 - layers[number])
+        arrays = [*twin._weights, *twin._biases[1:]]
+        for k, (array, slope) in enumerate(zip(arrays, slopes, strict=True)):
+            first[k] = 0.9 * first[k] + 0.1 * slope
+            second[k] = 0.999 * second[k] + 0.001 * slope**2
+            rate = 0.01 * np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
+            array -= rate * first[k] / (np.sqrt(second[k]) + 1e-8)
+    for ours, theirs in zip(network._weights, twin._weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-8, atol=1e-10)
+
+
+def test_momentum_and_max_norm():
+    rng = np.random.default_rng(1)
+    network, X, given, _, _ = tiny("classifier", "edges", rng, max_norm=0.5, learning_rate=0.01)
+    network.set_params(warm_start=True, n_iter=1).fit(X, **given)
+    norms = np.linalg.norm(network._matrix(0), axis=1)
+    assert norms.max() == pytest.approx(0.5) and (norms <= 0.5 + 1e-12).all()
+    slow, X, given, _, _ = tiny("classifier", None, np.random.default_rng(2), learning_rate=1e-4)
+    fast = pickle.loads(pickle.dumps(slow))
+    start = slow._weights[0].copy()
+    slow.set_params(warm_start=True, n_iter=3).fit(X, **given)
+    fast.set_params(warm_start=True, n_iter=3, momentum=0.5).fit(X, **given)
+    # nearly constant slope g: 3 g without, (1 + 1.5 + 1.75) g with momentum 1/2
+    ratio = (fast._weights[0] - start) / (slow._weights[0] - start)
+    assert np.median(ratio) == pytest.approx(4.25 / 3, rel=1e-2)
+
+
+@pytest.mark.parametrize(("dropout", "input_dropout"), [(0.4, 0.0), (0.0, 0.3), (0.4, 0.3)])
+def test_gradient_with_dropout_is_that_of_the_thinned_network(dropout, input_dropout):
+    rng = np.random.default_rng(5)
+    network, X, given, targets, _ = tiny("classifier", "edges", rng, learning_rate=1e-3)
+    network.set_params(warm_start=True, n_iter=1, dropout=dropout, input_dropout=input_dropout)
+    key, step, n = network._key, network._n_steps, len(X)
+    order = np.random.default_rng([int(key), step]).permutation(n)
+    gains = []
+    for layer, share in ((0, input_dropout), (1, dropout), (2, dropout)):
+        draws = np.empty((network._biases[layer].size, n), np.float32)
+        _kernels.uniforms(key, step, _kernels.NETWORK_DROPOUT + layer, draws)
+        gain = np.empty((n, draws.shape[0]))
+        gain[order] = (np.float32(share) <= draws.T) / (1 - share)
+        gains.append(gain)
+
+    def thinned_loss():
+        layer = X * gains[0]
+        for number in (0, 1):
+            field = layer @ network._matrix(number).T + network._biases[number + 1]
+            layer = sigmoid(field) * gains[number + 1]
+        field = layer @ network._matrix(2).T + network._biases[3]
+        return (np.log(np.exp(field).sum(axis=1)) - (field * targets).sum(axis=1)).mean()
+
+    stepped = pickle.loads(pickle.dumps(network)).fit(X, **given)
+    for array, after in zip(
+        network._weights + network._biases[1:], stepped._weights + stepped._biases[1:], strict=True
+    ):
+        for place in np.ndindex(array.shape):
+            before, ends = array[place], []
+            for sign in (1, -1):
+                array[place] = before + sign * 1e-5
+                ends.append(thinned_loss())
+            array[place] = before
+            slope = (ends[0] - ends[1]) / 2e-5
+            assert (before - after[place]) / 1e-3 == pytest.approx(slope, rel=1e-4, abs=1e-7)
+
+
+def problem(n=300, seed=0):
+    """Two kinds of noisy stripes."""
+    rng = np.random.RandomState(seed)
+    y = rng.randint(0, 3, n)
+    means = np.array([[0.9, 0.1] * 8, [0.1, 0.9] * 8, [0.9] * 8 + [0.1] * 8])
+    return (rng.uniform(size=(n, 16)) < means[y]).astype(np.uint8), np.array(["a", "b", "c"])[y]
+
+
+def classifier(**parameters):
+    return SparseDBNClassifier(
+        **{"hidden_layer_sizes": (12, 8), "n_iter": 20, "batch_size": 20, "random_state": 0}
+        | parameters
+    )
+
+
+def autoencoder(**parameters):
+    return SparseDBNAutoencoder(
+        **{"hidden_layer_sizes": (12, 4), "n_iter": 20, "batch_size": 20, "random_state": 0}
+        | parameters
+    )
+
+
+@pytest.mark.parametrize("pretrain", ["rbm", "autoencoder", "supervised", None])
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_it_learns_from_every_start(pretrain, solver):
+    X, y = problem()
+    rate = {"sgd": 0.1, "adam": 0.01}[solver]
+    network = classifier(pretrain=pretrain, solver=solver, learning_rate=rate, n_iter=40)
+    network.fit(X[:200], y[:200])
+    assert network.score(X[200:], y[200:]) > 0.9
+    coder = autoencoder(pretrain=pretrain, solver=solver, learning_rate=rate, n_iter=60)
+    coder.fit(X[:200], y[:200])
+    variance = ((X - X.mean(axis=0)) ** 2).sum(axis=1).mean()
+    assert -coder.score(X[200:]) < 0.75 * variance
+    assert (np.diff(coder.history_["loss"])[-5:] < 0.05).all()
+
+
+def test_same_bits_for_any_threads_and_for_csr(force_threads):
+    X, y = problem()
+    pruner = IterativePruner(sparsity=0.7, n_rounds=1)
+    expected = {}
+    for n_threads in (1, 2):
+        force_threads(n_threads)
+        for make in (classifier, autoencoder):
+            for data in (X, sparse.csr_array(X)):
+                network = make(pruner=pruner, dropout=0.2, n_iter=3).fit(data, y)
+                bits = [w.tobytes() for w in network._weights]
+                assert expected.setdefault(make, bits) == bits
+                assert np.isfinite(network.history_["loss"]).all()
+
+
+@pytest.mark.parametrize("make", [classifier, autoencoder])
+def test_a_pruned_connection_stays_zero(make):
+    X, y = problem()
+    pruner = IterativePruner(make(n_iter=5), sparsity=0.8, n_rounds=3, random_state=0).fit(X, y)
+    network = pruner.estimator_
+    for weights, mask in zip(network.components_, network.connectivity_, strict=True):
+        assert not weights[~mask].any()
+        assert weights[mask].all()
+    assert pruner.sparsity_ == pytest.approx(0.8, abs=0.01)
+    again = pickle.loads(pickle.dumps(network))
+    np.testing.assert_array_equal(again.components_[0], network.components_[0])
+    assert len(pruner.connectivity_) == (2 if make is classifier else 4)
+
+
+@pytest.mark.parametrize("criterion", ["magnitude", "random", Fisher(source="data")])
+@pytest.mark.parametrize("retrain", ["continue", "rewind", "reinitialize"])
+def test_pruners_take_networks(criterion, retrain):
+    X, y = problem()
+    pruner = IterativePruner(
+        classifier(n_iter=10), sparsity=0.6, n_rounds=2, criterion=criterion, retrain=retrain,
+        random_state=0,
+    ).fit(X, y)  # fmt: skip
+    assert pruner.score(X, y) > 0.8
+    assert list(pruner.classes_) == ["a", "b", "c"]
+
+
+def test_levels_pruned_before_the_next_is_trained():
+    X, y = problem()
+    network = classifier(pruner=IterativePruner(sparsity=0.5, n_rounds=2)).fit(X, y)
+    assert [int(mask.sum()) for mask in network.connectivity_] == [12 * 16 // 2, 12 * 8 // 2]
+    assert isinstance(network.pretrained_, SparseDBN)
+    assert network.score(X, y) > 0.9
+
+
+def test_pretrained_networks_are_taken_as_they_are():
+    X, y = problem()
+    dbn = SparseDBN((12, 8), random_state=3).fit(X)
+    network = classifier(pretrain=FrozenEstimator(dbn), n_iter=0).fit(X, y)
+    np.testing.assert_array_equal(network.components_[1], dbn.components_[1])
+    assert network.pretrained_ is dbn
+    template = classifier(pretrain=SparseDBN((7,), random_state=1), n_iter=0).fit(X, y)
+    assert template.components_[0].shape == (7, 16)
+
+
+def test_linear_code_starts_near_the_logistic_one():
+    X, _ = problem()
+    dbn = SparseDBN((12, 4), rbm=PrunedBernoulliRBM(n_iter=30), random_state=0).fit(X)
+    errors = {}
+    for code in ("linear", "logistic"):
+        coder = autoencoder(pretrain=FrozenEstimator(dbn), n_iter=0, code=code).fit(X)
+        errors[code] = -coder.score(X)
+    constant = ((X - X.mean(axis=0)) ** 2).sum(axis=1).mean()
+    assert errors["logistic"] < constant
+    assert errors["linear"] < constant
+
+
+def test_counts_are_read_as_shares():
+    rng = np.random.RandomState(0)
+    topics = rng.dirichlet(np.full(10, 0.3), size=3)
+    X = np.array([rng.multinomial(rng.randint(5, 60), topics[k % 3]) for k in range(200)])
+    coder = autoencoder(output="softmax", pretrain=None, solver="adam", learning_rate=0.01)
+    coder.set_params(n_iter=60).fit(X)
+    shares = coder.inverse_transform(coder.transform(X))
+    np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(coder.transform(X), coder.transform(X * 3), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        coder.transform(sparse.csr_array(X.astype(float))), coder.transform(X.astype(float)),
+        rtol=1e-6,
+    )  # fmt: skip
+    entropy = -(X * np.log(np.maximum(X.mean(axis=0) / X.mean(axis=0).sum(), 1e-9))).sum() / X.sum()
+    assert coder.history_["loss"][-1] < 0.9 * entropy
+    with pytest.raises(ValueError, match="needs counts"):
+        coder.fit(X - 1)
+
+
+def test_early_stopping_keeps_the_best_epoch():
+    X, y = problem()
+    noisy = np.where(np.random.RandomState(1).uniform(size=len(y)) < 0.5, y, "a")
+    network = classifier(
+        early_stopping=True, n_iter=300, n_iter_no_change=5, validation_fraction=0.3,
+        learning_rate=0.3, pretrain=None,
+    ).fit(X, noisy)  # fmt: skip
+    scores = network.history_["validation_score"]
+    assert len(scores) == network.n_iter_ < 300
+    assert max(scores[-5:]) < max(scores[:-5]) + 1e-4
+    coder = autoencoder(early_stopping=True, n_iter=30, n_iter_no_change=3).fit(X)
+    assert coder.history_["validation_score"].max() <= 0
+
+
+def test_warm_start_and_partial_fit():
+    X, y = problem()
+    network = classifier(warm_start=True, n_iter=2).fit(X, y)
+    first = network.history_["loss"][0]
+    assert network.fit(X, y).history_["loss"][0] < first
+    with pytest.raises(ValueError, match="not among the classes"):
+        network.fit(X, np.where(y == "a", "z", y))
+    network = classifier(pretrain=None)
+    with pytest.raises(ValueError, match="classes must be passed"):
+        network.partial_fit(X, y)
+    for _ in range(60):
+        network.partial_fit(X[:150], y[:150], classes=["a", "b", "c"])
+    assert network.score(X, y) > 0.9
+    with pytest.raises(ValueError, match="not the same"):
+        network.partial_fit(X, y, classes=["a", "b"])
+    coder = autoencoder(pretrain=None)
+    before = coder.partial_fit(X).score(X)
+    for _ in range(40):
+        coder.partial_fit(X)
+    assert coder.score(X) > before
+
+
+def test_class_weight_is_sample_weight():
+    X, y = problem()
+    weight = {"a": 1.0, "b": 2.0, "c": 0.5}
+    by_class = classifier(class_weight=weight, n_iter=3).fit(X, y)
+    by_sample = classifier(n_iter=3).fit(X, y, sample_weight=[weight[label] for label in y])
+    np.testing.assert_array_equal(by_class._weights[1], by_sample._weights[1])
+    with pytest.raises(ValueError, match="non-zero"):
+        classifier(n_iter=3).fit(X, y, sample_weight=np.zeros(len(y)))
+    with pytest.raises(ValueError, match="weight 0"):
+        classifier(class_weight=dict.fromkeys("abc", 0.0)).fit(X, y)
+
+
+def test_layer_samples_of_a_network():
+    X, y = problem()
+    network = classifier().fit(X, y)
+    layers = network.layer_samples(X, random_state=0)
+    assert [layer.shape for layer in layers] == [(300, 16), (300, 12), (300, 8)]
+    assert set(np.unique(layers[2])) <= {0.0, 1.0}
+    with pytest.raises(ValueError, match="no states of its own"):
+        network.layer_samples()
+    codes = autoencoder().fit(X).layer_samples(X, random_state=0)
+    assert len(codes) == 5 and not set(np.unique(codes[2])) <= {0.0, 1.0}
+
+
+def test_in_pipelines_and_grids():
+    X, y = problem()
+    pipeline = make_pipeline(MinMaxScaler(), IterativePruner(classifier(n_iter=10), n_rounds=1))
+    search = GridSearchCV(
+        pipeline,
+        {
+            "iterativepruner__sparsity": [0.3, 0.6],
+            "iterativepruner__estimator__hidden_layer_sizes": [(8,), (12, 8)],
+        },
+        cv=2,
+    ).fit(X, y)
+    assert search.best_score_ > 0.8
+    coder = make_pipeline(MinMaxScaler(), IterativePruner(autoencoder(n_iter=3), n_rounds=1))
+    assert (
+        GridSearchCV(coder, {"iterativepruner__sparsity": [0.3, 0.6]}, cv=2).fit(X).best_score_ < 0
+    )
+    named = autoencoder().set_output(transform="pandas").fit(X).transform(X)
+    assert named.columns[0] == "sparsedbnautoencoder0"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"solver": "lbfgs"}, "Use 'sgd' or 'adam'"),
+        ({"pretrain": "gan"}, "is not known. Use 'rbm'"),
+        ({"hidden_layer_sizes": (), "pretrain": None}, "is empty"),
+        ({"hidden_layer_sizes": (0,), "pretrain": None}, "hidden_layer_sizes"),
+        ({"learning_rate": 0}, "learning_rate"),
+        ({"momentum": 1.0}, "momentum"),
+        ({"dropout": 1.0}, "dropout"),
+        ({"input_dropout": -0.1}, "input_dropout"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"n_iter": -1}, "n_iter"),
+        ({"max_norm": 0}, "max_norm"),
+        ({"validation_fraction": 1.0}, "validation_fraction"),
+        ({"pretrain": None, "pruner": IterativePruner()}, "put this estimator into an IterativePruner"),
+        ({"learning_rate_schedule": "cosine"}, "learning_rate_schedule"),
+        ({"learning_rate": 1e30, "pretrain": None, "momentum": 0.0, "n_iter": 30}, "diverged"),
+    ],
+)  # fmt: skip
+def test_errors_are_sentences(parameters, message):
+    X, y = problem()
+    with pytest.raises((ValueError, TypeError), match=message), np.errstate(all="ignore"):
+        autoencoder(output="linear", **parameters).fit(X.astype(float), y)
+
+
+def test_more_errors():
+    X, y = problem()
+    dbn = SparseDBN((5,), random_state=0).fit(X[:, :4])
+    with pytest.raises(ValueError, match="4 visible units"):
+        classifier(pretrain=FrozenEstimator(dbn)).fit(X, y)
+    with pytest.raises(TypeError, match="give a SparseDBN"):
+        classifier(pretrain=FrozenEstimator(PrunedBernoulliRBM().fit(X))).fit(X, y)
+    with pytest.raises(ValueError, match="greater than one"):
+        classifier().fit(X, np.full(len(y), "a"))
+    with pytest.raises(ValueError, match="code="):
+        autoencoder(code="tanh").fit(X)
+    with pytest.raises(ValueError, match="needs y"):
+        autoencoder(pretrain="supervised").fit(X)
+    with pytest.raises(ValueError, match="columns"):
+        autoencoder(n_iter=1).fit(X).inverse_transform(np.zeros((2, 3)))
+    network = classifier(n_iter=1).fit(X, y)
+    with pytest.raises(ValueError, match="2 levels"):
+        network.set_connectivity([np.ones((12, 16), bool)])
+
+
+def test_progress_is_shown(capsys):
+    X, y = problem()
+    clone(classifier(verbose=1, n_iter=2, early_stopping=True)).fit(X, y)
+    said = capsys.readouterr().out
+    assert "Epoch 2 of 2" in said and "validation score" in said and "Level 2 of 2" in said
