@@ -1,4 +1,4 @@
-"""Write the measured tables of the README from the committed results. Run after new results."""
+"""Write the measured tables of the README and the pages from the committed results. Run after new results."""
 
 import csv
 import pathlib
@@ -11,6 +11,11 @@ def read(name):
     """Rows of a committed file."""
     with (RESULTS / name).open() as file:
         return list(csv.DictReader(file))
+
+
+def mean(values):
+    """Arithmetic mean."""
+    return sum(values) / len(values)
 
 
 def table(headings, rows):
@@ -147,16 +152,132 @@ def footprint():
     ]
 
 
-TABLES = (drop_in, pruning_tables, race, density, side_by_side, footprint)
+def criteria():
+    """What each criterion is worth, means over seeds."""
+    rows = read("criteria.csv")
+    seeds = sorted({r["seed"] for r in rows})
+    sparsities = sorted({r["sparsity"] for r in rows if float(r["sparsity"])}, key=float)
+    lines = []
+    for data in dict.fromkeys(r["data"] for r in rows):
+        own = [r for r in rows if r["data"] == data]
+        named = {}
+        for r in own:
+            scope = ", by unit" if r["scope"] == "unit" else ""
+            key = (r["criterion"] + scope, r["sparsity"])
+            named.setdefault(key, []).append((float(r["value"]), float(r["accuracy"])))
+        full = next(v for (name, _), v in named.items() if name == "none")
+
+        def cell(found):
+            values, accuracies = zip(*found, strict=True)
+            return f"{mean(values):.1f} / {mean(accuracies):.3f}"
+
+        names = [n for n in dict.fromkeys(name for name, _ in named) if n != "none"]
+        at = next(s for s in sparsities if float(s) == 0.98)
+        names.sort(key=lambda name: -mean([v for v, _ in named[name, at]]))
+        best, second = names[:2]
+        gaps = [a[0] - b[0] for a, b in zip(named[best, at], named[second, at], strict=True)]
+        lines += [
+            "",
+            f"{data}: test log-likelihood by AIS (nats) / accuracy of the probe, means of {len(seeds)} seeds; full machine after as many passes as the last column: {cell(full)}.",
+            "",
+            *table(
+                ["criterion", *[f"{float(s):.0%}" for s in sparsities]],
+                [[name, *[cell(named[name, s]) for s in sparsities]] for name in names],
+            ),
+            "",
+            f"Best at 98 %: {best}, ahead of {second} by {', '.join(f'{gap:.1f}' for gap in gaps)} nats (seeds {', '.join(seeds)}).",
+        ]
+    return lines[1:]
+
+
+def dilution():
+    """When to prune, means over seeds."""
+    path = ROOT / "examples" / "reproduce" / "diluting_rbms" / "results.csv"
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    values = {}
+    for r in rows:
+        values.setdefault((r["strategy"], r["sparsity"]), []).append(
+            (float(r["value"]), float(r["low"]))
+        )
+    sparsities = sorted({s for _, s in values if float(s)}, key=float)
+    names = [n for n in dict.fromkeys(name for name, _ in values) if n != "full"]
+
+    def cell(found):
+        value, low = (mean(part) for part in zip(*found, strict=True))
+        return f"{value:.1f} (≥ {low:.1f})"
+
+    full = values["full", "0.0"]
+    return [
+        f"Test log-likelihood on binarized MNIST in nats (pessimistic end), means of {len(full)} seeds, {rows[0]['passes']} passes over 20,000 rows for everyone; the full machine {cell(full)}:",
+        "",
+        *table(
+            ["strategy", *[f"{float(s):.0%}" for s in sparsities]],
+            [[n, *[cell(values[n, s]) for s in sparsities]] for n in names],
+        ),
+    ]
+
+
+def networks():
+    """Test errors of deep networks, and what an epoch costs."""
+    lines = []
+    path = ROOT / "examples" / "reproduce" / "pruning_rbms" / "networks.csv"
+    if path.exists():
+        with path.open() as file:
+            rows = list(csv.DictReader(file))
+        paper = {("mnist", "full"): "1.23", ("mnist", "pruned"): "1.25", ("ocr", "full"): "9.68", ("ocr", "pruned"): "9.26"}  # fmt: skip
+        cells = []
+        for key in dict.fromkeys((r["data"], r["network"]) for r in rows):
+            own = [r for r in rows if (r["data"], r["network"]) == key]
+            errors = [float(r["test_error"]) for r in own]
+            spread = (sum((e - mean(errors)) ** 2 for e in errors) / max(1, len(errors) - 1)) ** 0.5
+            cells.append(
+                [
+                    f"{key[0]} {own[0]['sizes']}, {key[1]}", f"{paper[key]} %",
+                    f"{mean(errors):.2f} ± {spread / len(errors) ** 0.5:.2f} %", str(len(own)),
+                    f"{own[0]['sparsity']} %", f"{own[0]['passes']} passes, {own[0]['epochs']} epochs",
+                    f"{mean([float(r['seconds']) for r in own]):.0f} s",
+                ]
+            )  # fmt: skip
+        lines += [
+            "Test error after fine-tuning, mean and standard error over trials:",
+            "",
+            *table(["network", "paper", "ours", "trials", "sparsity", "training", "time"], cells),
+            "",
+        ]
+    if (RESULTS / "fine_tuning.csv").exists():
+        rows = read("fine_tuning.csv")
+        lines += [
+            f"An epoch of fine-tuning, 784-500-500-2000, {rows[0]['rows']} rows, minibatches of {rows[0]['batch']}, medians of {rows[0]['turns']} alternating turns in one process ({rows[0]['date']}; {rows[0]['machine']}):",
+            "",
+            *table(
+                ["network", "seconds", "times the pruned network's (lowest–highest)"],
+                [
+                    [
+                        r["network"] + (f" {float(r['sparsity']):.1%}" if float(r["sparsity"]) else ""),
+                        r["seconds"], f"{r['over_pruned']} ({r['lowest']}–{r['highest']})",
+                    ]
+                    for r in rows
+                ],
+            ),
+        ]  # fmt: skip
+    return lines
+
+
+TABLES = {
+    "README.md": (drop_in, pruning_tables, networks, race, density, side_by_side, footprint),
+    "docs/pruning.md": (criteria, dilution),
+}
 
 
 def main():
-    """Replace what stands after the marker, up to the closing sentence."""
-    readme = ROOT / "README.md"
-    head, rest = readme.read_text().split("<!-- tables -->")
-    tail = rest[rest.index("The tables come from") :]
-    tables = "\n\n".join("\n".join(make()) for make in TABLES)
-    readme.write_text(f"{head}<!-- tables -->\n\n{tables}\n\n{tail}")
+    """Replace what stands between the markers."""
+    for name, makers in TABLES.items():
+        page = ROOT / name
+        head, rest = page.read_text().split("<!-- tables -->")
+        tail = rest[rest.index("<!-- end of tables -->") :]
+        tables = "\n\n".join("\n".join(lines) for lines in (make() for make in makers) if lines)
+        page.write_text(f"{head}<!-- tables -->\n\n{tables}\n\n{tail}")
 
 
 if __name__ == "__main__":

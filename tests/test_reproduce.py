@@ -130,3 +130,19 @@ def test_fisher_information_of_patches(tmp_path):
     assert {p.name for p in tmp_path.glob("*.png")} == {
         "stiff_and_sloppy.png", "halve_the_units.png", "receptive_fields.png",
     }  # fmt: skip
+
+
+def test_deep_networks_of_the_pruning_paper(tmp_path):
+    """Full and pruned, on both data sets; nothing twice."""
+    needs("mnist")
+    needs("ocr_letters")
+    results = tmp_path / "networks.csv"
+    run_script("pruning_rbms/networks.py", "--trials", "2", "--results", results)
+    rows = rows_of(results)
+    assert [(r["data"], r["network"], r["sparsity"]) for r in rows[:4]] == [
+        ("mnist", "full", "0.0"), ("mnist", "pruned", "51.0"), ("ocr", "full", "0.0"),
+        ("ocr", "pruned", "51.0"),
+    ]  # fmt: skip
+    assert run_script("pruning_rbms/networks.py", "--trials", "2", "--results", results) == ""
+    report = run_script("pruning_rbms/networks.py", "--report", "--results", results)
+    assert "mnist pruned - full" in report and "paper 9.26 %" in report

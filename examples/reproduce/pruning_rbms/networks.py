@@ -1,0 +1,178 @@
+"""Table 5 of "Pruning RBMs and DBNs": test error of deep belief networks, full and pruned in every level.
+
+The levels are trained by CD-1; pruned ones by Algorithm 2 of the paper: 30 % of
+what remains goes in each round, with retraining, before the next level is
+trained. The full levels get as many passes. Then a softmax layer is put on
+top and all is fine-tuned by stochastic gradient descent, for as many epochs.
+Training data are train and validation rows together. Settings were
+chosen on the validation rows (``--validate`` trains without them and tests on them).
+
+A trial is a seed, which both networks share. Finished trials are in
+``networks.csv`` and not run again; ``--report`` prints means and the paired 95 % interval.
+
+Run: ``python examples/reproduce/pruning_rbms/networks.py [--only mnist] [--trials 5]``.
+"""
+
+import argparse
+import csv
+import os
+import pathlib
+import platform
+import time
+
+import numpy as np
+from scipy import stats
+from sklearn.frozen import FrozenEstimator
+
+from skprune import IterativePruner, PrunedBernoulliRBM, SparseDBN, SparseDBNClassifier, datasets
+from skprune.schedules import FractionOfRemaining
+
+HERE = pathlib.Path(__file__).parent
+COLUMNS = (
+    "data", "sizes", "network", "sparsity", "test_error", "train_error", "passes", "epochs", "seed",
+    "seconds", "date", "machine",
+)  # fmt: skip
+SETTINGS = {
+    "mnist": {
+        "sizes": (500, 500, 2000), "rounds": 7, "passes": 10, "retrain": 2, "epochs": 60,
+        "rbm": {"learning_rate": 0.05, "l2": 2e-4, "momentum": 0.5, "batch_size": 100},
+        "tuning": {"learning_rate": 0.1, "momentum": 0.9, "batch_size": 100, "dropout": 0.2},
+    },
+    "ocr": {
+        "sizes": (1000, 1000), "rounds": 4, "passes": 10, "retrain": 3, "epochs": 60,
+        "rbm": {"learning_rate": 0.05, "l2": 2e-4, "momentum": 0.5, "batch_size": 100},
+        "tuning": {"learning_rate": 0.1, "momentum": 0.9, "batch_size": 100, "dropout": 0.2},
+    },
+}  # fmt: skip
+PAPER = {
+    ("mnist", "full"): 1.23,
+    ("mnist", "pruned"): 1.25,
+    ("ocr", "full"): 9.68,
+    ("ocr", "pruned"): 9.26,
+}
+
+
+def load(name, validate=False, quick=False):
+    """Training and test rows with their labels."""
+    if name == "mnist":
+        data = datasets.fetch_mnist()
+        scale = np.float32(1 / 255)
+        rows = [(data.X_train, data.y_train), (data.X_test, data.y_test)]
+        rows = [(X * scale, y) for X, y in rows]
+        if validate:
+            (X, y), _ = rows
+            rows = [(X[:50_000], y[:50_000]), (X[50_000:], y[50_000:])]
+    else:
+        data = datasets.fetch_ocr_letters()
+        train, valid = (data.X_train, data.y_train), (data.X_valid, data.y_valid)
+        both = tuple(np.concatenate(parts) for parts in zip(train, valid, strict=True))
+        rows = [train, valid] if validate else [both, (data.X_test, data.y_test)]
+    if quick:
+        rows = [(X[:600], y[:600]) for X, y in rows]
+    return (*rows[0], *rows[1])
+
+
+def pretrained(setting, pruned, X, seed):
+    """The greedy stack, full or pruned level by level, after equal passes."""
+    passes = setting["passes"] + setting["rounds"] * setting["retrain"]
+    rbm = PrunedBernoulliRBM(
+        negative_phase="cd", n_iter=setting["passes"] if pruned else passes,
+        learning_rate_schedule="constant", **setting["rbm"],
+    )  # fmt: skip
+    pruner = None
+    if pruned:
+        pruner = IterativePruner(
+            schedule=FractionOfRemaining(0.3), sparsity=1 - 0.7 ** setting["rounds"],
+            n_rounds=setting["rounds"], n_retrain_iter=setting["retrain"],
+        )  # fmt: skip
+    dbn = SparseDBN(setting["sizes"], rbm=rbm, pruner=pruner, random_state=seed).fit(X)
+    return dbn, passes
+
+
+def run(name, network, seed, options):
+    """One trial: the row of results."""
+    setting = SETTINGS[name]
+    if options.quick:
+        setting = {
+            **setting,
+            "sizes": (30, 20),
+            "passes": 1,
+            "retrain": 1,
+            "epochs": 2,
+            "rounds": 2,
+        }
+    X, y, X_test, y_test = load(name, options.validate, options.quick)
+    started = time.perf_counter()
+    dbn, passes = pretrained(setting, network == "pruned", X, seed)
+    classifier = SparseDBNClassifier(
+        setting["sizes"], pretrain=FrozenEstimator(dbn), n_iter=setting["epochs"],
+        random_state=seed, verbose=options.verbose, **setting["tuning"],
+    ).fit(X, y)  # fmt: skip
+    seconds = time.perf_counter() - started
+    sparsities = [1 - mask.mean() for mask in classifier.connectivity_]
+    wanted = 1 - 0.7 ** setting["rounds"] if network == "pruned" else 0.0
+    assert np.allclose(sparsities, wanted, atol=2e-3), f"sparsities are {sparsities}"
+    errors = [100 * (1 - classifier.score(*rows)) for rows in ((X_test, y_test), (X, y))]
+    return [
+        name, "-".join(map(str, (X.shape[1], *setting["sizes"]))), network,
+        round(100 * min(sparsities), 2), *(round(error, 3) for error in errors), passes,
+        setting["epochs"], seed, round(seconds, 1), time.strftime("%Y-%m-%d"),
+        f"{platform.machine()}, {os.cpu_count()} cores",
+    ]  # fmt: skip
+
+
+def report(path):
+    """Means over the trials, and the paired interval of pruned minus full."""
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    for name in dict.fromkeys(row["data"] for row in rows):
+        errors = {
+            network: {r["seed"]: float(r["test_error"]) for r in rows if (r["data"], r["network"]) == (name, network)}
+            for network in ("full", "pruned")
+        }  # fmt: skip
+        for network, found in errors.items():
+            values = np.array(list(found.values()))
+            print(
+                f"{name} {network}: {values.mean():.3f} % over {values.size} trials, paper "
+                f"{PAPER[name, network]} %"
+            )
+        seeds = sorted(set(errors["full"]) & set(errors["pruned"]))
+        difference = np.array([errors["pruned"][s] - errors["full"][s] for s in seeds])
+        if len(seeds) > 1:
+            half = stats.t.ppf(0.975, len(seeds) - 1) * stats.sem(difference)
+            print(f"{name} pruned - full: {difference.mean():+.3f} +- {half:.3f} (95 %, paired)")
+
+
+def main():
+    """Run what is not there yet, or report."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", default=list(SETTINGS), choices=list(SETTINGS))
+    parser.add_argument("--networks", nargs="+", default=["full", "pruned"])
+    parser.add_argument("--trials", type=int, default=5)
+    parser.add_argument("--results", type=pathlib.Path, default=HERE / "networks.csv")
+    parser.add_argument("--validate", action="store_true")
+    parser.add_argument("--report", action="store_true")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--verbose", action="store_true")
+    options = parser.parse_args()
+    if options.report:
+        report(options.results)
+        return
+    done = set()
+    if options.results.exists():
+        with options.results.open() as file:
+            done = {(r["data"], r["network"], r["seed"]) for r in csv.DictReader(file)}
+    for seed in range(options.trials):
+        for name in options.only:
+            for network in options.networks:
+                if (name, network, str(seed)) in done:
+                    continue
+                row = run(name, network, seed, options)
+                new = not options.results.exists()
+                with options.results.open("a", newline="") as file:
+                    csv.writer(file).writerows([COLUMNS, row] if new else [row])
+                print(*row[:10], flush=True)
+
+
+if __name__ == "__main__":
+    main()
