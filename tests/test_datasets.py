@@ -320,3 +320,38 @@ def test_circular_patches():
         datasets.circular_patches(X, (8, 8), 2, 5)
     with pytest.raises(ValueError, match="radius must be a number"):
         datasets.circular_patches(X, (32, 32), -0.5, 5)
+
+
+def test_newsgroups_from_their_texts(tmp_path, monkeypatch):
+    """Subject and body count, other header lines, stop words and short words do not."""
+    from sklearn.utils import Bunch
+
+    texts = {
+        "train": [
+            "From: moon@x\nSubject: Red Moon\n\nthe moon is an ox",
+            "From: a\n\nred blue red",
+        ],
+        "test": ["Subject: none\n\nblue blue green moon " + "red " * 300],
+    }
+
+    def raw(data_home, subset, shuffle):
+        return Bunch(
+            data=texts[subset], target=[0, 1][: len(texts[subset])], target_names=["a", "b"]
+        )
+
+    monkeypatch.setattr(datasets, "fetch_20newsgroups", raw)
+    monkeypatch.setattr(datasets, "_find", lambda name: (None, tmp_path))
+    data = datasets.fetch_newsgroups()
+    assert list(data.vocabulary) == ["blue", "moon", "red"]
+    np.testing.assert_array_equal(data.X_train, [[0, 2, 1], [1, 0, 2]])
+    np.testing.assert_array_equal(data.X_test, [[2, 1, 255]])
+    assert list(data.y_train) == [0, 1] and data.X_train.dtype == np.uint8
+    X, words = datasets._count_words(texts["train"], n_words=1)
+    assert list(words) == ["red"] and X.shape == (2, 1)
+
+
+@pytest.mark.data
+def test_newsgroups_as_they_are_known():
+    data = datasets.fetch_newsgroups(download_if_missing=False)
+    assert data.X_train.shape == (11_314, 2000) and data.X_test.shape == (7532, 2000)
+    assert np.unique(data.y_train).size == 20 and data.X_train.max() == 255

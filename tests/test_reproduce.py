@@ -146,3 +146,20 @@ def test_deep_networks_of_the_pruning_paper(tmp_path):
     assert run_script("pruning_rbms/networks.py", "--trials", "2", "--results", results) == ""
     report = run_script("pruning_rbms/networks.py", "--report", "--results", results)
     assert "mnist pruned - full" in report and "paper 9.26 %" in report
+
+
+@pytest.mark.parametrize(
+    ("script", "data", "n_rows"),
+    [
+        ("pretraining", "mnist", 15), ("generative", "mnist", 6), ("density", "mnist_binarized", 2),
+        ("autoencoder", "mnist", 6), ("documents", "newsgroups20", 32),
+    ],
+)  # fmt: skip
+def test_deep_networks_of_the_slides(script, data, n_rows, tmp_path):
+    """Every row; started again nothing is run twice."""
+    needs(data)
+    results = tmp_path / f"{script}.csv"
+    arguments = ("--results", results, "--checkpoints", tmp_path / "checkpoints")
+    run_script(f"deep_networks/{script}.py", *arguments)
+    assert len(rows_of(results)) == n_rows
+    assert run_script(f"deep_networks/{script}.py", *arguments) == ""

@@ -1,0 +1,122 @@
+"""Squared error of 30-dimensional codes of MNIST: a deep autoencoder, PCA and logistic PCA.
+
+784-1000-500-250-30 (Hinton & Salakhutdinov 2006), full and 80 % pruned in every level, with
+equal passes and epochs; errors are sums over the pixels in [0, 1], means over the images.
+Logistic PCA is a linear code of the same size with logistic outputs. Fine-tuning goes in stretches that are
+kept on disk; a row for each is in ``autoencoder.csv``.
+
+Run: ``python examples/reproduce/deep_networks/autoencoder.py [--epochs 200]``.
+"""
+
+import argparse
+import time
+
+import numpy as np
+from common import Table, kept, options
+from sklearn.decomposition import PCA
+from sklearn.frozen import FrozenEstimator
+
+from skprune import IterativePruner, PrunedBernoulliRBM, SparseDBN, SparseDBNAutoencoder, datasets
+from skprune.schedules import FallingRate
+
+COLUMNS = (
+    "model", "sparsity", "epochs", "test_error", "train_error", "n_connections", "seed", "seconds",
+)  # fmt: skip
+STRETCH = 10
+
+
+def pretrained(X, sparsity, quick):
+    """The stack, full or pruned level by level, after equal passes."""
+    passes, retrain = (1, 1) if quick else (10, 3)
+    rbm = PrunedBernoulliRBM(
+        negative_phase="cd", n_iter=passes, batch_size=100, learning_rate=0.05, momentum=0.5,
+        l2=2e-4, learning_rate_schedule="constant",
+    )  # fmt: skip
+    pruner = IterativePruner(sparsity=sparsity, n_rounds=4, n_retrain_iter=retrain)
+    sizes = (40, 30, 20, 5) if quick else (1000, 500, 250, 30)
+    return SparseDBN(sizes, rbm=rbm, pruner=pruner, random_state=0).fit(X)
+
+
+def main():
+    """Run what is not there yet."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--epochs", type=int, default=200)
+    parser.add_argument("--sparsities", nargs="+", type=float, default=[0.0, 0.8])
+    chosen = options(parser, "autoencoder.csv")
+    table = Table(chosen.results, COLUMNS)
+    data = datasets.fetch_mnist()
+    step, epochs, stretch = (200, 2, 1) if chosen.quick else (1, chosen.epochs, STRETCH)
+    X, X_test = (part[::step] * np.float32(1 / 255) for part in (data.X_train, data.X_test))
+    n_code = 5 if chosen.quick else 30
+    if not table.done(model="PCA"):
+        started = time.perf_counter()
+        pca = PCA(n_code, random_state=0).fit(X)
+
+        def error(rows):
+            back = pca.inverse_transform(pca.transform(rows))
+            return round(float(((rows - back) ** 2).sum(axis=1).mean()), 3)
+
+        table.add(
+            model="PCA", sparsity=0.0, epochs=0, test_error=error(X_test), train_error=error(X),
+            n_connections=n_code * 784, seed=0, seconds=round(time.perf_counter() - started, 1),
+        )  # fmt: skip
+    tuned = {"batch_size": 100, "solver": "adam", "learning_rate": 1e-3, "random_state": 0}
+    if not table.done(model="logistic PCA"):
+        started = time.perf_counter()
+        coder = SparseDBNAutoencoder(
+            (n_code,), pretrain=None, n_iter=2 if chosen.quick else 40, **tuned
+        ).fit(X)
+        table.add(
+            model="logistic PCA", sparsity=0.0, epochs=coder.n_iter,
+            test_error=round(-coder.score(X_test), 3), train_error=round(-coder.score(X), 3),
+            n_connections=2 * n_code * 784, seed=0,
+            seconds=round(time.perf_counter() - started, 1),
+        )  # fmt: skip
+    for sparsity in chosen.sparsities:
+        folder = chosen.checkpoints / f"autoencoder-{sparsity}"
+        dbn = kept(folder / "greedy.joblib", lambda s=sparsity: pretrained(X, s, chosen.quick))
+        coder = SparseDBNAutoencoder(pretrain=FrozenEstimator(dbn), **tuned)
+        spent = 0.0
+        for done in range(stretch, epochs + 1, stretch):
+
+            def further(coder=coder, done=done, spent=spent):
+                started = time.perf_counter()
+                falling = FallingRate((done - stretch) / epochs, done / epochs)
+                coder.set_params(
+                    n_iter=stretch, warm_start=True, learning_rate_schedule=falling
+                ).fit(X)
+                return coder, spent + time.perf_counter() - started
+
+            coder, spent = kept(folder / f"epoch-{done}.joblib", further)
+            if done > stretch:
+                (folder / f"epoch-{done - stretch}.joblib").unlink(missing_ok=True)
+            if not table.done(model="deep", sparsity=sparsity, epochs=done):
+                table.add(
+                    model="deep", sparsity=sparsity, epochs=done,
+                    test_error=round(-coder.score(X_test), 3), train_error=round(-coder.score(X), 3),
+                    n_connections=sum(int(m.sum()) for m in coder.connectivity_), seed=0,
+                    seconds=round(spent, 1),
+                )  # fmt: skip
+        draw(coder, X_test, chosen.results.with_name(f"reconstructions_{sparsity}.png"))
+
+
+def draw(coder, X, path):
+    """Images above their reconstructions."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    rows = X[:: len(X) // 12][:12]
+    back = coder.inverse_transform(coder.transform(rows))
+    figure, axes = plt.subplots(2, 12, figsize=(9, 1.6), layout="constrained")
+    for pair, column in zip(zip(rows, back, strict=True), axes.T, strict=True):
+        for image, axis in zip(pair, column, strict=True):
+            axis.imshow(image.reshape(28, 28), cmap="gray_r", vmin=0, vmax=1)
+            axis.axis("off")
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""What the scripts share: the table they append to, and fits that survive being stopped."""
+
+import csv
+import os
+import pathlib
+import platform
+import time
+
+import joblib
+
+HERE = pathlib.Path(__file__).parent
+
+
+class Table:
+    """A committed file of results; each row says seed, time and machine."""
+
+    def __init__(self, path, columns):
+        self.path, self.columns = path, [*columns, "date", "machine"]
+        self.rows = []
+        if path.exists():
+            with path.open() as file:
+                self.rows = list(csv.DictReader(file))
+
+    def done(self, **wanted):
+        """The rows that have these values."""
+        return [r for r in self.rows if all(r[k] == str(v) for k, v in wanted.items())]
+
+    def add(self, **row):
+        """Append one row, and say it."""
+        row |= {
+            "date": time.strftime("%Y-%m-%d"),
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        }
+        assert list(row) == self.columns, f"{list(row)} are not {self.columns}"
+        new = not self.path.exists()
+        with self.path.open("a", newline="") as file:
+            csv.writer(file).writerows(([self.columns] if new else []) + [list(row.values())])
+        self.rows.append({k: str(v) for k, v in row.items()})
+        print(*list(row.values())[:-2], flush=True)
+
+
+def kept(path, make):
+    """What ``make()`` returns, from the disk where it was made before."""
+    if path.exists():
+        return joblib.load(path)
+    result = make()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".part")
+    joblib.dump(result, partial)
+    os.replace(partial, path)
+    return result
+
+
+def options(parser, name):
+    """Add what every script takes, and parse."""
+    parser.add_argument("--results", type=pathlib.Path, default=HERE / name)
+    parser.add_argument("--checkpoints", type=pathlib.Path, default=HERE / "checkpoints")
+    parser.add_argument("--quick", action="store_true")
+    return parser.parse_args()

@@ -1,0 +1,95 @@
+"""Finding documents of the same newsgroup by codes of ten numbers: a deep autoencoder against LSA.
+
+Every test document of 20 newsgroups is the query; the others are ranked by the cosine of their
+codes; accuracy is the share of the same group among the first k. The network is
+2000-500-250-10. Machines pre-train on whether a word occurs; the autoencoder reads and gives
+back the shares of the words, under a multinomial likelihood. LSA is a truncated singular value decomposition of
+the counts, and of their tf-idf.
+
+Run: ``python examples/reproduce/deep_networks/documents.py``.
+"""
+
+import argparse
+import time
+
+import numpy as np
+from common import Table, options
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import normalize
+
+from skprune import IterativePruner, PrunedBernoulliRBM, SparseDBNAutoencoder, datasets
+
+COLUMNS = ("model", "sparsity", "retrieved", "accuracy", "queries", "seed", "seconds")
+NUMBERS = (1, 3, 7, 15, 31, 63, 127, 255, 511, 1023, 2047, 4095, 7530)
+
+
+def accuracies(codes, y, numbers):
+    """Share of the query's class among its nearest by cosine, for every number retrieved."""
+    codes = normalize(codes).astype(np.float32)
+    hits = np.zeros(max(numbers))
+    for start in range(0, len(codes), 500):
+        block = slice(start, start + 500)
+        near = codes[block] @ codes.T
+        near[np.arange(near.shape[0]), np.arange(start, start + near.shape[0])] = -np.inf
+        order = np.argsort(-near, axis=1)[:, : hits.size]
+        hits += (y[order] == y[block, None]).sum(axis=0)
+    found = np.cumsum(hits) / len(codes)
+    return [found[k - 1] / k for k in numbers]
+
+
+def network(sparsity, quick):
+    """The autoencoder, which an outer pruner prunes where sparsity is not 0."""
+    rbm = PrunedBernoulliRBM(n_iter=2 if quick else 30, batch_size=50, l2=1e-3, learning_rate=0.05)
+    pruner = IterativePruner(sparsity=sparsity, n_rounds=4, n_retrain_iter=1 if quick else 10)
+    return SparseDBNAutoencoder(
+        (20, 15, 5) if quick else (500, 250, 10), rbm=rbm, pruner=pruner, solver="adam",
+        learning_rate=1e-3, batch_size=50, n_iter=2 if quick else 60, early_stopping=not quick,
+        dropout=0.0, random_state=0,
+    )  # fmt: skip
+
+
+def main():
+    """Run what is not there yet."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    chosen = options(parser, "documents.csv")
+    table = Table(chosen.results, COLUMNS)
+    data = datasets.fetch_newsgroups()
+    X, X_test, y_test = data.X_train, data.X_test, data.y_test
+    if chosen.quick:
+        X, X_test, y_test = X[::20], X_test[::20], y_test[::20]
+    stays = X_test.any(axis=1)
+    X, X_test, y_test = X[X.any(axis=1)], X_test[stays], y_test[stays]
+    numbers = [k for k in NUMBERS if k < len(X_test)]
+    n_code = 5 if chosen.quick else 10
+
+    def codes_of_lsa(transformer):
+        model = make_pipeline(transformer, TruncatedSVD(n_code, random_state=0))
+        return model.fit(X.astype(float)).transform(X_test.astype(float))
+
+    def codes_of_network(sparsity):
+        seen, asked = ((np.minimum(part, 1)).astype(np.uint8) for part in (X, X_test))
+        return network(sparsity, chosen.quick).fit(seen).transform(asked)
+
+    models = {
+        ("LSA of counts", 0.0): lambda: codes_of_lsa("passthrough"),
+        ("LSA of tf-idf", 0.0): lambda: codes_of_lsa(TfidfTransformer(sublinear_tf=True)),
+        ("autoencoder", 0.0): lambda: codes_of_network(0.0),
+        ("autoencoder", 0.8): lambda: codes_of_network(0.8),
+    }
+    for (model, sparsity), codes in models.items():
+        if table.done(model=model, sparsity=sparsity):
+            continue
+        started = time.perf_counter()
+        found = accuracies(codes(), y_test, numbers)
+        seconds = round(time.perf_counter() - started, 1)
+        for number, accuracy in zip(numbers, found, strict=True):
+            table.add(
+                model=model, sparsity=sparsity, retrieved=number, accuracy=round(accuracy, 4),
+                queries=len(X_test), seed=0, seconds=seconds,
+            )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
