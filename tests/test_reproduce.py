@@ -103,23 +103,20 @@ def test_dilution(tmp_path):
 
 
 def test_transition_by_hand():
-    """Two nats behind, half of the way in log density between 50 % and 75 %."""
+    """Level up to 75 %, then four nats behind for every halving of the connections."""
     sys.path.insert(0, str(REPRODUCE / "diluting_rbms"))
     try:
         from run import transitions
     finally:
         sys.path.pop(0)
-    rows = [
-        {"strategy": name, "sparsity": sparsity, "value": value, "seed": "0"}
-        for name, sparsity, value in (
-            ("full", "0.0", "-10"), ("a", "0.5", "-11"), ("a", "0.75", "-13"), ("b", "0.5", "-10"),
-            ("c", "0.5", "-20"),
-        )
-    ]  # fmt: skip
-    found = transitions(rows)
-    assert found["a"] == [pytest.approx(1 - 2**-1.5)]
-    assert np.isnan(found["b"]).all()
-    assert found["c"] == [0.0]
+    values = {"0.5": -11, "0.75": -11, "0.875": -15, "0.9375": -19, "0.96875": -23}
+    rows = [{"strategy": "full", "sparsity": "0.0", "value": "-10", "seed": "0"}]
+    rows += [
+        {"strategy": "a", "sparsity": sparsity, "value": str(value), "seed": "0"}
+        for sparsity, value in values.items()
+    ]
+    (found,) = transitions(rows)["a"]
+    np.testing.assert_allclose(found, [0.75, 1, 4 / np.log(2)], rtol=1e-2)
 
 
 def test_fisher_information_of_patches(tmp_path):

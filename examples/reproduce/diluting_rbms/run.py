@@ -8,8 +8,8 @@ for the same number of passes, and its rate falls over them; one that starts ane
 (rewind, reinitialize) spends half before and half after.
 
 log Z is bracketed by AIS and reverse AIS. Finished machines are in ``results.csv`` and
-not run again. The transition is where a strategy falls 2 nats behind the full
-machine of its seed, interpolated in the logarithm of the share of connections;
+not run again. The transition is the kink of two lines, the first one level, fitted to the nats
+behind the full machine of the seed over the logarithm of the share of connections;
 ``python examples/reproduce/diluting_rbms/run.py --report`` prints it.
 
 Run: ``python examples/reproduce/diluting_rbms/run.py [--seeds 3]``.
@@ -38,7 +38,6 @@ COLUMNS = (
 )  # fmt: skip
 SPARSITIES = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
 PASSES = 20
-FALL = 2.0  # nats
 
 
 def train(machine, X, start, stop, total=PASSES):
@@ -129,7 +128,7 @@ def judge(machine, X_test, quick):
 
 
 def transitions(rows):
-    """For each strategy, the sparsities (one a seed) at which it falls ``FALL`` nats behind."""
+    """For each strategy a row a seed: (sparsity of the kink, nats behind before it, slope after it)."""
     full = {r["seed"]: float(r["value"]) for r in rows if r["strategy"] == "full"}
     curves = defaultdict(list)
     for r in rows:
@@ -140,16 +139,14 @@ def transitions(rows):
     found = defaultdict(list)
     for (strategy, _), points in curves.items():
         x, loss = (np.array(part) for part in zip(*sorted(points), strict=True))
-        behind = np.flatnonzero(loss > FALL)
-        if not behind.size:
-            found[strategy].append(float("nan"))
-        elif behind[0] == 0:
-            found[strategy].append(0.0)
-        else:
-            k = behind[0]
-            at = x[k - 1] + (FALL - loss[k - 1]) * (x[k] - x[k - 1]) / (loss[k] - loss[k - 1])
-            found[strategy].append(1 - np.exp(-at))
-    return found
+        fits = []
+        for kink in np.linspace(0, x.max(), 1001)[:-1]:
+            design = np.column_stack([np.ones_like(x), np.maximum(0, x - kink)])
+            level = np.linalg.lstsq(design, loss, rcond=None)[0]
+            fits.append((((design @ level - loss) ** 2).sum(), kink, *level))
+        _, kink, behind, slope = min(fits)
+        found[strategy].append((1 - np.exp(-kink), behind, slope))
+    return {strategy: np.array(fits) for strategy, fits in found.items()}
 
 
 def main():
@@ -163,8 +160,10 @@ def main():
     if options.report:
         with options.results.open() as file:
             for strategy, found in transitions(list(csv.DictReader(file))).items():
+                (at, behind, slope), (spread, *_) = found.mean(axis=0), found.std(axis=0)
                 print(
-                    f"{strategy:24s}{np.mean(found):8.3f} +- {np.std(found):.3f} ({len(found)} seeds)"
+                    f"{strategy:24s}kink at {at:.3f} +- {spread:.3f} ({len(found)} seeds); before it "
+                    f"{behind:.1f} nats behind, after it {slope:.1f} nats for each e-fold fewer"
                 )
         return
     data = datasets.fetch_binarized_mnist()
