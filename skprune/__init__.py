@@ -2,12 +2,14 @@
 
 from . import connectivity, criteria, datasets, likelihood, metrics, samplers, schedules
 from ._base import VERSION as __version__
+from .dbm import DBMTransformer
 from .dbn import SparseDBN
 from .network import SparseDBNAutoencoder, SparseDBNClassifier
 from .pruning import IterativePruner, IterativePrunerCV
 from .rbm import PrunedBernoulliRBM
 
 __all__ = [
+    "DBMTransformer",
     "IterativePruner",
     "IterativePrunerCV",
     "PrunedBernoulliRBM",

@@ -145,6 +145,7 @@ class Loop(NamedTuple):
     centered: bool
     shuffle: bool
     binary: bool
+    mean_field: tuple | None = None
 
 
 def run_pass(loop: Loop, X, number: int, n_passes: int, first_step: int, team: Team) -> dict:
@@ -168,7 +169,7 @@ def run_pass(loop: Loop, X, number: int, n_passes: int, first_step: int, team: T
     advance = getattr(loop.negative_phase, "advance", None)
     n_words = -(-stride // 16) if loop.binary else 0
     n_bytes = n_visible * (2 * n_words or stride * dtype.itemsize)
-    single = advance or loop.drop_connect
+    single = advance or loop.drop_connect or loop.mean_field
     at_once = 1 if single else max(1, min(n_minibatches, BUFFER // n_bytes, MOST_AT_ONCE))
     n_states = 0 if loop.binary else at_once
     buffer = inference.states_array(n_states * n_visible, stride, dtype)
@@ -179,8 +180,11 @@ def run_pass(loop: Loop, X, number: int, n_passes: int, first_step: int, team: T
     for first in range(0, n_minibatches, at_once):
         part = slice(first, min(first + at_once, n_minibatches))
         n_rows = int(sizes[part].sum())
-        _load(X, order[done : done + n_rows], sizes[part], buffer, bits, team)
+        rows = order[done : done + n_rows]
+        _load(X, rows, sizes[part], buffer, bits, team)
         done += n_rows
+        if loop.mean_field:
+            _infer(loop, X[rows], team)
         if loop.centered:
             set_offsets(loop.state)
         dropped = _drop_connections(loop, first_step + first) if loop.drop_connect else []
@@ -188,7 +192,7 @@ def run_pass(loop: Loop, X, number: int, n_passes: int, first_step: int, team: T
             advance(stack, loop.state.chains, n_steps, loop.key, first_step + first, team)
         team.run(
             _kernels.train_minibatches, stack, loop.state, buffer, bits, sizes[part],
-            rates[part].astype(dtype), True, 0 if advance else n_steps,
+            rates[part].astype(dtype), not loop.mean_field, 0 if advance else n_steps,
             bool(advance) or loop.negative_phase.persistent, loop.n_chains, loop.options, loop.key,
             first_step + first, room, _kernels.BLAS_ADDRESS[dtype],
         )  # fmt: skip
@@ -202,6 +206,15 @@ def run_pass(loop: Loop, X, number: int, n_passes: int, first_step: int, team: T
         "moment_gap": float(loop.state.gap.mean() / n_minibatches),
         "seconds": time.perf_counter() - started,
     }
+
+
+def _infer(loop: Loop, X, team) -> None:
+    """Set the positive phase of a deep machine: mean field given the rows, in two fixed halves."""
+    half = -(-X.shape[0] // 2)
+    means = inference.mean_field(loop.stack, X, team, *loop.mean_field, block=half)
+    for states, mean in zip(loop.state.positive[1:], means, strict=True):
+        states[:, : X.shape[0]] = mean.T
+        states[:, X.shape[0] :] = 0
 
 
 def loaded_minibatches(X, order, batch_size, dtype, team):

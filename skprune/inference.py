@@ -333,26 +333,26 @@ def conditional_means(stack: Stack, layer, *layers) -> np.ndarray:
     return to_rows(states[layer], n_samples)
 
 
-def mean_field(stack: Stack, X, team, tolerance=1e-6, max_updates=100) -> list:
+def mean_field(stack: Stack, X, team, tolerance=1e-6, max_updates=100, block=BLOCK) -> list:
     """Return the mean-field means of every hidden layer given the visible units.
 
     With one hidden layer they are the exact posterior. Deeper, the layers are
     updated in turn from 0.5 until no unit of a row moves by more than
-    ``tolerance``; rows stop one by one.
+    ``tolerance``; rows stop one by one. ``block`` rows are computed at a time.
     """
     result = [np.empty((X.shape[0], bias.size), bias.dtype) for bias in stack.biases[1:]]
 
     level = stack.levels[0]
 
-    def one_block(block):
+    def one_block(part):
         if len(result) == 1 and level.weights.size:
             dtype = stack.biases[0].dtype
-            rows = rows_of(X, block, dtype)
-            out, blas = result[0][block], blas_address(stack)
+            rows = rows_of(X, part, dtype)
+            out, blas = result[0][part], blas_address(stack)
             _kernels.means_of_rows(rows, level.weights, stack.biases[1], out, blas)
             return
-        n_rows = block.stop - block.start
-        states, packed = load_visible(stack, X, block)
+        n_rows = part.stop - part.start
+        states, packed = load_visible(stack, X, part)
         if len(result) == 1:
             key = np.uint64(0)
             _kernels.update_layer(
@@ -365,9 +365,9 @@ def mean_field(stack: Stack, X, team, tolerance=1e-6, max_updates=100) -> list:
                 stack, states, packed, tolerance, max_updates, n_rows, blas_address(stack)
             )
         for layer, out in zip(states[1:], result, strict=True):
-            _kernels.store_rows(layer, out[block])
+            _kernels.store_rows(layer, out[part])
 
-    team.map(one_block, blocks(X.shape[0]))
+    team.map(one_block, blocks(X.shape[0], block))
     return result
 
 

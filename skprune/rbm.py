@@ -5,27 +5,15 @@ from __future__ import annotations
 import numbers
 
 import numpy as np
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from . import connectivity as masks_module
 from . import inference, likelihood
 from ._base import BoltzmannMachine, check_data, new_key
-from ._compat import with_callbacks
-from ._options import check_number, resolve
-from ._structures import Stack
-from ._training import (
-    LEARNING_RATE_SCHEDULES,
-    MEAN_RATE,
-    Loop,
-    TrainingOptions,
-    new_state,
-)
-from .samplers import check_gibbs_steps, check_negative_phase
+from ._options import check_number
+from .samplers import check_negative_phase
 
 __all__ = ["PrunedBernoulliRBM"]
-
-LEAST_CHAINS = 100  # where n_chains is None; what fewer cost is in docs/design_notes.md
 
 
 class PrunedBernoulliRBM(BoltzmannMachine):
@@ -200,40 +188,17 @@ class PrunedBernoulliRBM(BoltzmannMachine):
     # --------------------------------------------------------------- training
 
     def _check_parameters(self):
-        integer = numbers.Integral
-        check_number(self.n_components, "n_components", integer, low=1)
-        check_number(self.learning_rate, "learning_rate", low=0, closed="right")
-        check_number(self.batch_size, "batch_size", integer, low=1)
-        check_number(self.n_iter, "n_iter", integer, low=0)
-        check_number(self.momentum, "momentum", low=0, high=1, closed="left")
+        super()._check_parameters()
+        check_number(self.n_components, "n_components", numbers.Integral, low=1)
         check_number(self.dropout, "dropout", low=0, high=1, closed="left")
         check_number(self.drop_connect, "drop_connect", low=0, high=1, closed="left")
-        check_number(self.l1, "l1", low=0)
-        check_number(self.l2, "l2", low=0)
         check_number(self.initial_sparsity, "initial_sparsity", low=0, high=1, closed="left")
-        if self.n_chains is not None:
-            check_number(self.n_chains, "n_chains", integer, low=1)
-        if self.max_norm is not None:
-            check_number(self.max_norm, "max_norm", low=0, closed="right")
-        check_gibbs_steps(self.n_gibbs_steps)
-        self._activity_goal()
         phase = check_negative_phase(self.negative_phase)
         if self.dropout and not hasattr(phase, "persistent"):
             raise ValueError(
                 "dropout is not possible with a negative phase that moves the chains itself; use "
                 "'pcd' or 'cd', or dropout=0."
             )
-        resolve(self.learning_rate_schedule, LEARNING_RATE_SCHEDULES, "learning_rate_schedule")
-
-    def _activity_goal(self) -> tuple[float, float]:
-        """Return (target, strength) of the hidden activity; strength 0 where there is none."""
-        goal = self.hidden_activity_target
-        if goal is None:
-            return 0.0, 0.0
-        target, strength = goal if isinstance(goal, tuple | list) else (goal, 0.1)
-        check_number(target, "hidden_activity_target", low=0, high=1, closed="neither")
-        check_number(strength, "the strength in hidden_activity_target", low=0)
-        return target, strength
 
     def _initialize(self, X, rng):
         """Set random weights, log-odds as visible biases, and random chains.
@@ -276,85 +241,6 @@ class PrunedBernoulliRBM(BoltzmannMachine):
         self.n_components = sizes[0]
         if self.connectivity is not None:
             self.connectivity = self._mask(0)
-
-    def _wanted_chains(self) -> int:
-        return max(self.batch_size, LEAST_CHAINS) if self.n_chains is None else self.n_chains
-
-    def _loop(self, stack: Stack, X) -> Loop:
-        negative = check_negative_phase(self.negative_phase)
-        batch_size = min(self.batch_size, X.shape[0])
-        persistent = not hasattr(negative, "persistent") or negative.persistent
-        n_chains = self._wanted_chains() if persistent else batch_size
-        kind = stack.biases[0].dtype.type
-        target, strength = self._activity_goal()
-        options = TrainingOptions(
-            kind(self.momentum), kind(self.l1), kind(self.l2), kind(self.max_norm or 0),
-            kind(target), kind(strength), kind(self.dropout), kind(MEAN_RATE),
-        )  # fmt: skip
-        chains = [None, np.resize(self._chains[1], (n_chains, self._chains[1].shape[1]))]
-        velocity = self._starting_velocity(stack, self.momentum)
-        state = new_state(stack, batch_size, n_chains, chains, self._activity, velocity)
-        if hasattr(negative, "prepare"):
-            negative = negative.prepare(stack, state.chains, n_chains, self._activity[0], self._key)
-        return Loop(
-            stack, state, options, negative, self.n_gibbs_steps, self.drop_connect, self.learning_rate,
-            self.learning_rate_schedule, batch_size, n_chains, self._key, self.centered, True,
-            inference.is_binary(X),
-        )  # fmt: skip
-
-    @with_callbacks
-    def fit(self, X, y=None):
-        """Fit the machine to data.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Values in [0, 1]; bool and uint8 are read as they are.
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        self : PrunedBernoulliRBM
-
-        Raises
-        ------
-        ValueError
-            If a parameter or the data are not legal, or training diverges.
-        """
-        self._check_parameters()
-        going_on = self.warm_start and hasattr(self, "_weights")
-        X = check_data(self, X, reset=not going_on)
-        if not going_on:
-            self._initialize(X, check_random_state(self.random_state))
-        context = self._init_callback_context(max_subtasks=self.n_iter)
-        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        loop = self._loop(self._stack_to_train(), X)
-        self.history_ = self._run_passes(X, self.n_iter, loop, context)
-        context.call_on_fit_task_end(estimator=self, X=X, y=y)
-        return self
-
-    def partial_fit(self, X, y=None):
-        """Walk through this part of the data once, at the constant rate; chains go on.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        self : PrunedBernoulliRBM
-        """
-        self._check_parameters()
-        first = not hasattr(self, "_weights")
-        X = check_data(self, X, reset=first)
-        if first:
-            self._initialize(X, check_random_state(self.random_state))
-        loop = self._loop(self._stack_to_train(), X)
-        self._run_passes(X, 1, loop._replace(schedule="constant", shuffle=False))
-        return self
 
     # ----------------------------------------------------------- fitted state
 

@@ -7,7 +7,7 @@ import skprune
 
 ROOMS = [
     "_structures", "_options", "_compat", "_threads", "_kernels", "connectivity", "inference",
-    "samplers", "likelihood", "criteria", "schedules", "_training", "_base", "rbm", "dbn", "network", "pruning", "metrics",
+    "samplers", "likelihood", "criteria", "schedules", "_training", "_base", "rbm", "dbm", "dbn", "network", "pruning", "metrics",
     "datasets",
 ]  # fmt: skip
 PACKAGE = pathlib.Path(skprune.__file__).parent

@@ -106,3 +106,24 @@ def test_wide_levels_keep_their_indices():
 def test_sparsity_of_a_list_counts_connections():
     assert connectivity.sparsity([np.ones((2, 2)), np.zeros((2, 6))]) == 0.75
     assert connectivity.full((2, 3)).sum() == 6
+
+
+def test_receptive_fields_by_hand():
+    mask = connectivity.receptive_fields((2, 3), (1, 3))
+    expected = np.zeros((6, 6), bool)
+    for row in range(2):
+        for a in range(3):
+            for b in range(3):
+                expected[3 * row + a, 3 * row + b] = abs(a - b) <= 1
+    np.testing.assert_array_equal(mask, expected)
+    assert connectivity.receptive_fields((20, 20), 5).sum() == 8836
+    assert connectivity.receptive_fields((4, 5), 99).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "window", "message"),
+    [((3, 3), 2, "odd"), ((3, 0), 3, "image_shape"), ((3, 3), -1, "window"), ((3,), 3, "pair")],
+)
+def test_receptive_fields_errors(shape, window, message):
+    with pytest.raises(ValueError, match=message):
+        connectivity.receptive_fields(shape, window)

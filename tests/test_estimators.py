@@ -4,6 +4,7 @@ import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skprune import (
+    DBMTransformer,
     IterativePruner,
     IterativePrunerCV,
     PrunedBernoulliRBM,
@@ -44,6 +45,8 @@ def very_sparse(shape, rng):
         IterativePrunerCV(
             PrunedBernoulliRBM(32, n_iter=2, random_state=0), sparsities=(0.3, 0.6), cv=2
         ),
+        DBMTransformer((8, 6), random_state=0),
+        DBMTransformer((8, 6, 4), pretrain=False, n_iter=2, random_state=0),
         SparseDBN((8, 6), random_state=0),
         SparseDBN((8, 6), join_labels=True, random_state=0),
         SparseDBN((8, 6), fine_tune="up_down", random_state=0),
@@ -64,6 +67,7 @@ def test_scikit_learn_checks(estimator, check):
     "name",
     [
         "PrunedBernoulliRBM",
+        "DBMTransformer",
         "SparseDBN",
         "SparseDBNClassifier",
         "SparseDBNAutoencoder",

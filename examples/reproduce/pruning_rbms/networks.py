@@ -39,9 +39,12 @@ SETTINGS = {
         "tuning": {"learning_rate": 0.1, "momentum": 0.9, "batch_size": 100, "dropout": 0.2},
     },
     "ocr": {
-        "sizes": (1000, 1000), "rounds": 4, "passes": 10, "retrain": 3, "epochs": 60,
+        "sizes": (1000, 1000), "rounds": 4, "passes": 10, "retrain": 3, "epochs": 100,
         "rbm": {"learning_rate": 0.05, "l2": 2e-4, "momentum": 0.5, "batch_size": 100},
-        "tuning": {"learning_rate": 0.1, "momentum": 0.9, "batch_size": 100, "dropout": 0.2},
+        "tuning": {
+            "learning_rate": 0.5, "momentum": 0.9, "batch_size": 100, "dropout": 0.2,
+            "input_dropout": 0.1,
+        },
     },
 }  # fmt: skip
 PAPER = {

@@ -1,0 +1,455 @@
+"""Deep Boltzmann machines: every layer is undirected, and trained together with its neighbours."""
+
+from __future__ import annotations
+
+import numbers
+
+import numpy as np
+from scipy import sparse
+from scipy.special import entr
+from sklearn.base import clone
+from sklearn.utils.validation import check_array, check_is_fitted
+
+from . import connectivity as masks_module
+from . import inference
+from ._base import BoltzmannMachine, check_data, new_key
+from ._options import check_number, new_seeds
+from .rbm import PrunedBernoulliRBM
+
+__all__ = ["DBMTransformer"]
+
+
+class DBMTransformer(BoltzmannMachine):
+    """Deep Boltzmann machine of binary units whose connections can be pruned.
+
+    .. math:: E(s) = -\\sum_l b_l^T s_l - \\sum_l s_{l+1}^T W_l s_l
+
+    with s_0 the visible units. Levels may be pre-trained one by one; then all are
+    trained together, the data's statistics by mean field, the model's by
+    persistent chains (Salakhutdinov & Hinton 2009). The centred gradient
+    makes it train without pre-training, too (Montavon & Müller 2012).
+
+    Parameters
+    ----------
+    hidden_layer_sizes : tuple of int, default=(500, 1000)
+        Units of the hidden layers, bottom first.
+    connectivity : list or None, default=None
+        One entry a level: None for all connections, a boolean mask (n_upper, n_lower), a
+        sparse matrix, or a callable ``(shape, rng) -> mask``, as
+        :func:`~skprune.connectivity.receptive_fields` makes them.
+    pretrain : bool or estimator, default=True
+        Train the levels one by one first. An estimator is the template of the machine of a level;
+        True takes a :class:`PrunedBernoulliRBM` with CD-1 and this machine's learning rate,
+        batch size, passes and L2. The first machine sees its inputs twice, the last one
+        has its hidden units twice, the weights of those in between are halved, so
+        that no unit counts its inputs twice when the levels are put together.
+    learning_rate : float, default=0.05
+    batch_size : int, default=50
+    n_iter : int, default=10
+        Passes over the data in joint training.
+    negative_phase : {"pcd", "tempering"} or object, default="pcd"
+        Persistent chains, as in :class:`PrunedBernoulliRBM`.
+    n_gibbs_steps : int or (int, int), default=5
+    n_chains : int, default=None
+        None is the batch size, at least 100.
+    mean_field_tolerance : float, default=1e-4
+        A row's mean field stops when no unit of it moves by more.
+    max_mean_field_updates : int, default=50
+    momentum, l1, l2 : float, default=0.0
+    centered : bool, default=True
+    learning_rate_schedule : {"linear", "constant"} or callable, default="linear"
+    max_norm : float, default=None
+    hidden_activity_target : float or (float, float), default=None
+        This and the ones before as in :class:`PrunedBernoulliRBM`.
+    warm_start : bool, default=False
+        Go on with joint training from the fitted parameters and chains.
+    verbose : int, default=0
+        1 prints a line a pass, with the pseudo-log-likelihood where there is one hidden layer.
+    random_state : int, RandomState instance or None, default=None
+
+    Attributes
+    ----------
+    components_ : list of ndarray of shape (n_upper, n_lower)
+        Weights of the levels, bottom first.
+    connectivity_ : list of ndarray of bool
+    intercepts_ : list of ndarray
+        Biases of the layers, visible first.
+    history_ : dict of ndarray
+        One entry a pass: ``learning_rate``, ``n_gibbs_steps``, ``moment_gap``, ``seconds``.
+    n_iter_ : int
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+
+    References
+    ----------
+    .. [1] Salakhutdinov, Hinton, "Deep Boltzmann machines", AISTATS 2009.
+    .. [2] Montavon, Müller, "Deep Boltzmann machines and the centering trick", 2012.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skprune import DBMTransformer
+    >>> X = np.random.RandomState(0).randint(0, 2, (100, 8))
+    >>> dbm = DBMTransformer((6, 4), random_state=0).fit(X)
+    >>> dbm.transform(X).shape
+    (100, 4)
+    """
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(500, 1000),
+        *,
+        connectivity=None,
+        pretrain=True,
+        learning_rate=0.05,
+        batch_size=50,
+        n_iter=10,
+        negative_phase="pcd",
+        n_gibbs_steps=5,
+        n_chains=None,
+        mean_field_tolerance=1e-4,
+        max_mean_field_updates=50,
+        momentum=0.0,
+        l1=0.0,
+        l2=0.0,
+        centered=True,
+        learning_rate_schedule="linear",
+        max_norm=None,
+        hidden_activity_target=None,
+        warm_start=False,
+        verbose=0,
+        random_state=None,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.connectivity = connectivity
+        self.pretrain = pretrain
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.n_iter = n_iter
+        self.negative_phase = negative_phase
+        self.n_gibbs_steps = n_gibbs_steps
+        self.n_chains = n_chains
+        self.mean_field_tolerance = mean_field_tolerance
+        self.max_mean_field_updates = max_mean_field_updates
+        self.momentum = momentum
+        self.l1 = l1
+        self.l2 = l2
+        self.centered = centered
+        self.learning_rate_schedule = learning_rate_schedule
+        self.max_norm = max_norm
+        self.hidden_activity_target = hidden_activity_target
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.random_state = random_state
+
+    # --------------------------------------------------------------- training
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        self._sizes()
+        check_number(self.mean_field_tolerance, "mean_field_tolerance", low=0)
+        check_number(self.max_mean_field_updates, "max_mean_field_updates", numbers.Integral, low=1)
+        if self.negative_phase == "cd" or getattr(self.negative_phase, "persistent", True) is False:
+            raise ValueError(
+                "Deep machines need persistent chains: the data say nothing of the layers above the "
+                "first. Use negative_phase='pcd' or 'tempering'."
+            )
+
+    def _sizes(self) -> list:
+        sizes = self.hidden_layer_sizes
+        sizes = [sizes] if isinstance(sizes, numbers.Integral) else list(sizes)
+        if not sizes:
+            raise ValueError("hidden_layer_sizes is empty; give the units of one layer or more.")
+        for size in sizes:
+            check_number(size, "an entry of hidden_layer_sizes", numbers.Integral, low=1)
+        connectivity = self.connectivity
+        if connectivity is not None and (
+            not isinstance(connectivity, list | tuple) or len(connectivity) != len(sizes)
+        ):
+            raise ValueError(
+                f"connectivity must be a list with an entry for each of the {len(sizes)} levels, None "
+                "where all connections exist."
+            )
+        return [int(size) for size in sizes]
+
+    def _set_sizes(self, sizes):
+        self.hidden_layer_sizes = tuple(sizes)
+        if self.connectivity is not None:
+            self.connectivity = self.connectivity_
+
+    def _mean_field_limits(self):
+        if len(self._weights) == 1:
+            return None
+        return self.mean_field_tolerance, self.max_mean_field_updates
+
+    def _initialize(self, X, rng):
+        """Set random weights, or those of machines trained one by one."""
+        dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float32)
+        sizes = [X.shape[1], *self._sizes()]
+        options = self.connectivity or [None] * (len(sizes) - 1)
+        masks = [
+            masks_module.from_option(option, (upper, lower), rng)
+            for option, lower, upper in zip(options, sizes[:-1], sizes[1:], strict=True)
+        ]
+        if self.pretrain is False:
+            levels = self._random_levels(X, masks, rng)
+        else:
+            levels = self._pretrained_levels(X, masks, rng)
+        n_levels = len(masks)
+        self._weights, self._connections = [None] * n_levels, [None] * n_levels
+        for number, (matrix, _, _) in enumerate(levels):
+            self._set_level(number, matrix.astype(dtype), masks[number])
+        biases = [levels[0][1]]
+        for number in range(n_levels):
+            below = levels[number][2]
+            above = levels[number + 1][1] if number + 1 < n_levels else below
+            biases.append((below + above) / 2)
+        self._biases = [bias.astype(dtype) for bias in biases]
+        self._activity = [inference.column_means(X).astype(dtype)]
+        self._activity += [np.full(size, 0.5, dtype) for size in sizes[1:]]
+        n_chains = self._wanted_chains()
+        self._chains = [
+            rng.randint(0, 2, (n_chains, size)).astype(np.uint8) if number % 2 else None
+            for number, size in enumerate(sizes)
+        ]
+        self._velocity = self._log_partition = None
+        self._step = 0
+        self._key = new_key(rng)
+
+    def _random_levels(self, X, masks, rng) -> list:
+        """(weights, lower biases, upper biases) of every level: small, and log-odds of the data."""
+        means = np.clip(inference.column_means(X), 1e-3, 1 - 1e-3)
+        variances, levels = means * (1 - means), []
+        lower = np.log(means / (1 - means))
+        for mask in masks:
+            # the input of an upper unit would have unit variance over independent lower ones
+            scale = 1 / np.sqrt(np.maximum(mask @ variances**2, 1.0))
+            spread = scale[:, None] * np.sqrt(variances)
+            matrix = spread * rng.standard_normal(mask.shape)
+            levels.append((matrix, lower, np.zeros(mask.shape[0])))
+            variances, lower = np.full(mask.shape[0], 0.25), np.zeros(mask.shape[0])
+        return levels
+
+    def _pretrained_levels(self, X, masks, rng) -> list:
+        """The same of machines trained one by one, with doubled units at the ends."""
+        template = self.pretrain
+        if template is True:
+            template = PrunedBernoulliRBM(
+                negative_phase="cd", learning_rate=self.learning_rate, n_iter=self.n_iter,
+                batch_size=self.batch_size, l2=self.l2,
+            )  # fmt: skip
+        levels, below = [], X
+        last = len(masks) - 1
+        for number, mask in enumerate(masks):
+            doubled_below = number == 0 and last > 0
+            doubled_above = number == last and last > 0
+            tiles = (2, 1) if doubled_above else (1, 2) if doubled_below else (1, 1)
+            machine = clone(template).set_params(
+                n_components=mask.shape[0] * tiles[0], connectivity=np.tile(mask, tiles)
+            )
+            machine.set_params(**new_seeds(machine, rng))
+            given = _twice(below) if doubled_below else below
+            n_iter = machine.n_iter
+            machine.set_params(n_iter=0).fit(given)
+            _tie(machine, tiles)
+            machine.set_params(n_iter=n_iter, warm_start=True).fit(given)
+            _tie(machine, tiles)
+            n_upper, n_lower = mask.shape
+            matrix = np.array(machine.components_[:n_upper, :n_lower])
+            if last > 0 and not (doubled_below or doubled_above):
+                matrix = matrix / 2
+            levels.append(
+                (
+                    matrix, machine.intercept_visible_[:n_lower].copy(),
+                    machine.intercept_hidden_[:n_upper].copy(),
+                )
+            )  # fmt: skip
+            below = machine.transform(given)[:, :n_upper]
+        return levels
+
+    # ------------------------------------------------------------ fitted state
+
+    @property
+    def components_(self) -> list:
+        """Weights (n_upper, n_lower) of the levels, bottom first; made on demand."""
+        check_is_fitted(self)
+        return [self._matrix(number) for number in range(len(self._weights))]
+
+    @property
+    def intercepts_(self) -> list:
+        """Biases of the layers, visible first."""
+        check_is_fitted(self)
+        return self._biases
+
+    @property
+    def _n_features_out(self) -> int:
+        return self._biases[-1].size
+
+    # ---------------------------------------------------- features and scores
+
+    def layer_means(self, X) -> list:
+        """Return the mean-field probabilities of every hidden layer.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        means : list of ndarray of shape (n_samples, n_units)
+            Bottom first; a row's means depend on that row alone.
+        """
+        check_is_fitted(self)
+        X = check_data(self, X, reset=False)
+        with self._team(X.shape[0]) as team:
+            return inference.mean_field(
+                self._stack(), X, team, self.mean_field_tolerance, self.max_mean_field_updates
+            )
+
+    def transform(self, X, level=None):
+        """Return the mean-field probabilities of the top layer, or of another.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        level : int, default=None
+            The hidden layer asked for, from 1; None is the top one, which
+            :meth:`get_feature_names_out` names.
+
+        Returns
+        -------
+        features : ndarray of shape (n_samples, n_components of the layer)
+        """
+        check_is_fitted(self)
+        if level is not None:
+            check_number(level, "level", numbers.Integral, low=1, high=len(self._weights))
+        return self.layer_means(X)[-1 if level is None else level - 1]
+
+    def inverse_transform(self, H):
+        """Return the visible probabilities, by one pass down from the top layer.
+
+        Layers in between have no input from below and count that from above twice.
+
+        Parameters
+        ----------
+        H : array-like of shape (n_samples, n_components)
+            Probabilities of the top layer.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+        """
+        check_is_fitted(self)
+        H = check_array(H, dtype=(np.float64, np.float32))
+        if H.shape[1] != self._n_features_out:
+            raise ValueError(
+                f"H has {H.shape[1]} columns for the {self._n_features_out} units of the top layer."
+            )
+        for number in range(len(self._weights) - 1, -1, -1):
+            field = H @ self._matrix(number)
+            H = _logistic((2 if number else 1) * field + self._biases[number])
+        return H.astype(self._biases[0].dtype)
+
+    def lower_bound(self, X) -> np.ndarray:
+        """Return the variational lower bound on log p(v) + log Z of every row, in nats.
+
+        .. math:: \\sum_l b_l^T \\mu_l + \\sum_l \\mu_{l+1}^T W_l \\mu_l + \\sum_{l>0} H(\\mu_l)
+
+        with the mean field of the row; exact with one hidden layer.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        bound : ndarray of float64 of shape (n_samples,)
+            Subtract log Z for the bound on the log-likelihood.
+        """
+        check_is_fitted(self)
+        X = check_data(self, X, reset=False)
+        means = self.layer_means(X)
+        stack = self._stack()
+        dtype = self._biases[0].dtype
+
+        def one_block(block):
+            layers = [inference.rows_of(X, block, dtype), *(mean[block] for mean in means)]
+            total = -inference.energy(stack, *layers)
+            for layer in layers[1:]:
+                layer = layer.astype(np.float64)
+                total += (entr(layer) + entr(1 - layer)).sum(axis=1)
+            return total
+
+        with self._team(X.shape[0]) as team:
+            return np.concatenate(team.map(one_block, inference.blocks(X.shape[0])))
+
+    def score_samples(self, X) -> np.ndarray:
+        """Return a variational lower bound on the log-likelihood of every row, in nats.
+
+        :meth:`lower_bound` minus log Z, which is exact where the odd or the even layers
+        have at most 20 units, else by AIS, once for the fitted parameters.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        bound : ndarray of float64 of shape (n_samples,)
+        """
+        return self.lower_bound(X) - self._kept_log_partition().value
+
+    def complete(self, X, n_updates=50) -> np.ndarray:
+        """Return rows with their missing values replaced by probabilities, by mean field.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            NaN where a value is missing.
+        n_updates : int, default=50
+            Updates of the missing units, from their means over the data.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            Draws instead of probabilities are made by ``sample(clamped=X)``.
+        """
+        check_is_fitted(self)
+        check_number(n_updates, "n_updates", numbers.Integral, low=1)
+        X = check_array(X, dtype=(np.float64, np.float32), ensure_all_finite="allow-nan")
+        if X.shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"X has {X.shape[1]} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input."
+            )
+        missing = np.isnan(X)
+        filled = np.where(missing, self._activity[0], X).astype(self._biases[0].dtype)
+        weights, bias = self._matrix(0), self._biases[0]
+        for _ in range(n_updates):
+            above = self.layer_means(filled)[0]
+            filled = np.where(missing, _logistic(above @ weights + bias), filled)
+        return filled
+
+
+def _logistic(x) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+def _twice(X):
+    """Every feature twice, side by side."""
+    if sparse.issparse(X):
+        return sparse.csr_array(sparse.hstack([X, X]))
+    return np.hstack([X, X])
+
+
+def _tie(machine, tiles) -> None:
+    """Give the copies of doubled units their mean weights and biases."""
+    if tiles == (1, 1):
+        return
+    matrix, mask = machine._matrix(0), machine._mask(0)
+    axis = tiles.index(2)  # 0: hidden units, 1: visible units
+    mean = sum(np.split(matrix, 2, axis=axis)) / 2
+    machine._set_level(0, np.tile(mean, tiles).astype(matrix.dtype), mask)
+    bias = machine._biases[1 - axis]
+    machine._biases[1 - axis] = np.tile(sum(np.split(bias, 2)) / 2, 2).astype(bias.dtype)
+    machine._velocity = None

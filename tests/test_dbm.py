@@ -1,0 +1,348 @@
+"""Deep Boltzmann machines against enumeration at depth 2 and 3, and as a user meets them."""
+
+import itertools
+import pickle
+
+import numpy as np
+import pytest
+from scipy import sparse
+from scipy.optimize import fixed_point
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import SVC
+
+from skprune import DBMTransformer, IterativePruner, PrunedBernoulliRBM
+from skprune.connectivity import receptive_fields
+from skprune.dbm import _tie
+from tests import oracles
+
+DEPTHS = {2: (4, 3), 3: (4, 3, 3)}
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def data(n=60, width=5, seed=0):
+    rng = np.random.RandomState(seed)
+    base = rng.randint(0, 2, (3, width))
+    rows = base[rng.randint(0, 3, n)]
+    return np.where(rng.uniform(size=rows.shape) < 0.15, 1 - rows, rows).astype(float)
+
+
+def small(depth=2, mask=None, seed=0, **parameters):
+    """A machine in float64 with weights that matter."""
+    sizes = (5, *DEPTHS[depth])
+    rng = np.random.default_rng(seed)
+    connectivity = None
+    if mask:
+        share = {"dense": 0.8, "edges": 0.4}[mask]
+        connectivity = [
+            rng.uniform(size=(upper, lower)) < share for lower, upper in itertools.pairwise(sizes)
+        ]
+        for part in connectivity:
+            part[0, 0] = True
+    machine = DBMTransformer(
+        DEPTHS[depth], connectivity=connectivity, pretrain=False, n_iter=0, random_state=seed,
+        **parameters,
+    ).fit(data())  # fmt: skip
+    for array in (*machine._weights, *machine._biases):
+        array[...] = rng.normal(size=array.shape)
+    return machine
+
+
+def parts(machine):
+    return machine.components_, machine.intercepts_
+
+
+def mean_field(weights, biases, v):
+    """The fixed point of the mean-field equations of one row, by SciPy, from one half."""
+    sizes = [len(b) for b in biases[1:]]
+
+    def update(mu):
+        layers = [v, *np.split(mu, np.cumsum(sizes)[:-1])]
+        for k in range(1, len(layers)):
+            field = weights[k - 1] @ layers[k - 1] + biases[k]
+            if k < len(weights):
+                field = field + weights[k].T @ layers[k + 1]
+            layers[k] = sigmoid(field)
+        return np.concatenate(layers[1:])
+
+    found = fixed_point(update, np.full(sum(sizes), 0.5), method="iteration", maxiter=5000)
+    return np.split(found, np.cumsum(sizes)[:-1])
+
+
+@pytest.mark.parametrize("mask", [None, "dense", "edges"])
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_mean_field_and_bound_against_enumeration(depth, mask):
+    machine = small(depth, mask, mean_field_tolerance=1e-10, max_mean_field_updates=5000)
+    weights, biases = parts(machine)
+    everything = oracles.all_states(5)
+    means = machine.layer_means(everything)
+    for row in range(0, 32, 5):
+        for ours, theirs in zip(means, mean_field(weights, biases, everything[row]), strict=True):
+            np.testing.assert_allclose(ours[row], theirs, atol=1e-6)
+    np.testing.assert_array_equal(machine.transform(everything), means[-1])
+    np.testing.assert_array_equal(machine.transform(everything, level=1), means[0])
+    np.testing.assert_array_equal(machine.transform(everything[7:9]), means[-1][7:9])
+    exact = -oracles.free_energy(weights, biases, everything) - oracles.log_z(weights, biases)
+    bound = machine.score_samples(everything)
+    assert (bound <= exact + 1e-9).all()
+    # E_q[log p*(v, h)] + H(q) - log Z, by summing over all hidden states
+    hidden = oracles.joint_states([len(b) for b in biases[1:]])
+    for row in (3, 20):
+        layers = [np.tile(everything[row], (len(hidden[0]), 1)), *hidden]
+        log_q = sum(
+            (h * np.log(m[row]) + (1 - h) * np.log(1 - m[row])).sum(axis=1)
+            for h, m in zip(hidden, means, strict=True)
+        )
+        log_p = -oracles.energy(weights, biases, layers) - oracles.log_z(weights, biases)
+        assert bound[row] == pytest.approx(np.exp(log_q) @ (log_p - log_q), abs=1e-8)
+    assert machine.log_partition().method == "exact"
+    assert machine.log_partition().value == pytest.approx(oracles.log_z(weights, biases))
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_ais_of_deep_machines(depth):
+    machine = small(depth, "edges")
+    exact = oracles.log_z(*parts(machine))
+    found = machine.log_partition("bracket", n_temperatures=500, n_tempered_sweeps=300)
+    assert abs(found.value - exact) < 4 * found.standard_error + 0.01
+    assert found.bracket[0] <= exact <= found.bracket[1]
+
+
+@pytest.mark.parametrize("centered", [False, True])
+@pytest.mark.parametrize("mask", [None, "edges"])
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_gradient_is_mean_field_minus_the_model(depth, mask, centered):
+    """One step over all rows; chains long enough for the model's statistics, to three digits."""
+    machine = small(
+        depth, mask, n_chains=40_000, n_gibbs_steps=60, batch_size=60, learning_rate=1e-4,
+        learning_rate_schedule="constant", centered=centered, mean_field_tolerance=1e-9,
+        max_mean_field_updates=2000,
+    )  # fmt: skip
+    X = data()
+    weights, biases = (list(map(np.array, part)) for part in parts(machine))
+    masks, offsets = machine.connectivity_, [a.copy() for a in machine._activity]
+    given = [X, *machine.layer_means(X)]
+    states, p = oracles.joint(weights, biases)
+    machine.set_params(warm_start=True, n_iter=1).fit(X)
+    differences = [g.mean(axis=0) - p @ s for g, s in zip(given, states, strict=True)]
+    for k, mask_ in enumerate(masks):
+        of_data = given[k + 1].T @ given[k] / len(X)
+        of_model = (states[k + 1] * p[:, None]).T @ states[k]
+        slope = of_data - of_model
+        if centered:
+            slope -= np.outer(differences[k + 1], offsets[k])
+            slope -= np.outer(offsets[k + 1], differences[k])
+        moved = (machine.components_[k] - weights[k]) / 1e-4
+        np.testing.assert_allclose(moved[mask_], slope[mask_], atol=0.015)
+        assert not machine.components_[k][~mask_].any()
+    if not centered:
+        for ours, before, difference in zip(machine.intercepts_, biases, differences, strict=True):
+            np.testing.assert_allclose((ours - before) / 1e-4, difference, atol=0.015)
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_samples_and_clamping_against_enumeration(depth):
+    machine = small(depth)
+    weights, biases = parts(machine)
+    everything = oracles.all_states(5)
+    p = np.exp(-oracles.free_energy(weights, biases, everything) - oracles.log_z(weights, biases))
+    codes = 1 << np.arange(5)[::-1]
+    drawn = machine.sample(20_000, n_gibbs_steps=200, random_state=0)
+    found = np.bincount(drawn.astype(int) @ codes, minlength=32) / 20_000
+    assert np.abs(found - p).max() < 5 * np.sqrt(p.max() / 20_000)
+    clamp = np.array([1, np.nan, 0, np.nan, np.nan])
+    held = (everything[:, 0] == 1) & (everything[:, 2] == 0)
+    drawn = machine.sample(20_000, n_gibbs_steps=200, clamped=clamp, random_state=0)
+    assert (drawn[:, 0] == 1).all() and not drawn[:, 2].any()
+    found = np.bincount(drawn.astype(int) @ codes, minlength=32) / 20_000
+    assert np.abs(found - np.where(held, p, 0) / p[held].sum()).max() < 0.02
+
+
+def test_training_raises_the_likelihood():
+    X = data(200)
+    for pretrain in (True, False):
+        machine = DBMTransformer((5, 4), pretrain=pretrain, n_iter=0, random_state=0).fit(X)
+        scores = []
+        for _ in range(2):
+            weights, biases = parts(machine)
+            exact = -oracles.free_energy(weights, biases, X) - oracles.log_z(weights, biases)
+            scores.append(exact.mean())
+            assert machine.score(X) <= exact.mean() + 1e-9
+            machine.set_params(n_iter=150, warm_start=True, learning_rate=0.2).fit(X)
+        assert scores[1] > scores[0] + 0.3
+        assert len(machine.history_["learning_rate"]) == 150
+
+
+def test_doubled_units_are_tied():
+    """The first machine sees its inputs twice, the last has its units twice, others are halved."""
+    X = data(100)
+    machine = PrunedBernoulliRBM(4, n_iter=3, random_state=0).fit(np.hstack([X, X]))
+    _tie(machine, (1, 2))
+    W, b = machine.components_, machine.intercept_visible_
+    np.testing.assert_array_equal(W[:, :5], W[:, 5:])
+    np.testing.assert_array_equal(b[:5], b[5:])
+    machine = PrunedBernoulliRBM(6, n_iter=3, initial_sparsity=0.5, random_state=0)
+    mask = np.tile(np.random.RandomState(0).uniform(size=(3, 5)) < 0.5, (2, 1))
+    machine.set_params(initial_sparsity=0.0, connectivity=mask).fit(X)
+    _tie(machine, (2, 1))
+    W, c = machine.components_, machine.intercept_hidden_
+    np.testing.assert_array_equal(W[:3], W[3:])
+    np.testing.assert_array_equal(c[:3], c[3:])
+    np.testing.assert_array_equal(machine.connectivity_[0], mask)
+
+
+def test_pretraining_is_that_of_its_machines():
+    X = data(100)
+    template = PrunedBernoulliRBM(n_iter=0, learning_rate=0.2)
+    machine = DBMTransformer((4, 3, 3), pretrain=template, n_iter=0, random_state=0).fit(X)
+    assert [m.shape for m in machine.components_] == [(4, 5), (3, 4), (3, 3)]
+    assert template.n_components == 256
+    seeds = np.random.RandomState(0)
+    first = PrunedBernoulliRBM(4, n_iter=0, connectivity=np.ones((4, 10), bool))
+    first.set_params(random_state=seeds.randint(np.iinfo(np.int32).max)).fit(np.hstack([X, X]))
+    _tie(first, (1, 2))
+    np.testing.assert_allclose(machine.components_[0], first.components_[:, :5])
+    second = PrunedBernoulliRBM(3, n_iter=0, connectivity=np.ones((3, 4), bool))
+    second.set_params(random_state=seeds.randint(np.iinfo(np.int32).max))
+    second.fit(first.transform(np.hstack([X, X])))
+    np.testing.assert_allclose(machine.components_[1], second.components_ / 2)
+    np.testing.assert_allclose(
+        machine.intercepts_[1], (first.intercept_hidden_ + second.intercept_visible_) / 2
+    )
+
+
+def test_receptive_fields_at_the_first_level():
+    X = np.random.RandomState(0).randint(0, 2, (50, 36)).astype(np.uint8)
+    mask = receptive_fields((6, 6), 3)
+    machine = DBMTransformer((36, 10), connectivity=[mask, None], n_iter=2, random_state=0).fit(X)
+    np.testing.assert_array_equal(machine.connectivity_[0], mask)
+    assert machine.connectivity_[1].all() and machine._connections[0] is not None
+    with pytest.raises(ValueError, match="entry for each of the 2 levels"):
+        DBMTransformer((36, 10), connectivity=[mask]).fit(X)
+
+
+def test_missing_values_are_completed():
+    X = data(300)
+    machine = DBMTransformer((8, 4), n_iter=60, learning_rate=0.1, random_state=0).fit(X)
+    holes = X[:50].copy()
+    holes[:, 1] = np.nan
+    full = machine.complete(holes)
+    np.testing.assert_array_equal(full[:, [0, 2, 3, 4]], X[:50][:, [0, 2, 3, 4]])
+    assert ((full[:, 1] > 0.5) == X[:50, 1]).mean() > 0.75
+    np.testing.assert_array_equal(machine.complete(holes[3:5]), full[3:5])
+    np.testing.assert_array_equal(machine.complete(X[:4]), X[:4])
+    with pytest.raises(ValueError, match="features"):
+        machine.complete(holes[:, :3])
+
+
+def test_a_pass_down():
+    machine = small(2)
+    weights, biases = parts(machine)
+    H = np.random.RandomState(0).uniform(size=(4, 3))
+    below = sigmoid(2 * H @ weights[1] + biases[1])
+    np.testing.assert_allclose(
+        machine.inverse_transform(H), sigmoid(below @ weights[0] + biases[0])
+    )
+    with pytest.raises(ValueError, match="columns"):
+        machine.inverse_transform(H[:, :2])
+
+
+def test_same_bits_for_any_threads_and_for_csr(force_threads):
+    X = data(80, 12).astype(np.uint8)
+    expected = None
+    for n_threads in (1, 2):
+        force_threads(n_threads)
+        for rows in (X, sparse.csr_array(X)):
+            machine = DBMTransformer((9, 7), n_iter=2, batch_size=20, random_state=0)
+            pruner = IterativePruner(machine, sparsity=0.6, n_rounds=1).fit(rows)
+            bits = [w.tobytes() for w in pruner.estimator_.components_]
+            bits.append(pruner.transform(rows).tobytes())
+            bits.append(pruner.score_samples(rows).tobytes())
+            expected = bits if expected is None else expected
+            assert bits == expected
+
+
+@pytest.mark.parametrize("order", ["joint", "bottom_up", "top_down"])
+def test_pruners_take_deep_machines(order):
+    X = data(60, 10)
+    for criterion in ("magnitude", "fisher", "fisher_heuristic", "coactivity"):
+        pruner = IterativePruner(
+            DBMTransformer((8, 6), n_iter=1, random_state=0), sparsity=[0.5, 0.75], n_rounds=2,
+            order=order, criterion=criterion, random_state=0,
+        ).fit(X)  # fmt: skip
+        assert [int(m.sum()) for m in pruner.connectivity_] == [40, 12]
+        assert pruner.transform(X).shape == (60, 6)
+    units = IterativePruner(
+        DBMTransformer((8, 6), n_iter=1, random_state=0), target="units", sparsity=0.5, n_rounds=2,
+        order=order, random_state=0,
+    ).fit(X)  # fmt: skip
+    assert units.estimator_.hidden_layer_sizes == (4, 3)
+    assert units.transform(X).shape == (60, 3)
+
+
+@pytest.mark.parametrize("retrain", ["rewind", "reinitialize"])
+def test_minimal_machines(retrain):
+    X = data(60, 10)
+    pruner = IterativePruner(
+        DBMTransformer((8, 6), n_iter=1, random_state=0), sparsity=0.75, n_rounds=1,
+        retrain=retrain, random_state=0,
+    ).fit(X)  # fmt: skip
+    assert [int(m.sum()) for m in pruner.connectivity_] == [20, 12]
+    assert pruner.estimator_.connectivity is None
+
+
+def test_compacting_leaves_the_likelihood():
+    X = data(60)
+    machine = small(2)
+    masks = [np.array(m) for m in machine.connectivity_]
+    masks[0][1], masks[1][:, 1] = False, False
+    machine.set_connectivity(masks)
+    smaller = machine.compact()
+    assert smaller.hidden_layer_sizes == (3, 3)
+    np.testing.assert_allclose(smaller.score_samples(X), machine.score_samples(X), atol=1e-4)
+
+
+def test_in_pipelines_and_grids():
+    X = data(120, 8)
+    y = (X.sum(axis=1) > 4).astype(int)
+    for probe in (LogisticRegression(), SVC()):
+        pipeline = make_pipeline(
+            IterativePruner(DBMTransformer((6, 4), n_iter=2, random_state=0), n_rounds=1), probe
+        )
+        search = GridSearchCV(pipeline, {"iterativepruner__sparsity": [0.3, 0.6]}, cv=2)
+        assert search.fit(X, y).best_score_ > 0.5
+    named = DBMTransformer((6, 4), n_iter=1).set_output(transform="pandas").fit(X).transform(X)
+    assert named.columns[0] == "dbmtransformer0"
+
+
+def test_tempering_and_persistence():
+    X = data()
+    machine = DBMTransformer((6, 4), negative_phase="tempering", n_iter=2, random_state=0).fit(X)
+    assert np.isfinite(machine.score(X))
+    again = pickle.loads(pickle.dumps(machine))
+    np.testing.assert_array_equal(again.transform(X), machine.transform(X))
+    machine.partial_fit(X)
+    assert not np.array_equal(again.transform(X), machine.transform(X))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"hidden_layer_sizes": ()}, "is empty"),
+        ({"hidden_layer_sizes": (3, 0)}, "hidden_layer_sizes"),
+        ({"negative_phase": "cd"}, "persistent chains"),
+        ({"mean_field_tolerance": -1}, "mean_field_tolerance"),
+        ({"max_mean_field_updates": 0}, "max_mean_field_updates"),
+        ({"connectivity": [np.ones((2, 2), bool), None]}, "shape"),
+        ({"learning_rate": 0}, "learning_rate"),
+    ],
+)
+def test_errors_are_sentences(parameters, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        DBMTransformer(**{"hidden_layer_sizes": (4, 3), "random_state": 0, **parameters}).fit(
+            data()
+        )
