@@ -16,8 +16,9 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import InconsistentVersionWarning
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils import assert_all_finite, check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from . import connectivity as masks_module
 from . import inference, likelihood
@@ -63,6 +64,36 @@ def check_data(estimator, X, reset):
             (values, indices, X.indptr.astype(indices.dtype, copy=False)), shape=X.shape
         )
     return np.ascontiguousarray(X.view(np.uint8) if X.dtype == bool else X)
+
+
+def check_classes(X, y, classes=None) -> tuple:
+    """Return the classes in y, or those given, and the number of every row's class.
+
+    Raises
+    ------
+    ValueError
+        If y is missing, is not one finite class a row, holds fewer than two, or others than those given.
+    """
+    if y is None:
+        raise ValueError(
+            "requires y to be passed, but the target y is None: give every row's class."
+        )
+    y = column_or_1d(y, warn=True)
+    assert_all_finite(y, input_name="y")
+    check_classification_targets(y)
+    if y.shape[0] != X.shape[0]:
+        raise ValueError(
+            f"X has {X.shape[0]} rows and y has {y.shape[0]}: inconsistent numbers of samples."
+        )
+    classes = np.unique(y) if classes is None else np.asarray(classes)
+    if classes.size < 2:
+        raise ValueError(
+            f"The number of classes has to be greater than one; got {classes.size} class."
+        )
+    unknown = np.setdiff1d(y, classes)
+    if unknown.size:
+        raise ValueError(f"y holds {unknown[0]!r}, which was not among the classes {classes}.")
+    return classes, np.searchsorted(classes, y)
 
 
 def new_key(random_state) -> np.uint64:
@@ -116,21 +147,18 @@ class Layered(CallbackSupportMixin, BaseEstimator):
     def _stack(self) -> Stack:
         """Build the computing form of the machine. Arrays are shared where the form allows.
 
-        Kernels index levels at run time, so these must be alike: with several, what was
-        loaded as a read-only memory map is copied.
+        Kernels index levels at run time, so these must be alike: what was loaded as a
+        read-only memory map is copied.
         """
-        weights, connections, biases = self._weights, self._connections, self._biases
-        if len(weights) > 1:
-            weights, biases = ([_writable(a) for a in arrays] for arrays in (weights, biases))
-            connections = [
-                None if stored is None else (*map(_writable, stored[:2]), stored[2])
-                for stored in connections
-            ]
+        connections = [
+            None if stored is None else Connections(*map(_writable, stored[:2]), stored[2])
+            for stored in self._connections
+        ]
         levels = tuple(
-            inference.make_level(values, None if stored is None else Connections(*stored))
-            for values, stored in zip(weights, connections, strict=True)
+            inference.make_level(_writable(values), stored)
+            for values, stored in zip(self._weights, connections, strict=True)
         )
-        return Stack(levels, tuple(biases))
+        return Stack(levels, tuple(_writable(bias) for bias in self._biases))
 
     def _stack_to_train(self) -> Stack:
         """Build it from copies, so that a fit that fails leaves the machine as it was."""
@@ -280,7 +308,7 @@ class BoltzmannMachine(
                 f"hidden_bias={hidden_bias!r} is not known. Use 'mean_activity', 'negative' or None."
             )
         sizes = [bias.size for bias in self._biases]
-        masks = self.connectivity_
+        masks = [self._mask(number) for number in range(len(self._weights))]
         if units is None:
             units = masks_module.connected_units(masks)
         units = [np.asarray(kept) for kept in units]

@@ -198,7 +198,7 @@ def run_pass(loop: Loop, X, number: int, n_passes: int, first_step: int, team: T
         )  # fmt: skip
         if dropped:
             _restore_connections(loop, dropped)
-    _check_finite(stack, number)
+    check_finite(stack, number)
     return {
         "learning_rate": float(rates[-1]),
         "n_gibbs_steps": n_steps,
@@ -237,6 +237,27 @@ def loaded_minibatches(X, order, batch_size, dtype, team):
         _load(X, rows, part, buffer, bits, team)
         done += rows.size
         yield first, rows, part, buffer
+
+
+def one_hot(rows, sizes, numbers, n_units, n_lanes, dtype) -> np.ndarray:
+    """Return which number each row of consecutive minibatches has: (minibatches, units, lanes)."""
+    states = np.zeros((sizes.size, n_units, n_lanes), dtype)
+    minibatch, lane = _places(sizes)
+    states[minibatch, numbers[rows], lane] = 1
+    return states
+
+
+def by_lane(rows, sizes, values, n_lanes, dtype) -> np.ndarray:
+    """Return a value for each row of consecutive minibatches: (minibatches, lanes)."""
+    lanes = np.zeros((sizes.size, n_lanes), dtype)
+    lanes[_places(sizes)] = values[rows]
+    return lanes
+
+
+def _places(sizes):
+    """(minibatch, lane) of every row."""
+    minibatch = np.repeat(np.arange(sizes.size), sizes)
+    return minibatch, np.concatenate([np.arange(size) for size in sizes])
 
 
 def _drop_connections(loop: Loop, step: int) -> list:
@@ -322,7 +343,8 @@ def new_room(loop: Loop, n_threads: int) -> Room:
     )
 
 
-def _check_finite(stack, number):
+def check_finite(stack, number) -> None:
+    """Raise where training has diverged in this pass."""
     arrays = [*stack.biases, *(level.values for level in stack.levels)]
     arrays += [level.weights for level in stack.levels]
     if not all(np.isfinite(array.sum()) for array in arrays):

@@ -5,25 +5,26 @@ from __future__ import annotations
 import itertools
 import numbers
 import time
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 from scipy.special import entr, logsumexp
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
-from sklearn.utils import ClassifierTags, assert_all_finite, check_random_state
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import ClassifierTags, check_random_state
 from sklearn.utils.metaestimators import _BaseComposition, available_if
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_array, check_is_fitted
 
 from . import _kernels, inference, likelihood
-from ._base import BoltzmannMachine, Layered, check_data, new_key
+from ._base import BoltzmannMachine, Layered, check_classes, check_data, new_key
 from ._compat import CallbackSupportMixin, with_callbacks
 from ._options import check_number, new_seeds, resolve
 from ._structures import LogPartition, Stack
 from ._threads import Team
-from ._training import LEARNING_RATE_SCHEDULES, loaded_minibatches
-from .connectivity import to_connections
+from ._training import LEARNING_RATE_SCHEDULES, check_finite, loaded_minibatches, one_hot
+from .connectivity import check_mask, to_connections
 from .rbm import PrunedBernoulliRBM
 from .samplers import LabelledChains, derived_key, labelled_sweeps
 
@@ -73,6 +74,43 @@ class _Directed(Layered):
     """Generative weights of the directed levels, where they differ from the recognition weights."""
 
 
+class _LabelledRBM(PrunedBernoulliRBM):
+    """The top level's machine where labels are joined: its last visible units, of which one is on.
+
+    To the pruners their connections do not exist; they stay as long as the upper unit has others.
+    """
+
+    @property
+    def _n_labels(self):
+        return self.negative_phase.n_labels
+
+    def _initialize(self, X, rng):
+        super()._initialize(X, rng)
+        self.set_connectivity(self.connectivity_)
+
+    @property
+    def connectivity_(self) -> list:
+        """The mask (n_components, n_features) without the labels."""
+        return [mask[:, : -self._n_labels] for mask in super().connectivity_]
+
+    @property
+    def components_(self) -> np.ndarray:
+        """Weights (n_components, n_features) without those of the labels."""
+        return super().components_[:, : -self._n_labels]
+
+    def set_connectivity(self, masks):
+        """Set which connections exist, of the labels where an upper unit has others."""
+        masks = masks if isinstance(masks, list | tuple) else [masks]
+        (mask,) = (np.asarray(mask, dtype=bool) for mask in masks)
+        labels = np.tile(mask.any(axis=1)[:, None], (1, self._n_labels))
+        return super().set_connectivity([np.hstack([mask, labels])])
+
+    def layer_samples(self, X=None, **options):
+        """Return states of both layers, without the labels."""
+        lower, upper = super().layer_samples(X, **options)
+        return [lower[:, : -self._n_labels], upper]
+
+
 def _joins_labels(self):
     return self.join_labels
 
@@ -101,7 +139,8 @@ class SparseDBN(
         Meta-estimator that prunes every level, such as :class:`IterativePruner`. Without an
         estimator in it, ``rbm`` is put in its place; else ``rbm`` must be None.
     n_iter : int, default=None
-        Passes over the data for every level; None leaves it to the levels.
+        Passes over the data for every level; None leaves it to the levels, and 0 trains
+        nothing, fine-tuning included. Where a warm start only fine-tunes, passes of that.
     upward : {"probabilities", "samples"}, default="probabilities"
         What the next level is trained on.
     join_labels : bool, default=False
@@ -111,7 +150,7 @@ class SparseDBN(
     fine_tune : "up_down", UpDown or None, default=None
         Train all levels together afterwards, as a generative model.
     warm_start : bool, default=False
-        Go on from the fitted levels; after fine-tuning, with fine-tuning alone.
+        Go on from the fitted levels; with ``fine_tune``, by fine-tuning alone.
     verbose : int, default=0
         1 prints a line a level and a pass of fine-tuning; the levels' own reports
         are set in ``rbm``.
@@ -249,6 +288,11 @@ class SparseDBN(
             tuning.n_gibbs_steps, "n_gibbs_steps of UpDown", numbers.Integral, low=1, high=1000
         )
         check_number(tuning.learning_rate, "learning_rate of UpDown", low=0, closed="right")
+        resolve(
+            tuning.learning_rate_schedule,
+            LEARNING_RATE_SCHEDULES,
+            "learning_rate_schedule of UpDown",
+        )
         if self.join_labels and not tuning.undirected_top:
             raise ValueError(
                 "join_labels needs an undirected top level; use UpDown(undirected_top=True)."
@@ -263,9 +307,15 @@ class SparseDBN(
                 raise ValueError(
                     "hidden_layer_sizes holds the levels themselves; rbm and pruner must be None."
                 )
+            if not all(isinstance(entry, tuple) and len(entry) == 2 for entry in sizes):
+                raise ValueError(
+                    "hidden_layer_sizes must hold numbers alone, or pairs of a name and an estimator."
+                )
             names = [name for name, _ in sizes]
             self._validate_names(names)
-            return [clone(estimator) for _, estimator in sizes]
+            levels = [clone(estimator) for _, estimator in sizes]
+            self._check_levels(levels)
+            return levels
         if isinstance(sizes, numbers.Integral):
             sizes = (sizes,)
         if not len(sizes):
@@ -282,26 +332,49 @@ class SparseDBN(
         else:
             template = PrunedBernoulliRBM() if self.rbm is None else self.rbm
         levels = [clone(template).set_params(n_components=int(size)) for size in sizes]
+        self._check_levels(levels)
         if self.pruner is not None:
             levels = [clone(self.pruner).set_params(estimator=level) for level in levels]
         return levels
 
+    def _check_levels(self, levels):
+        """Say before training what would fail after it."""
+        if self.join_labels and type(levels[-1]) is not PrunedBernoulliRBM:
+            raise TypeError(
+                "join_labels needs a PrunedBernoulliRBM as the top level, got "
+                f"{type(levels[-1]).__name__}."
+            )
+        if self.fine_tune is not None:
+            others = [level for level in levels if not isinstance(level, PrunedBernoulliRBM)]
+            if others:
+                raise TypeError(
+                    "fine_tune needs levels that are PrunedBernoulliRBM, got "
+                    f"{type(others[0]).__name__}."
+                )
+            if len(levels) == 1 and resolve(self.fine_tune, FINE_TUNE, "fine_tune").undirected_top:
+                raise ValueError(
+                    "fine_tune needs two hidden layers or more; it has one undirected level."
+                )
+
     def _prepare(self, templates, rng) -> list:
         """Seed the levels, set their passes, and let the top one know its labels."""
         for template in templates:
-            inner = template.estimator if hasattr(template, "estimator") else template
+            if isinstance(template, FrozenEstimator):
+                continue
+            inner = template.estimator if self.pruner is not None else template
             if self.random_state is not None:
                 template.set_params(**new_seeds(template, rng))
             if self.n_iter is not None:
                 inner.set_params(n_iter=self.n_iter)
         if self.join_labels:
-            inner = getattr(templates[-1], "estimator", templates[-1])
-            if "negative_phase" not in inner.get_params():
-                raise TypeError(
-                    f"join_labels needs a top level with a negative_phase, such as "
-                    f"PrunedBernoulliRBM; got {type(inner).__name__}."
-                )
-            inner.set_params(negative_phase=LabelledChains(len(self.classes_)))
+            inner = templates[-1].estimator if self.pruner is not None else templates[-1]
+            parameters = inner.get_params(deep=False)
+            parameters["negative_phase"] = LabelledChains(len(self.classes_))
+            inner = _LabelledRBM(**parameters)
+            if self.pruner is None:
+                templates[-1] = inner
+            else:
+                templates[-1].set_params(estimator=inner)
         return templates
 
     @with_callbacks
@@ -327,23 +400,29 @@ class SparseDBN(
         tuning = self._check_parameters()
         going_on = self.warm_start and hasattr(self, "estimators_")
         X = check_data(self, X, reset=not going_on)
-        labels = self._check_labels(X, y, reset=not going_on) if self.join_labels else None
+        labels = None
+        if self.join_labels:
+            self.classes_, numbers_ = check_classes(X, y, self.classes_ if going_on else None)
+            labels = numbers_
         rng = check_random_state(self.random_state)
         if going_on:
             levels = self.estimators_
+            stacks = tuning is None or not self._stack_is_trained
         else:
-            levels, key = self._prepare(self._templates(), rng), new_key(rng)
+            levels, key, stacks = self._prepare(self._templates(), rng), new_key(rng), True
         n_passes = 0 if tuning is None or self.n_iter == 0 else tuning.n_iter
-        if going_on and tuning is not None and self.n_iter is not None:
+        if not stacks and self.n_iter is not None:
             n_passes = self.n_iter
-        context = self._init_callback_context(max_subtasks=len(levels) + n_passes)
+        context = self._init_callback_context(max_subtasks=stacks * len(levels) + n_passes)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        if not (going_on and tuning is not None):
+        if stacks:
             self.estimators_, self.history_ = self._stacked(
                 levels, X, labels, going_on, rng, context
             )
+            self._generative, self._directed_top = None, False
+            self._stack_is_trained = self.n_iter != 0
         if not going_on:
-            self._key, self._generative, self._directed_top, self._n_steps = key, None, False, 0
+            self._key, self._n_steps = key, 0
         self._log_partition = None
         if tuning is not None:
             history = self._up_down(tuning, X, labels, n_passes, context)
@@ -357,8 +436,17 @@ class SparseDBN(
         for number, level in enumerate(levels):
             started = time.perf_counter()
             top = number == len(levels) - 1
-            given = _joined(below, labels) if top and labels is not None else below
-            changed = {"warm_start": True} if going_on else {}
+            given = below
+            if top and labels is not None:
+                given = _joined(below, labels[:, None] == np.arange(len(self.classes_)))
+            changed = {}
+            if going_on:
+                level, changed = deepcopy(level), {"warm_start": True}
+                if "warm_start" not in level.get_params():
+                    raise TypeError(
+                        f"warm_start needs levels that can go on; level {number + 1}, a "
+                        f"{type(level).__name__}, has no warm_start."
+                    )
             if going_on and self.n_iter is not None:
                 changed["n_iter"] = self.n_iter
             own = {name: level.get_params()[name] for name in changed}
@@ -367,16 +455,18 @@ class SparseDBN(
             level.set_params(**changed)
             try:
                 with task.propagate_callback_context(level):
-                    level.fit(given)
+                    level.fit(given, None)
             finally:
                 level.set_params(**own)
             task.call_on_fit_task_end(estimator=self, X=X)
+            if isinstance(level, FrozenEstimator):
+                level = level.estimator
             machines.append(getattr(level, "estimator_", level))
             histories.append(getattr(level, "history_", {}))
             if not top:
-                below = machines[-1].transform(below)
+                below = _features(machines[-1], below)
                 if self.upward == "samples":
-                    below = (rng.uniform(size=below.shape) < below).astype(np.uint8)
+                    below = (rng.uniform(size=below.shape) < below).astype(below.dtype)
             if self.verbose:
                 seconds = time.perf_counter() - started
                 print(
@@ -384,27 +474,6 @@ class SparseDBN(
                     f"time = {seconds:.2f}s"
                 )
         return machines, histories
-
-    def _check_labels(self, X, y, reset):
-        """Return which class each row has, one column a class."""
-        if y is None:
-            raise ValueError(
-                "requires y to be passed, but the target y is None: join_labels=True needs the class "
-                "of every row."
-            )
-        y = column_or_1d(y, warn=True)
-        assert_all_finite(y, input_name="y")
-        check_classification_targets(y)
-        if y.shape[0] != X.shape[0]:
-            raise ValueError(f"X has {X.shape[0]} rows and y has {y.shape[0]}; they must agree.")
-        if reset:
-            self.classes_ = np.unique(y)
-            if self.classes_.size < 2:
-                raise ValueError(f"y holds one class only, {self.classes_[0]!r}; give two or more.")
-        unknown = np.setdiff1d(y, self.classes_)
-        if unknown.size:
-            raise ValueError(f"y holds {unknown[0]!r}, which was not among the classes of fit.")
-        return (y[:, None] == self.classes_).astype(np.uint8)
 
     # ------------------------------------------------------------------ seam
 
@@ -415,10 +484,7 @@ class SparseDBN(
     def connectivity_(self) -> list:
         """Boolean masks (n_upper, n_lower) of the levels, bottom first; made on demand."""
         check_is_fitted(self)
-        masks = [mask for level in self.estimators_ for mask in level.connectivity_]
-        if self.join_labels:
-            masks[-1] = masks[-1][:, : -len(self.classes_)]
-        return masks
+        return [mask for level in self.estimators_ for mask in level.connectivity_]
 
     @property
     def components_(self) -> list:
@@ -428,8 +494,6 @@ class SparseDBN(
         for level in self.estimators_:
             weights = level.components_
             matrices += weights if isinstance(weights, list) else [weights]
-        if self.join_labels:
-            matrices[-1] = matrices[-1][:, : -len(self.classes_)]
         return matrices
 
     def set_connectivity(self, masks):
@@ -451,24 +515,23 @@ class SparseDBN(
             left without connections.
         """
         check_is_fitted(self)
-        counts = [len(level.connectivity_) for level in self.estimators_]
+        present = [level.connectivity_ for level in self.estimators_]
+        counts = [len(own) for own in present]
         if not isinstance(masks, list | tuple) or len(masks) != sum(counts):
             given = len(masks) if isinstance(masks, list | tuple) else "no list of"
             raise ValueError(
                 f"set_connectivity got {given} masks for {sum(counts)} levels; give one a level, "
                 "bottom first."
             )
-        masks = list(masks)
-        if self.join_labels:
-            labels = self.estimators_[-1].connectivity_[-1][:, -len(self.classes_) :]
-            masks[-1] = np.hstack([np.asarray(masks[-1], dtype=bool), labels])
+        shapes = [mask.shape for own in present for mask in own]
+        masks = [check_mask(mask, shape) for mask, shape in zip(masks, shapes, strict=True)]
         ends = np.cumsum([0, *counts])
         for level, start, stop in zip(self.estimators_, ends[:-1], ends[1:], strict=True):
             level.set_connectivity(masks[start:stop])
         if self._generative is not None:
             for number in range(len(self._generative._weights)):
                 matrix = self._generative._matrix(number)
-                self._generative._set_level(number, matrix, np.asarray(masks[number], dtype=bool))
+                self._generative._set_level(number, matrix, masks[number])
         self._log_partition = None
         return self
 
@@ -555,7 +618,7 @@ class SparseDBN(
             below = _joined(below, labels)
             with self._team(below.shape[0]) as team:
                 return inference.mean_field(stack, below, team)[-1]
-        return level.transform(below)
+        return _features(level, below)
 
     def _team(self, n_samples) -> Team:
         n_units = sum(level._n_features_out for level in self.estimators_)
@@ -565,37 +628,29 @@ class SparseDBN(
 
     def _up_down(self, tuning, X, labels, n_passes, context) -> dict:
         """Fine-tune all levels together; return the history."""
-        if not all(isinstance(level, PrunedBernoulliRBM) for level in self.estimators_):
-            raise TypeError("fine_tune needs levels that are PrunedBernoulliRBM.")
-        machines, n_levels = self.estimators_, len(self.estimators_)
-        self._directed_top = not tuning.undirected_top
-        n_directed = self._n_directed()
-        if n_directed == 0:
-            raise ValueError(
-                "fine_tune needs two hidden layers or more; it has one undirected level."
-            )
+        machines, directed_top = self.estimators_, not tuning.undirected_top
+        n_directed = len(machines) - (not directed_top)
         dtype = machines[0]._biases[0].dtype
+        start = self._generative
+        if start is None:
+            start = _Directed()
+            start._weights = [level._weights[0] for level in machines[:n_directed]]
+            start._connections = [level._connections[0] for level in machines[:n_directed]]
+            prior = np.clip(machines[-1]._activity[1], 1e-3, 0.999)
+            prior = np.log(prior / (1 - prior)) if directed_top else machines[-1]._biases[0]
+            start._biases = [*(level._biases[0] for level in machines[:n_directed]), prior]
+        elif self._directed_top != directed_top:
+            raise ValueError(
+                "undirected_top cannot change while fine-tuning goes on; fit anew with "
+                "warm_start=False."
+            )
+        generative = inference.as_dtype(start._stack(), dtype)
         stacks = [level._stack_to_train() for level in machines]
-        if self._generative is None:
-            self._generative = _Directed()
-            self._generative._weights = [
-                level._weights[0].copy() for level in machines[:n_directed]
-            ]
-            self._generative._connections = [
-                level._connections[0] for level in machines[:n_directed]
-            ]
-            prior = machines[-1]._activity[1] if self._directed_top else machines[-1]._biases[0]
-            if self._directed_top:
-                prior = np.log(np.clip(prior, 1e-3, 0.999) / (1 - np.clip(prior, 1e-3, 0.999)))
-            biases = [level._biases[0] for level in machines[:n_directed]] + [prior]
-            self._generative._biases = [bias.astype(dtype) for bias in biases]
-        generative = inference.as_dtype(self._generative._stack(), dtype)
         recognition = Stack(
             tuple(stack.levels[0] for stack in stacks[:n_directed]),
             (stacks[0].biases[0], *(stack.biases[1] for stack in stacks[:n_directed])),
         )
-        top = stacks[-1]
-        n_labels = 0 if labels is None else labels.shape[1]
+        top, n_labels = stacks[-1], 0 if labels is None else len(self.classes_)
         batch_size = min(tuning.batch_size, X.shape[0])
         sizes = [bias.size for bias in recognition.biases]
         sizes[-1] += n_labels
@@ -604,15 +659,14 @@ class SparseDBN(
             return tuple(inference.states_array(size, batch_size, dtype) for size in sizes)
 
         wake, dream, errors = room(sizes), room(sizes), room(sizes)
-        n_top = machines[-1]._biases[1].size
+        n_top = top.biases[1].size
         top_wake, top_dream = room([n_top, n_top]), room([n_top, n_top])
         schedule = resolve(
             tuning.learning_rate_schedule, LEARNING_RATE_SCHEDULES, "learning_rate_schedule"
         )
-        key, rows = derived_key(self._key, 7), []
+        key, rows, first_step = derived_key(self._key, 7), [], self._n_steps
         n_minibatches = -(-X.shape[0] // batch_size)
-        no_labels = np.zeros((0, 0, 0), dtype)
-        first_step = self._n_steps
+        given = np.zeros((0, 0, 0), dtype)
         with self._team(X.shape[0]) as team:
             work = np.empty((team.n_threads, max(*sizes, n_top)), dtype)
             for number in range(n_passes):
@@ -622,19 +676,20 @@ class SparseDBN(
                 progress = (number + np.arange(n_minibatches) / n_minibatches) / n_passes
                 rates = tuning.learning_rate * np.array([schedule(p) for p in progress])
                 order = np.random.default_rng([int(key), first_step]).permutation(X.shape[0])
-                label_groups = itertools.repeat((0, 0, 0, no_labels))
-                if n_labels:
-                    label_groups = loaded_minibatches(labels, order, batch_size, dtype, team)
-                    label_groups = _one_by_one(label_groups)
-                groups = _one_by_one(loaded_minibatches(X, order, batch_size, dtype, team))
-                for (m, _, size, data), given in zip(groups, label_groups, strict=False):
+                groups = loaded_minibatches(X, order, batch_size, dtype, team)
+                for first, chosen, counts, data in groups:
+                    if n_labels:
+                        given = one_hot(chosen, counts, labels, n_labels, data.shape[2], dtype)
                     team.run(
                         _kernels.wake_sleep_minibatches, recognition, generative, top,
                         tuning.undirected_top, n_labels, wake, dream, errors, top_wake, top_dream,
-                        data, given[3], size, rates[m : m + 1].astype(dtype), tuning.n_gibbs_steps,
-                        key, first_step + m, work, _kernels.BLAS_ADDRESS[dtype],
+                        data, given, counts, rates[first : first + counts.size].astype(dtype),
+                        tuning.n_gibbs_steps, key, first_step + first, work,
+                        _kernels.BLAS_ADDRESS[dtype],
                     )  # fmt: skip
                 first_step += n_minibatches
+                for stack in (recognition, generative, top):
+                    check_finite(stack, number)
                 rows.append({"learning_rate": rates[-1], "seconds": time.perf_counter() - started})
                 if self.verbose:
                     print(
@@ -643,22 +698,15 @@ class SparseDBN(
                     )
                 if task.call_on_fit_task_end(estimator=self):
                     break
-        arrays = [*recognition.biases, *generative.biases, *top.biases]
-        if not all(np.isfinite(array.sum()) for array in arrays):
-            raise ValueError(
-                "The up-down algorithm diverged: a parameter is not finite. Use a lower "
-                "learning_rate in UpDown."
-            )
-        self._n_steps = first_step
-        for number, level in enumerate(machines):
-            stack = top if number == n_levels - 1 and tuning.undirected_top else stacks[number]
+        for number, (level, stack) in enumerate(zip(machines, stacks, strict=True)):
             level._weights = [inference.level_values(stack.levels[0])]
             level._biases = list(stack.biases)
             if number < n_directed:
                 level._biases[0] = generative.biases[number].copy()
-            level._velocity = level._log_partition = None
-        self._generative._weights = [inference.level_values(level) for level in generative.levels]
-        self._generative._biases = list(generative.biases)
+            level._forget()
+        start._weights = [inference.level_values(level) for level in generative.levels]
+        start._biases = list(generative.biases)
+        self._generative, self._directed_top, self._n_steps = start, directed_top, first_step
         return {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}
 
     # ---------------------------------------------------- features and labels
@@ -670,9 +718,9 @@ class SparseDBN(
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         level : int, default=None
-            Levels to go up; None goes to the top. Another level has other
-            features than :meth:`get_feature_names_out` says, so it is an array
-            whatever ``set_output`` asks for, if asked for through :meth:`layer_means`.
+            Levels to go up; None goes to the top, whose features
+            :meth:`get_feature_names_out` names. With ``set_output``, ask
+            :meth:`layer_means` for another.
 
         Returns
         -------
@@ -753,7 +801,7 @@ class SparseDBN(
             check_number(n_passes, "n_passes", numbers.Integral, low=1)
         total = 0.0
         with self._team(X.shape[0] * len(classes)) as team:
-            uniforms = _RowUniforms(X, derived_key(self._key, 8))
+            uniforms = _RowUniforms(X, derived_key(self._key, 8)) if n_passes else None
             for sample in range(n_passes or 1):
                 below = X
                 for number in range(len(self.estimators_) - 1):
@@ -783,9 +831,8 @@ class SparseDBN(
     def _class_stacks(self) -> list:
         """Return (stack of the top level with this label on, its bias) for every class."""
         top, n_labels = self._machines()[-1], len(self.classes_)
-        weights = np.asarray(self.estimators_[-1].components_)
         machine = self.estimators_[-1]
-        mask = machine.connectivity_[-1][:, :-n_labels]
+        weights, (mask,) = machine._matrix(0), machine.connectivity_
         if mask.all():
             level = inference.make_level(np.ascontiguousarray(weights[:, :-n_labels]), None)
         else:
@@ -831,6 +878,9 @@ class SparseDBN(
             )
         if not self.join_labels:
             return machine.log_partition(method, **options)
+        for name, low in (("n_chains", 2), ("n_temperatures", 1)):
+            if name in options:
+                check_number(options[name], name, numbers.Integral, low=low)
         key = derived_key(self._key, 9)
         if options.get("random_state") is not None:
             key = new_key(options["random_state"])
@@ -886,7 +936,7 @@ class SparseDBN(
                 return self._summed_bound(X, ups, generators, classes, team)
             uniforms = _RowUniforms(X, derived_key(self._key, 8))
             total = np.zeros(X.shape[0])
-            first = inference.mean_field(ups[0], X, team)[-1] if ups else None
+            first = inference.mean_field(ups[0], X, team)[-1]
             for sample in range(n_samples):
                 below = X
                 for number, (up, down) in enumerate(zip(ups, generators, strict=True)):
@@ -1002,7 +1052,7 @@ class SparseDBN(
         rng = check_random_state(random_state)
         clamped = self._clamped_labels(y, n_samples)
         layers, _ = self._top_states(n_samples, n_gibbs_steps, clamped, rng)
-        if len(self.estimators_) == 1 and probabilities:
+        if len(self.estimators_) == 1 and probabilities and not self._directed_top:
             with self._team(n_samples) as team:
                 means = _means_below(self._machines()[0], layers[0], team)
             return means[:, : self._n_joined()]
@@ -1015,7 +1065,12 @@ class SparseDBN(
             raise ValueError(
                 "y clamps a class, which needs join_labels=True when the network is made."
             )
-        y = np.broadcast_to(np.asarray(y), (n_samples,))
+        y = np.asarray(y)
+        if y.shape not in ((), (n_samples,)):
+            raise ValueError(
+                f"y has shape {y.shape}; give one class, or one for each of {n_samples}."
+            )
+        y = np.broadcast_to(y, (n_samples,))
         unknown = np.setdiff1d(y, self.classes_)
         if unknown.size:
             raise ValueError(f"y holds {unknown[0]!r}, which was not among the classes of fit.")
@@ -1081,16 +1136,12 @@ class SparseDBN(
         return layers
 
 
-def _one_by_one(groups):
-    """Yield minibatches of groups one at a time."""
-    for first, rows, sizes, states in groups:
-        done = 0
-        for number, size in enumerate(sizes):
-            yield (
-                first + number, rows[done : done + size], sizes[number : number + 1],
-                states[number : number + 1],
-            )  # fmt: skip
-            done += size
+def _features(level, below) -> np.ndarray:
+    """A level's features as an array, whatever container is asked for."""
+    if isinstance(level, BoltzmannMachine):
+        with level._team(below.shape[0]) as team:
+            return inference.mean_field(level._stack(), below, team)[-1]
+    return np.asarray(level.transform(below))
 
 
 def _joined(features, labels) -> np.ndarray:

@@ -16,21 +16,25 @@ from scipy import sparse
 from sklearn.base import ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import train_test_split
-from sklearn.utils import assert_all_finite, check_random_state, compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils import check_random_state, compute_sample_weight
 from sklearn.utils.validation import (
     _check_sample_weight,
     check_array,
     check_is_fitted,
-    column_or_1d,
 )
 
 from . import _kernels, inference
-from ._base import Layered, check_data, new_key
+from ._base import Layered, check_classes, check_data, new_key
 from ._compat import with_callbacks
 from ._options import check_number, resolve
 from ._structures import Connections, Stack
-from ._training import LEARNING_RATE_SCHEDULES, loaded_minibatches
+from ._training import (
+    LEARNING_RATE_SCHEDULES,
+    by_lane,
+    check_finite,
+    loaded_minibatches,
+    one_hot,
+)
 from .connectivity import to_connections, to_mask
 from .dbn import SparseDBN
 from .samplers import derived_key
@@ -40,7 +44,7 @@ __all__ = ["SparseDBNAutoencoder", "SparseDBNClassifier"]
 PRETRAIN = ("rbm", "autoencoder", "supervised")
 SOLVERS = ("sgd", "adam")
 KINDS = {"logistic": _kernels.LOGISTIC, "linear": _kernels.LINEAR, "softmax": _kernels.SOFTMAX}
-SECOND_MOMENTUM, EPSILON = 0.999, 1e-8  # of Adam
+FIRST_MOMENTUM, SECOND_MOMENTUM, EPSILON = 0.9, 0.999, 1e-8  # of Adam
 
 
 class DescentOptions(NamedTuple):
@@ -67,6 +71,8 @@ class _Network(Layered):
 
     ``_biases[0]`` belongs to the input and stays zero.
     """
+
+    _prunes_units = False
 
     # ------------------------------------------------------------- validation
 
@@ -118,6 +124,8 @@ class _Network(Layered):
 
     def _encoder(self, X, y, rng, context) -> list:
         """Return (weights, connections, lower bias, upper bias) of every hidden level."""
+        if hasattr(self, "pretrained_"):
+            del self.pretrained_
         if self.pretrain is None:
             return self._random_levels(X, rng)
         if self.pretrain in ("autoencoder", "supervised"):
@@ -143,18 +151,24 @@ class _Network(Layered):
             dbn = clone(dbn)
             if self.random_state is not None or dbn.random_state is None:
                 dbn.set_params(random_state=rng.randint(np.iinfo(np.int32).max))
-            task = context.subcontext(task_name="pretrain")
-            task.call_on_fit_task_begin(estimator=self, X=X, y=y)
-            with task.propagate_callback_context(dbn):
+            if context is None:
                 dbn.fit(X, y)
-            task.call_on_fit_task_end(estimator=self, X=X, y=y)
+            else:
+                task = context.subcontext(task_name="pretrain")
+                task.call_on_fit_task_begin(estimator=self, X=X, y=y)
+                with task.propagate_callback_context(dbn):
+                    dbn.fit(X, y)
+                task.call_on_fit_task_end(estimator=self, X=X, y=y)
         self.pretrained_ = dbn
         levels = []
         for matrix, mask, stack in zip(
             dbn.components_, dbn.connectivity_, dbn._machines(), strict=True
         ):
             below, above = stack.biases
-            below = below[: matrix.shape[1]]  # without labels
+            n_labels = below.size - matrix.shape[1]
+            if n_labels:  # which say nothing here, as in the network's own features
+                below = below[:-n_labels]
+                above = above + dbn.estimators_[-1]._matrix(0)[:, -n_labels:].mean(axis=1)
             if mask.all():
                 levels.append((np.array(matrix), None, below.copy(), above.copy()))
             else:
@@ -189,7 +203,10 @@ class _Network(Layered):
                 shallow = SparseDBNClassifier((size,), **common).fit(below, y)
                 lower = np.zeros(below.shape[1], shallow._biases[0].dtype)
             else:
-                shallow = SparseDBNAutoencoder((size,), code="logistic", **common).fit(below)
+                output = "logistic" if levels else getattr(self, "output", "logistic")
+                shallow = SparseDBNAutoencoder(
+                    (size,), code="logistic", output=output, **common
+                ).fit(below)
                 lower = shallow._biases[2]
             levels.append((shallow._weights[0], None, lower.copy(), shallow._biases[1]))
             below = shallow._activations(below, 1)
@@ -210,18 +227,19 @@ class _Network(Layered):
 
     # --------------------------------------------------------------- training
 
-    def _start_moments(self, stack) -> Moments:
+    def _start_moments(self, stack) -> tuple:
+        """Return running means of the gradient and the steps they know of; those kept, where they fit."""
+        adam = self.solver == "adam"
         if self._moments is not None:
-            return Moments(*self._moments)
-        arrays = [inference.level_values(level) for level in stack.levels]
+            *kept, n_steps = self._moments
+            first, second = (tuple(array.copy() for array in arrays) for arrays in kept)
+            if adam == any(array.size for array in second):
+                return Moments(first, second), n_steps
+        dtype = stack.biases[0].dtype
         sizes = [level.weights.size + level.values.size for level in stack.levels]
         sizes += [bias.size for bias in stack.biases[1:]]
-        dtype = arrays[0].dtype
-        adam = self.solver == "adam"
-        return Moments(
-            tuple(np.zeros(size, dtype) for size in sizes),
-            tuple(np.zeros(size if adam else 0, dtype) for size in sizes),
-        )
+        first = tuple(np.zeros(size, dtype) for size in sizes)
+        return Moments(first, tuple(np.zeros(size * adam, dtype) for size in sizes)), 0
 
     def _descend(self, X, targets, weights, n_epochs, context=None, held=None, constant=False):
         """Run epochs; ``targets`` None for the data themselves. Returns the history."""
@@ -231,10 +249,10 @@ class _Network(Layered):
         batch_size = min(self.batch_size, X.shape[0])
         adam = self.solver == "adam"
         options = DescentOptions(
-            kind(0.9 if adam else self.momentum), kind(SECOND_MOMENTUM), kind(EPSILON),
+            kind(FIRST_MOMENTUM if adam else self.momentum), kind(SECOND_MOMENTUM), kind(EPSILON),
             kind(self.l2), kind(self.max_norm or 0), kind(self.dropout), kind(self.input_dropout),
         )  # fmt: skip
-        moments = self._start_moments(stack)
+        moments, n_known = self._start_moments(stack)
         states, deltas = (inference.new_states(stack, batch_size) for _ in range(2))
         kinds = self._kinds()
         schedule = resolve(
@@ -249,7 +267,7 @@ class _Network(Layered):
         losses = np.zeros(stack.biases[-1].size)
         no_targets = np.zeros((0, 0, 0), dtype)
         total_weight = float(weights.sum()) / X.shape[0]
-        history, best = [], None
+        history, best, n_steps = [], None, self._n_steps
         with self._team(X.shape[0]) as team:
             work = np.empty((team.n_threads, max(room, max(rows_of_block))), dtype)
             for epoch in range(n_epochs):
@@ -259,30 +277,29 @@ class _Network(Layered):
                     task.call_on_fit_task_begin(estimator=self)
                 progress = (epoch + np.arange(n_minibatches) / n_minibatches) / n_epochs
                 rates = self.learning_rate * np.array([schedule(p) for p in progress])
-                if adam:
-                    t = self._n_steps + 1 + np.arange(n_minibatches)
-                    rates *= np.sqrt(1 - SECOND_MOMENTUM**t) / (1 - 0.9**t)
-                rng = np.random.default_rng([int(self._key), self._n_steps])
+                steps = rates
+                if adam:  # the moments start at zero, which this makes good
+                    t = n_known + 1 + np.arange(n_minibatches)
+                    steps = rates * np.sqrt(1 - SECOND_MOMENTUM**t) / (1 - FIRST_MOMENTUM**t)
+                rng = np.random.default_rng([int(self._key), n_steps])
                 order = rng.permutation(X.shape[0])
                 losses[:] = 0
                 groups = loaded_minibatches(X, order, batch_size, dtype, team)
                 for first, rows, sizes, data in groups:
-                    lane_weights, given = _by_minibatch(
-                        rows, sizes, data.shape[2], weights, targets, stack.biases[-1].size, dtype
-                    )
+                    n_lanes, given = data.shape[2], no_targets
+                    if targets is not None:
+                        n_units = stack.biases[-1].size
+                        given = one_hot(rows, sizes, targets, n_units, n_lanes, dtype)
                     part = slice(first, first + sizes.size)
                     team.run(
                         _kernels.descend_minibatches, stack, kinds, states, deltas, data,
-                        no_targets if given is None else given, lane_weights, sizes,
-                        rates[part].astype(dtype), moments, options, self._key,
-                        self._n_steps + first, losses, work, _kernels.BLAS_ADDRESS[dtype],
+                        given, by_lane(rows, sizes, weights, n_lanes, dtype), sizes,
+                        steps[part].astype(dtype), moments, options, self._key,
+                        n_steps + first, losses, work, _kernels.BLAS_ADDRESS[dtype],
                     )  # fmt: skip
-                self._n_steps += n_minibatches
-                if not np.isfinite(losses.sum()):
-                    raise ValueError(
-                        f"Training diverged in epoch {epoch + 1}: the loss is not finite. Use a "
-                        "lower learning_rate, or bound the weights by max_norm."
-                    )
+                n_steps += n_minibatches
+                n_known += n_minibatches
+                check_finite(stack, epoch)
                 row = {
                     "loss": float(losses.sum() / X.shape[0] / total_weight),
                     "learning_rate": float(rates[-1]),
@@ -291,10 +308,9 @@ class _Network(Layered):
                 history.append(row)
                 stop = False
                 if held is not None:
-                    self._store(stack)
-                    row["validation_score"] = score = held()
+                    row["validation_score"] = score = held(stack)
                     if best is None or score > best[0]:
-                        best = (score, [a.copy() for a in self._weights + self._biases])
+                        best = (score, inference.as_dtype(stack, dtype))
                     scores = [r["validation_score"] for r in history]
                     recent = scores[-self.n_iter_no_change :]
                     earlier = scores[: -self.n_iter_no_change]
@@ -305,16 +321,16 @@ class _Network(Layered):
                         f"[{type(self).__name__}] Epoch {epoch + 1} of {n_epochs}, loss = "
                         f"{row['loss']:.4f}{said}, time = {row['seconds']:.2f}s"
                     )
-                if task and task.call_on_fit_task_end(estimator=self):
+                if task and task.call_on_fit_task_end(
+                    estimator=self, reconstruction_attributes=lambda: _learned(stack, copy=True)
+                ):
                     stop = True
                 if stop:
                     break
-        self._store(stack)
-        if best is not None:
-            count = len(self._weights)
-            self._weights, self._biases = best[1][:count], best[1][count:]
-        self.n_iter_ = len(history)
-        self._moments = tuple(moments) if constant else None
+        for name, value in _learned(stack if best is None else best[1]).items():
+            setattr(self, name, value)
+        self.n_iter_, self._n_steps = len(history), n_steps
+        self._moments = (*moments, n_known) if constant else None
         return {k: np.array([row[k] for row in history]) for k in history[0]} if history else {}
 
     def _hold_back(self, n_samples, classes=None):
@@ -333,10 +349,6 @@ class _Network(Layered):
             np.arange(n_samples), test_size=self.validation_fraction, stratify=classes,
             random_state=seed,
         )  # fmt: skip
-
-    def _store(self, stack):
-        self._weights = [np.asarray(inference.level_values(level)) for level in stack.levels]
-        self._biases = list(stack.biases)
 
     def _forget(self):
         self._moments = None
@@ -381,7 +393,7 @@ class _Network(Layered):
         kinds = self._kinds()
         layers = [X.toarray() if sparse.issparse(X) else X]
         for number in range(self._n_prunable):
-            means = self._forward(layers[-1], [number])[0]
+            means = self._activations(layers[-1], number + 1, start=number)
             if kinds[number + 1] == _kernels.LOGISTIC:
                 means = (rng.uniform(size=means.shape) < means).astype(means.dtype)
             layers.append(means)
@@ -389,30 +401,32 @@ class _Network(Layered):
 
     # -------------------------------------------------------------- inference
 
-    def _forward(self, X, numbers_) -> list:
-        """Activations of the layers above these consecutive levels, given the layer below."""
-        whole = self._stack()
-        first, last = numbers_[0], numbers_[-1] + 1
-        stack = Stack(whole.levels[first:last], whole.biases[first : last + 1])
-        kinds = self._kinds()[first : last + 1]
-        dtype = stack.biases[0].dtype
-        result = [np.empty((X.shape[0], bias.size), dtype) for bias in stack.biases[1:]]
+    def _activations(self, X, layer, start=0, stack=None) -> np.ndarray:
+        """Activations of a layer, given validated rows of the layer ``start``."""
+        whole = self._stack() if stack is None else stack
+        stack = Stack(whole.levels[start:layer], whole.biases[start : layer + 1])
+        kinds = self._kinds()[start : layer + 1]
+        result = np.empty((X.shape[0], stack.biases[-1].size), stack.biases[0].dtype)
 
         def one_block(block):
             rows = np.arange(block.start, block.stop)
             states = inference.new_states(stack, rows.size)
             inference.load(X, rows, states[0])
             _kernels.feed_forward(stack, states, kinds, rows.size, inference.blas_address(stack))
-            for layer, out in zip(states[1:], result, strict=True):
-                _kernels.store_rows(layer, out[block])
+            _kernels.store_rows(states[-1], result[block])
 
         with self._team(X.shape[0]) as team:
             team.map(one_block, inference.blocks(X.shape[0]))
         return result
 
-    def _activations(self, X, layer, start=0) -> np.ndarray:
-        """Activations of a layer, given validated rows of the layer ``start``."""
-        return self._forward(X, list(range(start, layer)))[-1]
+
+def _learned(stack, copy=False) -> dict:
+    """The fitted attributes as the stack has them now."""
+    take = np.array if copy else np.asarray
+    return {
+        "_weights": [take(inference.level_values(level)) for level in stack.levels],
+        "_biases": [take(bias) for bias in stack.biases],
+    }
 
 
 def _random_level(n_lower, n_upper, dtype, rng):
@@ -420,19 +434,6 @@ def _random_level(n_lower, n_upper, dtype, rng):
     bound = np.sqrt(2 / (n_lower + n_upper))
     weights = rng.uniform(-bound, bound, (n_upper, n_lower)).astype(dtype)
     return weights, None, np.zeros(n_lower, dtype), np.zeros(n_upper, dtype)
-
-
-def _by_minibatch(rows, sizes, n_lanes, weights, targets, n_units, dtype):
-    """Weights (minibatches, lanes) of the samples, and targets (minibatches, units, lanes)."""
-    lane_weights = np.zeros((sizes.size, n_lanes), dtype)
-    minibatch = np.repeat(np.arange(sizes.size), sizes)
-    lane = np.concatenate([np.arange(size) for size in sizes])
-    lane_weights[minibatch, lane] = weights[rows]
-    if targets is None:
-        return lane_weights, None
-    given = np.zeros((sizes.size, n_units, n_lanes), dtype)
-    given[minibatch, targets[rows], lane] = 1
-    return lane_weights, given
 
 
 _PARAMETERS = """
@@ -444,7 +445,7 @@ _PARAMETERS = """
     pretrain : {"rbm", "autoencoder", "supervised"}, SparseDBN, FrozenEstimator or None, \
 default="rbm"
         Where the weights start. "rbm": a :class:`SparseDBN`; one may be given as a template,
-        or fitted in a :class:`~sklearn.frozen.FrozenEstimator`. "autoencoder" and
+        or fitted in a :class:`~sklearn.frozen.FrozenEstimator`; its sizes then count. "autoencoder" and
         "supervised": greedily, each level as the hidden one of a shallow network. None: at random.
     n_pretrain_iter : int, default=10
         Epochs a level of "autoencoder" and "supervised".
@@ -593,31 +594,7 @@ class SparseDBNClassifier(ClassifierMixin, _Network):
         check_is_fitted(self)
         return self._biases[1:]
 
-    def _check_labels(self, X, y, classes=None):
-        """Return the number of every row's class; set ``classes_`` where there are none."""
-        if y is None:
-            raise ValueError(
-                f"requires y to be passed, but the target y is None: {type(self).__name__} needs "
-                "the class of every row."
-            )
-        y = column_or_1d(y, warn=True)
-        assert_all_finite(y, input_name="y")
-        check_classification_targets(y)
-        if y.shape[0] != X.shape[0]:
-            raise ValueError(
-                f"X has {X.shape[0]} rows and y has {y.shape[0]}: inconsistent numbers of samples."
-            )
-        known = np.unique(y) if classes is None else np.asarray(classes)
-        if known.size < 2:
-            raise ValueError(
-                f"The number of classes has to be greater than one; got {known.size} class."
-            )
-        unknown = np.setdiff1d(y, known)
-        if unknown.size:
-            raise ValueError(f"y holds {unknown[0]!r}, which is not among the classes.")
-        return known, np.searchsorted(known, y)
-
-    def _initialize(self, X, y, numbers_, context):
+    def _initialize(self, X, y, context=None):
         rng = check_random_state(self.random_state)
         levels = self._encoder(X, y, rng, context)
         n_top = levels[-1][3].size
@@ -649,21 +626,20 @@ class SparseDBNClassifier(ClassifierMixin, _Network):
         self._check_parameters()
         going_on = self.warm_start and hasattr(self, "_weights")
         X = check_data(self, X, reset=not going_on)
-        classes, numbers_ = self._check_labels(X, y, self.classes_ if going_on else None)
-        self.classes_ = classes
+        self.classes_, numbers_ = check_classes(X, y, self.classes_ if going_on else None)
         weights = self._weights_of(X, y, sample_weight)
         context = self._init_callback_context(max_subtasks=None)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         if not going_on:
-            self._initialize(X, y, numbers_, context)
+            self._initialize(X, y, context)
         held = None
         if self.early_stopping and self.n_iter:
             stay, out = self._hold_back(X.shape[0], numbers_)
             X_held, y_held = X[out], numbers_[out]
 
-            def held():
-                right = self._activations(X_held, len(self._weights)).argmax(axis=1) == y_held
-                return float(np.average(right))
+            def held(stack):
+                found = self._activations(X_held, len(self._weights), stack=stack)
+                return float(np.mean(found.argmax(axis=1) == y_held))
 
             X, numbers_, weights = X[stay], numbers_[stay], weights[stay]
         self.history_ = self._descend(X, numbers_, weights, self.n_iter, context, held)
@@ -704,10 +680,10 @@ class SparseDBNClassifier(ClassifierMixin, _Network):
             classes = np.unique(classes)
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
             raise ValueError("classes is not the same as on the first call to partial_fit.")
-        self.classes_, numbers_ = self._check_labels(X, y, classes if first else self.classes_)
+        self.classes_, numbers_ = check_classes(X, y, classes if first else self.classes_)
         weights = self._weights_of(X, y, sample_weight)
         if first:
-            self._initialize(X, y, numbers_, self._init_callback_context(max_subtasks=None))
+            self._initialize(X, y)
         self._descend(X, numbers_, weights, 1, constant=True)
         return self
 
@@ -890,6 +866,11 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
     def _n_features_out(self) -> int:
         return self._biases[len(self._weights) // 2].size
 
+    def _initialize(self, X, y, context=None):
+        rng = check_random_state(self.random_state)
+        self._take_levels(self._unrolled(self._encoder(X, y, rng, context)))
+        self._key, self._n_steps = new_key(rng), 0
+
     def _unrolled(self, levels) -> list:
         """Add the way down to the way up; a linear code starts where its logistic was not flat."""
         down = []
@@ -942,18 +923,15 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
         context = self._init_callback_context(max_subtasks=None)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         if not going_on:
-            rng = check_random_state(self.random_state)
-            self._take_levels(self._unrolled(self._encoder(X, y, rng, context)))
-            self._key, self._n_steps = new_key(rng), 0
+            self._initialize(X, y, context)
         held = None
         if self.early_stopping and self.n_iter:
             stay, out = self._hold_back(X.shape[0])
             X_held = X[out]
 
-            def held():
-                return -float(
-                    _squared_errors(X_held, self._activations(X_held, len(self._weights))).mean()
-                )
+            def held(stack):
+                found = self._activations(X_held, len(self._weights), stack=stack)
+                return -float(_squared_errors(X_held, found).mean())
 
             X, weights = X[stay], weights[stay]
         self.history_ = self._descend(X, None, weights, self.n_iter, context, held)
@@ -981,10 +959,7 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         X, totals = self._shares(X)
         if first:
-            rng = check_random_state(self.random_state)
-            context = self._init_callback_context(max_subtasks=None)
-            self._take_levels(self._unrolled(self._encoder(X, y, rng, context)))
-            self._key, self._n_steps = new_key(rng), 0
+            self._initialize(X, y)
         self._descend(X, None, weights * totals, 1, constant=True)
         return self
 

@@ -453,6 +453,11 @@ class IterativePruner(_Pruner):
 
     def _check_seam(self, estimator, plan):
         needed = SEAM + (("warm_start",) if plan.retrain else ())
+        if plan.units is not None and not getattr(estimator, "_prunes_units", True):
+            raise TypeError(
+                f"{type(estimator).__name__} has outputs among its units, and cannot lose them; prune "
+                "its connections, or the units of a machine."
+            )
         missing = [name for name in needed if not hasattr(estimator, name)]
         if missing:
             raise TypeError(

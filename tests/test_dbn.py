@@ -57,7 +57,7 @@ def generative(dbn):
     if dbn._directed_top:
         return down, dbn._generative._biases[-1]
     top = dbn.estimators_[-1]
-    return down, (top.components_, top.intercept_visible_, top.intercept_hidden_)
+    return down, (top._matrix(0), top.intercept_visible_, top.intercept_hidden_)
 
 
 def log_bernoulli(states, means):
@@ -190,7 +190,7 @@ def test_labels_against_enumeration(kind):
     dbn = of_kind(kind)
     X = np.unique(data(), axis=0)
     top = dbn.estimators_[-1]
-    W, b, c = top.components_, top.intercept_visible_, top.intercept_hidden_
+    W, b, c = top._matrix(0), top.intercept_visible_, top.intercept_hidden_
     below = dbn.layer_means(X, level=1)
     np.testing.assert_allclose(below, dbn.estimators_[0].transform(X))
     scores = []
@@ -274,7 +274,8 @@ def test_labels_are_learned():
     )
     pruner = IterativePruner(dbn, sparsity=0.5, n_rounds=2, random_state=0).fit(X[:200], y[:200])
     assert (pruner.predict(X[200:]) == y[200:]).mean() > 0.9
-    assert pruner.estimator_.estimators_[-1].connectivity_[0][:, -2:].all()
+    top = pruner.estimator_.estimators_[-1]
+    assert top._mask(0)[:, -2:].all() and top.connectivity_[0].shape == (6, 8)
 
 
 # ------------------------------------------------------------------- up-down
@@ -511,9 +512,10 @@ def test_warm_start_goes_on():
     X = data(100, 8)
     dbn = SparseDBN((6, 4), n_iter=3, warm_start=True, random_state=0).fit(X)
     before = dbn.components_[0].copy()
-    machine = dbn.estimators_[0]
+    seed = dbn.estimators_[0].random_state
     dbn.fit(X)
-    assert dbn.estimators_[0] is machine and not np.array_equal(before, dbn.components_[0])
+    assert dbn.estimators_[0].random_state == seed
+    assert not np.array_equal(before, dbn.components_[0])
     assert dbn.estimators_[0].warm_start is False
 
 
@@ -569,9 +571,9 @@ def test_more_errors():
     labelled = small(join_labels=True)
     with pytest.raises(ValueError, match="was not among"):
         labelled.sample(2, y=7)
-    with pytest.raises(ValueError, match="one class"):
+    with pytest.raises(ValueError, match="greater than one"):
         SparseDBN((4, 3), join_labels=True).fit(X, np.zeros(60))
-    with pytest.raises(TypeError, match="negative_phase"):
+    with pytest.raises(TypeError, match="as the top level"):
         SparseDBN([("a", BernoulliRBM(4))], join_labels=True).fit(X, np.arange(60) % 2)
     with pytest.raises(ValueError, match="diverged"), np.errstate(all="ignore"):
         SparseDBN((4, 3), fine_tune=UpDown(learning_rate=1e38), n_iter=1).fit(X.astype(np.float32))
@@ -581,3 +583,167 @@ def test_progress_is_shown(capsys):
     SparseDBN((4, 3), n_iter=1, fine_tune=UpDown(n_iter=2), verbose=1).fit(data())
     said = capsys.readouterr().out
     assert "Level 2 of 2" in said and "Up-down pass 2 of 2" in said
+
+
+# ------------------------------------------------- what a review found, and more
+
+
+def test_a_level_pruner_leaves_the_labels():
+    X, y = data(100, 8), np.arange(100) % 3
+    dbn = SparseDBN(
+        (6, 4), join_labels=True, pruner=IterativePruner(sparsity=0.5, n_rounds=2), random_state=0
+    ).fit(X, y)
+    assert [int(m.sum()) for m in dbn.connectivity_] == [24, 12]
+    alive = dbn.connectivity_[1].any(axis=1)
+    labels = dbn.estimators_[-1]._mask(0)[:, -3:]
+    np.testing.assert_array_equal(labels, np.tile(alive[:, None], (1, 3)))
+    masks = dbn.connectivity_
+    masks[1] = np.array(masks[1])
+    masks[1][0] = False
+    dbn.set_connectivity(masks)
+    assert not dbn.estimators_[-1]._mask(0)[0].any()
+    diluted = PrunedBernoulliRBM(initial_sparsity=0.5)
+    dbn = SparseDBN((6, 4), rbm=diluted, join_labels=True, random_state=0).fit(X, y)
+    assert dbn.estimators_[-1]._mask(0)[dbn.connectivity_[1].any(axis=1), -3:].all()
+
+
+def test_rewinding_trains_the_levels_again(monkeypatch):
+    X = data(60, 8)
+    told = []
+    original = SparseDBN._stacked
+
+    def spy(self, *arguments):
+        told.append(self.n_iter)
+        return original(self, *arguments)
+
+    monkeypatch.setattr(SparseDBN, "_stacked", spy)
+    tuned = SparseDBN((6, 4), n_iter=5, fine_tune=UpDown(n_iter=2), random_state=0)
+    for retrain, expected in (("rewind", [0, 5, 5]), ("reinitialize", [5, 0, 5])):
+        told.clear()
+        pruner = IterativePruner(tuned, sparsity=0.5, n_rounds=1, retrain=retrain).fit(X)
+        assert told == expected
+        assert len(pruner.estimator_.history_[-1]["seconds"]) == 2
+
+
+def test_samples_upwards_keep_the_dtype():
+    X = data(60, 8)
+    for dtype in (np.float32, np.float64):
+        dbn = SparseDBN((6, 5, 4), upward="samples", fine_tune=UpDown(n_iter=1), random_state=0)
+        assert dbn.fit(X.astype(dtype)).transform(X.astype(dtype)).dtype == dtype
+
+
+def test_fine_tuning_goes_on_or_says_why_not():
+    X = data(60, 8).astype(np.float32)
+    dbn = SparseDBN((6, 4), warm_start=True, fine_tune=UpDown(n_iter=1), random_state=0).fit(X)
+    before = dbn.score(X)
+    dbn.set_params(fine_tune=UpDown(n_iter=1, undirected_top=False))
+    with pytest.raises(ValueError, match="undirected_top cannot change"):
+        dbn.fit(X)
+    assert dbn.score(X) == before
+    dbn.set_params(fine_tune=UpDown(n_iter=1, learning_rate=1e38))
+    with pytest.raises(ValueError, match="diverged"), np.errstate(all="ignore"):
+        dbn.fit(X)
+    assert dbn.score(X) == before
+    dbn.set_params(fine_tune=None).fit(X)
+    assert dbn._generative is None and np.isfinite(dbn.score(X))
+
+
+def test_what_fails_leaves_the_network_as_it_was():
+    X = data(60, 8)
+    dbn = SparseDBN((6, 4), n_iter=2, warm_start=True, random_state=0).fit(X)
+    before = [w.copy() for w in dbn.components_]
+    dbn.estimators_[1].learning_rate = -1
+    with pytest.raises(ValueError, match="learning_rate"):
+        dbn.fit(X)
+    masks = [np.zeros((6, 8), bool), np.ones((3, 3), bool)]
+    masks[0][0, 0] = True
+    with pytest.raises(ValueError, match="shape"):
+        dbn.set_connectivity(masks)
+    for now, then in zip(dbn.components_, before, strict=True):
+        np.testing.assert_array_equal(now, then)
+    levels = [("a", BernoulliRBM(4, random_state=0)), ("b", PrunedBernoulliRBM(3))]
+    with pytest.raises(TypeError, match="has no warm_start"):
+        SparseDBN(levels, warm_start=True).fit(X).fit(X)
+    with pytest.raises(ValueError, match="pairs of a name"):
+        SparseDBN([("a", PrunedBernoulliRBM(3)), 4]).fit(X)
+
+
+def test_a_belief_net_of_one_level():
+    X = data(60)
+    dbn = SparseDBN((3,), fine_tune=UpDown(n_iter=3, undirected_top=False), random_state=0).fit(X)
+    dbn._generative._biases[0] += 9
+    assert dbn.sample(50, probabilities=True, random_state=0).min() > 0.95
+
+
+def test_containers_and_frozen_levels():
+    from sklearn import config_context
+    from sklearn.frozen import FrozenEstimator
+
+    X = data(60, 8)
+    plain = SparseDBN((6, 4), random_state=0).fit(X)
+    with config_context(transform_output="pandas"):
+        dbn = SparseDBN((6, 4), random_state=0).fit(X)
+        assert list(dbn.transform(X).columns) == list(dbn.get_feature_names_out())
+        assert np.isfinite(dbn.score(X))
+    np.testing.assert_array_equal(dbn.components_[1], plain.components_[1])
+    first = PrunedBernoulliRBM(6, n_iter=1, random_state=0).fit(X)
+    levels = [("a", FrozenEstimator(first)), ("b", PrunedBernoulliRBM(4))]
+    dbn = SparseDBN(levels, n_iter=2, random_state=0).fit(X)
+    assert dbn.estimators_[0] is first and first.n_iter == 1
+    assert dbn.transform(X).shape == (60, 4)
+
+
+def test_memory_maps(tmp_path):
+    """Read-only arrays, one level full and one pruned: everything works."""
+    import joblib
+
+    X = data(60, 8)
+    dbn = SparseDBN((6, 5, 4), random_state=0).fit(X)
+    mask = np.random.RandomState(0).uniform(size=(5, 6)) < 0.4
+    dbn.set_connectivity([dbn.connectivity_[0], mask, dbn.connectivity_[2]])
+    expected = dbn.score(X)
+    joblib.dump(dbn, tmp_path / "dbn.joblib")
+    loaded = joblib.load(tmp_path / "dbn.joblib", mmap_mode="r")
+    assert loaded.score(X) == expected
+    loaded.set_params(warm_start=True, fine_tune=UpDown(n_iter=1)).fit(X)
+
+
+def test_wide_layers_are_shared_out(force_threads):
+    """Layers of more than one block: both threads draw, the bits are the same."""
+    X = data(90, 40)
+    y = np.arange(90) % 3
+    expected = None
+    for n_threads in (1, 2, 3):
+        force_threads(n_threads)
+        dbn = SparseDBN(
+            (150, 140), join_labels=True, n_iter=1, random_state=0,
+            fine_tune=UpDown(n_iter=2, batch_size=16, n_gibbs_steps=2),
+        ).fit(X, y)  # fmt: skip
+        dbn.set_connectivity([dbn.connectivity_[0], np.tri(140, 150, dtype=bool)])
+        dbn.set_params(warm_start=True).fit(X, y)
+        bits = [w.tobytes() for w in (*dbn.components_, *dbn._generative._weights)]
+        expected = bits if expected is None else expected
+        assert bits == expected
+
+
+@pytest.mark.parametrize(
+    "options", [{"scope": "global"}, {"grace_rounds": 0}, {"schedule": [0.3, 0.6]}]
+)
+def test_pruners_with_other_options(options):
+    X = data(60, 8)
+    pruner = IterativePruner(
+        SparseDBN((6, 4), n_iter=1, random_state=0), sparsity=0.6, n_rounds=2, **options
+    ).fit(X)
+    assert pruner.sparsity_ == pytest.approx(0.6, abs=0.03)
+    units = IterativePruner(
+        SparseDBN((6, 4), n_iter=1, random_state=0), target="units", sparsity=0.5, n_rounds=1
+    ).fit(X)
+    assert [int(m.any(axis=1).sum()) for m in units.connectivity_] == [3, 2]
+
+
+def test_log_partition_with_labels_checks_its_numbers():
+    dbn = of_kind("labels")
+    with pytest.raises(ValueError, match="n_chains"):
+        dbn.log_partition("ais", n_chains=1)
+    with pytest.raises(ValueError, match="y has shape"):
+        dbn.sample(3, y=[0, 1])

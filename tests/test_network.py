@@ -468,3 +468,163 @@ def test_progress_is_shown(capsys):
     clone(classifier(verbose=1, n_iter=2, early_stopping=True)).fit(X, y)
     said = capsys.readouterr().out
     assert "Epoch 2 of 2" in said and "validation score" in said and "Level 2 of 2" in said
+
+
+# ------------------------------------------------- what a review found, and more
+
+
+def numpy_epochs(network, X, numbers_, n_epochs, batch_size, rate, adam):
+    """Epochs over uneven minibatches in NumPy, in the order that the network takes."""
+    steps, state = 0, {}
+    arrays = [*network._weights, *network._biases[1:]]
+    depth = len(network._weights)
+    for _ in range(n_epochs):
+        rng = np.random.default_rng([int(network._key), network._n_steps + steps])
+        for rows in np.array_split(rng.permutation(len(X)), -(-len(X) // batch_size)):
+            kinds = ["logistic"] * (depth - 1) + ["softmax"]
+            layers = forward(network, X[rows], kinds)
+            error = (layers[-1] - np.eye(3)[numbers_[rows]]) / len(rows)
+            slopes = [None] * (2 * depth)
+            for k in range(depth - 1, -1, -1):
+                slope = error.T @ layers[k]
+                mask = None if network._connections[k] is None else network._mask(k)
+                slopes[k] = slope if mask is None else slope[mask]
+                slopes[depth + k] = error.sum(axis=0)
+                error = error @ network._matrix(k) * layers[k] * (1 - layers[k])
+            steps += 1
+            for k, (array, slope) in enumerate(zip(arrays, slopes, strict=True)):
+                first, second = state.get(k, (0.0, 0.0))
+                if adam:
+                    first, second = 0.9 * first + 0.1 * slope, 0.999 * second + 0.001 * slope**2
+                    step = rate * np.sqrt(1 - 0.999**steps) / (1 - 0.9**steps)
+                    array -= step * first / (np.sqrt(second) + 1e-8)
+                else:
+                    first = 0.5 * first + slope
+                    array -= rate * first
+                state[k] = first, second
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_epochs_are_those_of_numpy(solver, dtype):
+    """Uneven minibatches, several epochs; and after a warm start the moments begin anew."""
+    rng = np.random.default_rng(2)
+    X, y = rng.uniform(size=(23, 6)).astype(dtype), rng.integers(0, 3, 23)
+    network = SparseDBNClassifier(
+        (5, 4), pretrain=None, solver=solver, momentum=0.5, n_iter=0, batch_size=5,
+        learning_rate=0.01, learning_rate_schedule="constant", random_state=0,
+    ).fit(X, y)  # fmt: skip
+    network.set_connectivity([rng.uniform(size=m.shape) < 0.4 for m in network.connectivity_])
+    network.set_params(warm_start=True)
+    for n_epochs in (3, 2):
+        twin = pickle.loads(pickle.dumps(network))
+        twin._weights = [w.astype(np.float64) for w in twin._weights]
+        twin._biases = [b.astype(np.float64) for b in twin._biases]
+        numpy_epochs(twin, X.astype(float), y, n_epochs, 5, 0.01, solver == "adam")
+        network.set_params(n_iter=n_epochs).fit(X, y)
+        tolerance = 2e-4 if dtype == np.float32 else 1e-9
+        for ours, theirs in zip(
+            network._weights + network._biases, twin._weights + twin._biases, strict=True
+        ):
+            np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
+    assert network.history_["learning_rate"][-1] == pytest.approx(0.01)
+
+
+def test_moments_of_partial_fits():
+    """They go on between calls, begin anew for another solver, and a call that fails leaves them."""
+    X, y = problem()
+    network = classifier(pretrain=None, solver="adam", learning_rate=1e-3)
+    network.partial_fit(X, y, classes=["a", "b", "c"])
+    n_known = network._moments[2]
+    network.partial_fit(X, y)
+    assert network._moments[2] == 2 * n_known
+    network.set_params(solver="sgd").partial_fit(X, y)
+    assert not any(array.size for array in network._moments[1])
+    before = pickle.dumps(network)
+    with pytest.raises(ValueError, match="diverged"), np.errstate(all="ignore"):
+        network.set_params(learning_rate=1e38).partial_fit(X, y)
+    network.set_params(learning_rate=1e-3)
+    assert pickle.dumps(network) == before
+    network.partial_fit(X, y)
+
+
+def test_a_fit_that_fails_leaves_the_network_as_it_was():
+    X, y = problem()
+    network = classifier(warm_start=True, early_stopping=True, n_iter=3).fit(X, y)
+    before = [w.copy() for w in network._weights]
+    network.set_params(learning_rate=1e38)
+    with pytest.raises(ValueError, match="diverged"), np.errstate(all="ignore"):
+        network.fit(X, y)
+    for now, then in zip(network._weights, before, strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
+def test_memory_maps(tmp_path):
+    import joblib
+
+    X, y = problem()
+    network = classifier(pretrain=None, n_iter=2).fit(X, y)
+    mask = np.random.RandomState(0).uniform(size=(8, 12)) < 0.4
+    network.set_connectivity([network.connectivity_[0], mask])
+    network.partial_fit(X, y)
+    joblib.dump(network, tmp_path / "network.joblib")
+    loaded = joblib.load(tmp_path / "network.joblib", mmap_mode="r")
+    np.testing.assert_array_equal(loaded.predict_proba(X), network.predict_proba(X))
+    loaded.partial_fit(X, y)
+
+
+def test_labels_of_the_pretraining_say_nothing():
+    """Features of a network with labels, and of one made from it, are the same."""
+    X, y = problem()
+    dbn = SparseDBN((12, 8), join_labels=True, random_state=0).fit(X, y)
+    network = classifier(pretrain=FrozenEstimator(dbn), n_iter=0).fit(X, y)
+    np.testing.assert_allclose(network._activations(X, 2), dbn.transform(X), rtol=1e-5)
+    network.set_params(pretrain=None).fit(X, y)
+    assert not hasattr(network, "pretrained_")
+
+
+def test_callbacks_see_every_epoch():
+    callback = pytest.importorskip("sklearn.callback")
+    X, y = problem()
+    network = classifier(n_iter=3)
+    network.set_callbacks(callback.ProgressBar())
+    network.fit(X, y)
+    network.partial_fit(X, y)
+    coder = autoencoder(n_iter=2)
+    coder.set_callbacks(callback.ProgressBar())
+    coder.partial_fit(X)
+
+
+def test_sample_weight_is_routed():
+    from sklearn import config_context
+
+    X, y = problem()
+    weight = np.where(y == "a", 5.0, 1.0)
+    with config_context(enable_metadata_routing=True):
+        inner = classifier(n_iter=3).set_fit_request(sample_weight=True)
+        pruner = IterativePruner(inner, sparsity=0.3, n_rounds=1)
+        weighted = pruner.fit(X, y, sample_weight=weight).predict_proba(X)
+        plain = pruner.fit(X, y).predict_proba(X)
+    assert weighted[:, 0].mean() > plain[:, 0].mean()
+
+
+def test_units_of_networks_are_not_pruned():
+    X, y = problem()
+    for network in (classifier(), autoencoder()):
+        with pytest.raises(TypeError, match="outputs among its units"):
+            IterativePruner(network, target="units").fit(X, y)
+
+
+def test_wide_layers_are_shared_out(force_threads):
+    X, y = problem()
+    expected = None
+    for n_threads in (1, 2, 3):
+        force_threads(n_threads)
+        network = classifier(
+            hidden_layer_sizes=(600, 140), pretrain=None, n_iter=1, dropout=0.2
+        ).fit(X, y)
+        network.set_connectivity([network.connectivity_[0], np.tri(140, 600, dtype=bool)])
+        network.set_params(warm_start=True).fit(X, y)
+        bits = [w.tobytes() for w in network._weights]
+        expected = bits if expected is None else expected
+        assert bits == expected
