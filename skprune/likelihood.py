@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import numbers
 import warnings
-from typing import NamedTuple
 
 import numpy as np
-from scipy import sparse
 from scipy.special import logsumexp
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_array
 
 from . import _kernels, inference
 from ._options import check_number
@@ -23,8 +20,6 @@ from .samplers import CHAIN_BLOCK, base_rates, derived_key, temperature_path, te
 
 __all__ = [
     "LogPartition",
-    "MomentCheck",
-    "compare_moments",
     "log_partition",
     "pseudo_log_likelihood",
 ]
@@ -312,73 +307,3 @@ def log_conditional(stack: Stack, lower, upper, team: Team) -> np.ndarray:
         return products[:n_rows] - total
 
     return np.concatenate(team.map(one_block, inference.blocks(lower.shape[0])))
-
-
-class MomentCheck(NamedTuple):
-    """How far samples of a model are from data, by first and second moments.
-
-    Attributes
-    ----------
-    mean_gap : float
-        Root mean square difference of the means of the units.
-    worst_mean : float
-        Largest difference of a mean, in standard errors of the difference.
-    covariance_gap : float
-        Root mean square difference of the covariances of pairs of units.
-    covariance_correlation : float
-        Pearson's r between the covariances of the data and of the samples.
-    """
-
-    mean_gap: float
-    worst_mean: float
-    covariance_gap: float
-    covariance_correlation: float
-
-
-def compare_moments(X, samples) -> MomentCheck:
-    """Compare means and covariances of binary data with those of a model's samples.
-
-    Agreement does not prove a good model, disagreement shows a bad one, or
-    chains that do not mix.
-
-    Parameters
-    ----------
-    X : {array-like, sparse matrix} of shape (n_samples, n_features)
-    samples : array-like of shape (n_model_samples, n_features)
-        As :meth:`~skprune.PrunedBernoulliRBM.sample` draws them.
-
-    Returns
-    -------
-    check : MomentCheck
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skprune.likelihood import compare_moments
-    >>> X = np.random.default_rng(0).integers(0, 2, (200, 5))
-    >>> compare_moments(X, X).mean_gap
-    0.0
-    """
-    X = check_array(X, accept_sparse="csr", dtype=np.float64, ensure_min_samples=2)
-    if sparse.issparse(X):
-        X = X.toarray()
-    samples = check_array(samples, dtype=np.float64, ensure_min_samples=2)
-    if X.shape[1] != samples.shape[1]:
-        raise ValueError(
-            f"X has {X.shape[1]} features and samples have {samples.shape[1]}: compare samples of "
-            "the visible units with data of the same width."
-        )
-    gap = X.mean(axis=0) - samples.mean(axis=0)
-    error = np.sqrt(X.var(axis=0, ddof=1) / len(X) + samples.var(axis=0, ddof=1) / len(samples))
-    certain = np.where(gap == 0, 0.0, np.inf)  # constant on both sides
-    worst = np.divide(np.abs(gap), error, out=certain, where=error > 0)
-    pairs = np.triu_indices(X.shape[1], k=1)
-    of_data, of_model = (np.atleast_2d(np.cov(part.T))[pairs] for part in (X, samples))
-    spread = of_data.std() * of_model.std()
-    together = ((of_data - of_data.mean()) * (of_model - of_model.mean())).mean()
-    return MomentCheck(
-        float(np.sqrt((gap**2).mean())),
-        float(worst.max()),
-        float(np.sqrt(((of_data - of_model) ** 2).mean())),
-        float(together / spread) if spread > 0 else float("nan"),
-    )

@@ -8,16 +8,28 @@ by row, in this order. Units: nats per squared parameter.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_is_fitted
 
 from .criteria import Fisher, LevelView
 
 __all__ = [
+    "MomentCheck",
+    "SampleQuality",
+    "compare_moments",
+    "encoding_quality",
     "fisher_matrix",
     "fisher_spectrum",
     "fisher_trace",
     "rank_frequency",
     "rank_frequency_gap",
+    "sample_quality",
 ]
 
 
@@ -150,3 +162,161 @@ def rank_frequency_gap(X, samples) -> float:
     for row, curve in zip(padded, curves, strict=True):
         row[: curve.size] = curve
     return float(np.abs(padded[0] - padded[1]).sum() / 2)
+
+
+class SampleQuality(NamedTuple):
+    """How a classifier of real data sees samples of a model.
+
+    Attributes
+    ----------
+    quality : float
+        Mean over the classes of the mean probability of the winning class; classes that win
+        nowhere do not count.
+    diversity : float
+        Smallest number of samples that a class wins over the largest; 0 where one wins nowhere.
+    counts : ndarray of shape (n_classes,)
+        Samples that each class wins.
+    """
+
+    quality: float
+    diversity: float
+    counts: np.ndarray
+
+
+def sample_quality(samples, classifier) -> SampleQuality:
+    """Judge samples of a model by a classifier that was trained on data (thesis, section 4.3).
+
+    Parameters
+    ----------
+    samples : array-like of shape (n_samples, n_features)
+        As ``sample`` of a machine draws them.
+    classifier : estimator
+        Fitted, with ``predict_proba``: in the thesis logistic regression on raw digits.
+
+    Returns
+    -------
+    quality : SampleQuality
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skprune.metrics import sample_quality
+    >>> X, y = np.eye(4), [0, 0, 1, 1]
+    >>> sample_quality(X, LogisticRegression().fit(X, y)).diversity
+    1.0
+    """
+    check_is_fitted(classifier)
+    probabilities = classifier.predict_proba(check_array(samples))
+    winners = probabilities.argmax(axis=1)
+    counts = np.bincount(winners, minlength=probabilities.shape[1])
+    sums = np.bincount(winners, probabilities.max(axis=1), minlength=probabilities.shape[1])
+    present = counts > 0
+    return SampleQuality(
+        float((sums[present] / counts[present]).mean()), float(counts.min() / counts.max()), counts
+    )
+
+
+def encoding_quality(machine, X, y, X_test, y_test, probe=None) -> tuple[float, float]:
+    """Return the accuracies (train, test) of a probe on a machine's features.
+
+    Parameters
+    ----------
+    machine : estimator
+        Fitted, with ``transform``.
+    X, X_test : {array-like, sparse matrix} of shape (n_samples, n_features)
+    y, y_test : array-like of shape (n_samples,)
+    probe : estimator, default=None
+        Classifier; None is multinomial logistic regression, as in the thesis.
+
+    Returns
+    -------
+    accuracies : (float, float)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skprune import PrunedBernoulliRBM
+    >>> from skprune.metrics import encoding_quality
+    >>> X = np.random.RandomState(0).randint(0, 2, (100, 6))
+    >>> machine = PrunedBernoulliRBM(4, random_state=0).fit(X)
+    >>> train, test = encoding_quality(machine, X[:50], X[:50, 0], X[50:], X[50:, 0])
+    >>> 0 <= test <= 1
+    True
+    """
+    probe = LogisticRegression(max_iter=1000) if probe is None else clone(probe)
+    probe.fit(machine.transform(X), y)
+    return tuple(
+        float(probe.score(machine.transform(rows), labels))
+        for rows, labels in ((X, y), (X_test, y_test))
+    )
+
+
+class MomentCheck(NamedTuple):
+    """How far samples of a model are from data, by first and second moments.
+
+    Attributes
+    ----------
+    mean_gap : float
+        Root mean square difference of the means of the units.
+    worst_mean : float
+        Largest difference of a mean, in standard errors of the difference.
+    covariance_gap : float
+        Root mean square difference of the covariances of pairs of units.
+    covariance_correlation : float
+        Pearson's r between the covariances of the data and of the samples.
+    """
+
+    mean_gap: float
+    worst_mean: float
+    covariance_gap: float
+    covariance_correlation: float
+
+
+def compare_moments(X, samples) -> MomentCheck:
+    """Compare means and covariances of binary data with those of a model's samples.
+
+    Agreement does not prove a good model, disagreement shows a bad one, or
+    chains that do not mix.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+    samples : array-like of shape (n_model_samples, n_features)
+        As :meth:`~skprune.PrunedBernoulliRBM.sample` draws them.
+
+    Returns
+    -------
+    check : MomentCheck
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skprune.metrics import compare_moments
+    >>> X = np.random.default_rng(0).integers(0, 2, (200, 5))
+    >>> compare_moments(X, X).mean_gap
+    0.0
+    """
+    X = check_array(X, accept_sparse="csr", dtype=np.float64, ensure_min_samples=2)
+    if sparse.issparse(X):
+        X = X.toarray()
+    samples = check_array(samples, dtype=np.float64, ensure_min_samples=2)
+    if X.shape[1] != samples.shape[1]:
+        raise ValueError(
+            f"X has {X.shape[1]} features and samples have {samples.shape[1]}: compare samples of "
+            "the visible units with data of the same width."
+        )
+    gap = X.mean(axis=0) - samples.mean(axis=0)
+    error = np.sqrt(X.var(axis=0, ddof=1) / len(X) + samples.var(axis=0, ddof=1) / len(samples))
+    certain = np.where(gap == 0, 0.0, np.inf)  # constant on both sides
+    worst = np.divide(np.abs(gap), error, out=certain, where=error > 0)
+    pairs = np.triu_indices(X.shape[1], k=1)
+    of_data, of_model = (np.atleast_2d(np.cov(part.T))[pairs] for part in (X, samples))
+    spread = of_data.std() * of_model.std()
+    together = ((of_data - of_data.mean()) * (of_model - of_model.mean())).mean()
+    return MomentCheck(
+        float(np.sqrt((gap**2).mean())),
+        float(worst.max()),
+        float(np.sqrt(((of_data - of_model) ** 2).mean())),
+        float(together / spread) if spread > 0 else float("nan"),
+    )

@@ -13,7 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
+from sklearn.base import (
+    ClassifierMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    clone,
+    is_classifier,
+)
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state, compute_sample_weight
@@ -36,6 +42,7 @@ from ._training import (
     one_hot,
 )
 from .connectivity import to_connections, to_mask
+from .dbm import DBMTransformer
 from .dbn import SparseDBN
 from .samplers import derived_key
 
@@ -96,11 +103,11 @@ class _Network(Layered):
         if self.max_norm is not None:
             check_number(self.max_norm, "max_norm", low=0, closed="right")
         resolve(self.learning_rate_schedule, LEARNING_RATE_SCHEDULES, "learning_rate_schedule")
-        ready = isinstance(self.pretrain, SparseDBN | FrozenEstimator)
+        ready = isinstance(self.pretrain, SparseDBN | DBMTransformer | FrozenEstimator)
         if not (self.pretrain is None or ready or self.pretrain in PRETRAIN):
             raise ValueError(
                 f"pretrain={self.pretrain!r} is not known. Use 'rbm', 'autoencoder', 'supervised', "
-                "None, a SparseDBN, or a fitted one in a FrozenEstimator."
+                "None, a SparseDBN or DBMTransformer, or a fitted one in a FrozenEstimator."
             )
         if self.pretrain != "rbm" and (self.rbm is not None or self.pruner is not None):
             raise ValueError(
@@ -138,9 +145,10 @@ class _Network(Layered):
         if isinstance(dbn, FrozenEstimator):
             dbn = dbn.estimator
             check_is_fitted(dbn)
-            if not isinstance(dbn, SparseDBN):
+            if not isinstance(dbn, SparseDBN | DBMTransformer):
                 raise TypeError(
-                    f"pretrain holds a {type(dbn).__name__}; give a SparseDBN in the FrozenEstimator."
+                    f"pretrain holds a {type(dbn).__name__}; give a SparseDBN or a DBMTransformer in the "
+                    "FrozenEstimator."
                 )
             if dbn.n_features_in_ != X.shape[1]:
                 raise ValueError(
@@ -160,6 +168,8 @@ class _Network(Layered):
                     dbn.fit(X, y)
                 task.call_on_fit_task_end(estimator=self, X=X, y=y)
         self.pretrained_ = dbn
+        if isinstance(dbn, DBMTransformer):
+            return self._levels_of_dbm(dbn)
         levels = []
         for matrix, mask, stack in zip(
             dbn.components_, dbn.connectivity_, dbn._machines(), strict=True
@@ -174,6 +184,39 @@ class _Network(Layered):
             else:
                 levels.append((matrix[mask], to_connections(mask), below.copy(), above.copy()))
         return levels
+
+    def _levels_of_dbm(self, dbm) -> list:
+        """Levels of a deep machine; the first reads the data and the posterior of the second layer.
+
+        So the network begins as the mean field does (Salakhutdinov & Hinton 2009).
+        """
+        if not is_classifier(self) or len(dbm.connectivity_) > 2:
+            raise ValueError(
+                "A DBMTransformer can be unrolled into a classifier where it has one or two hidden "
+                f"layers; got {len(dbm.connectivity_)} for a {type(self).__name__}."
+            )
+        matrices, masks, biases = dbm.components_, dbm.connectivity_, dbm.intercepts_
+        below = biases[0]
+        if len(masks) == 2:
+            matrices = [np.hstack([matrices[0], matrices[1].T]), matrices[1]]
+            masks = [np.hstack([masks[0], masks[1].T]), masks[1]]
+            below = np.concatenate([below, biases[2]])
+        levels = []
+        for matrix, mask, above in zip(matrices, masks, biases[1:], strict=True):
+            stored = None if mask.all() else to_connections(mask)
+            weights = np.array(matrix) if stored is None else matrix[mask]
+            levels.append((weights, stored, below.copy(), above.copy()))
+            below = above
+        return levels
+
+    def _input(self, X):
+        """What the network reads of validated rows: beside them the posterior of a deep machine."""
+        dbm = getattr(self, "pretrained_", None)
+        if not isinstance(dbm, DBMTransformer) or len(dbm.connectivity_) == 1:
+            return X
+        rows = X.toarray() if sparse.issparse(X) else X
+        posterior = dbm.layer_means(X)[1]
+        return np.hstack([rows.astype(posterior.dtype), posterior])
 
     def _random_levels(self, X, rng) -> list:
         """Levels with weights as Glorot & Bengio (2010) scale them."""
@@ -388,7 +431,7 @@ class _Network(Layered):
                 f"{type(self).__name__} has no states of its own; use a criterion that reads data, "
                 "such as criteria.Fisher(source='data')."
             )
-        X = check_data(self, X, reset=False)
+        X = self._input(check_data(self, X, reset=False))
         rng = check_random_state(random_state)
         kinds = self._kinds()
         layers = [X.toarray() if sparse.issparse(X) else X]
@@ -442,10 +485,10 @@ _PARAMETERS = """
         :class:`PrunedBernoulliRBM` with its defaults.
     pruner : estimator, default=None
         Meta-estimator that prunes every level in pre-training, see :class:`SparseDBN`.
-    pretrain : {"rbm", "autoencoder", "supervised"}, SparseDBN, FrozenEstimator or None, \
-default="rbm"
-        Where the weights start. "rbm": a :class:`SparseDBN`; one may be given as a template,
-        or fitted in a :class:`~sklearn.frozen.FrozenEstimator`; its sizes then count. "autoencoder" and
+    pretrain : {"rbm", "autoencoder", "supervised"}, SparseDBN, DBMTransformer, FrozenEstimator \
+or None, default="rbm"
+        Where the weights start. "rbm": a :class:`SparseDBN`; one may be given as a template (a
+        classifier also takes a :class:`DBMTransformer`), or fitted in a :class:`~sklearn.frozen.FrozenEstimator`; its sizes then count. "autoencoder" and
         "supervised": greedily, each level as the hidden one of a shallow network. None: at random.
     n_pretrain_iter : int, default=10
         Epochs a level of "autoencoder" and "supervised".
@@ -502,8 +545,9 @@ class SparseDBNClassifier(ClassifierMixin, _Network):
     output_weights_ : ndarray of shape (n_classes, n_hidden)
     intercepts_ : list of ndarray
         Biases of the hidden layers and the output.
-    pretrained_ : SparseDBN
-        The network before fine-tuning, where there was one.
+    pretrained_ : SparseDBN or DBMTransformer
+        The network before fine-tuning, where there was one. A deep machine's posterior of the
+        second layer is read beside the data, also later.
     history_ : dict of ndarray
         One entry an epoch: ``loss``, ``learning_rate``, ``seconds``, with ``early_stopping``
         also ``validation_score``.
@@ -632,6 +676,7 @@ class SparseDBNClassifier(ClassifierMixin, _Network):
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         if not going_on:
             self._initialize(X, y, context)
+        X = self._input(X)
         held = None
         if self.early_stopping and self.n_iter:
             stay, out = self._hold_back(X.shape[0], numbers_)
@@ -684,7 +729,7 @@ class SparseDBNClassifier(ClassifierMixin, _Network):
         weights = self._weights_of(X, y, sample_weight)
         if first:
             self._initialize(X, y)
-        self._descend(X, numbers_, weights, 1, constant=True)
+        self._descend(self._input(X), numbers_, weights, 1, constant=True)
         return self
 
     def predict_proba(self, X) -> np.ndarray:
@@ -700,7 +745,7 @@ class SparseDBNClassifier(ClassifierMixin, _Network):
         """
         check_is_fitted(self)
         X = check_data(self, X, reset=False)
-        return self._activations(X, len(self._weights))
+        return self._activations(self._input(X), len(self._weights))
 
     def predict_log_proba(self, X) -> np.ndarray:
         """Return the logarithm of the probabilities of the classes.

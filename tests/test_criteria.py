@@ -18,13 +18,6 @@ from skprune.criteria import (
     LevelView,
     fisher_operator,
 )
-from skprune.metrics import (
-    fisher_matrix,
-    fisher_spectrum,
-    fisher_trace,
-    rank_frequency,
-    rank_frequency_gap,
-)
 from tests import oracles
 
 
@@ -236,33 +229,3 @@ def test_units_by_hand():
         UNIT_CRITERIA["label_information"](view), [np.log(2), 0, 0], atol=1e-12
     )
     np.testing.assert_allclose(UNIT_CRITERIA["activity_variance"](view), [0.25, 0.25, 0])
-
-
-# ------------------------------------------------------------------ metrics
-
-
-def test_fisher_matrix_of_a_machine():
-    """Matrix, spectrum and trace agree; the trace is that of the diagonal criterion and the biases."""
-    from skprune import PrunedBernoulliRBM
-
-    X = (np.random.RandomState(0).uniform(size=(300, 6)) < 0.4).astype(np.uint8)
-    rbm = PrunedBernoulliRBM(4, n_iter=3, initial_sparsity=0.5, random_state=0).fit(X)
-    options = {"n_samples": 2000, "n_steps_between": 5, "random_state": 0}
-    matrix = fisher_matrix(rbm, **options)
-    v, h = rbm.layer_samples(**options)
-    np.testing.assert_allclose(matrix, exact_fisher(v, h, rbm.connectivity_[0]), atol=1e-12)
-    spectrum = fisher_spectrum(rbm, **options)
-    assert (np.diff(spectrum) <= 0).all()
-    np.testing.assert_allclose(spectrum, np.linalg.eigvalsh(matrix)[::-1], atol=1e-12)
-    assert fisher_trace(rbm, **options) == pytest.approx(np.trace(matrix))
-    given = fisher_matrix(rbm, X, random_state=0)
-    np.testing.assert_allclose(np.diag(given)[:6], X.var(axis=0), rtol=1e-6)
-    with pytest.raises(ValueError, match="level=3 is not one of the machine's levels, 0 to 0"):
-        fisher_matrix(rbm, level=3)
-
-
-def test_rank_frequency():
-    X = np.array([[0, 0], [1, 1], [0, 0], [0, 1], [0, 0], [1, 1]])
-    np.testing.assert_allclose(rank_frequency(X), [1 / 2, 1 / 3, 1 / 6])
-    np.testing.assert_allclose(rank_frequency_gap(X, X[:, ::-1]), 0)
-    np.testing.assert_allclose(rank_frequency_gap(X, np.zeros((4, 2))), 1 / 2)

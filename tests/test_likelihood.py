@@ -8,7 +8,6 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skprune import PrunedBernoulliRBM, _kernels, inference, likelihood
 from skprune._threads import Team
-from skprune.likelihood import compare_moments
 from skprune.samplers import ParallelTempering
 from tests import oracles
 from tests.machines import MASKS, SIZES, random_machine
@@ -308,25 +307,6 @@ def test_methods_of_a_machine():
         rbm.log_partition("ais", n_chains=None)
     with pytest.raises(ValueError, match="n_tempered_sweeps must be an integer"):
         rbm.log_partition("bracket", n_tempered_sweeps=0)
-
-
-def test_moments_of_samples():
-    X = np.array([[0, 0, 1], [1, 1, 1], [0, 0, 0], [1, 1, 0]])
-    same = compare_moments(X, X)
-    assert same[:3] == (0, 0, 0)
-    assert same.covariance_correlation == pytest.approx(1)
-    other = np.array([[0, 1, 1], [1, 0, 1], [0, 1, 0], [1, 0, 0]])
-    crossed = compare_moments(X, other)
-    assert crossed.mean_gap == 0
-    # one of three covariances is 1/3 and -1/3, the others are 0
-    assert crossed.covariance_gap == pytest.approx(np.sqrt((2 / 3) ** 2 / 3))
-    assert crossed.covariance_correlation == pytest.approx(-1)
-    shifted = compare_moments(X, 1 - X * [0, 0, 1])
-    assert shifted.mean_gap == pytest.approx(np.sqrt(2 * 0.5**2 / 3))
-    assert shifted.worst_mean == pytest.approx(0.5 / np.sqrt(1 / 3 / 4))
-    assert compare_moments(np.zeros((3, 2)), np.ones((3, 2))).worst_mean == np.inf
-    with pytest.raises(ValueError, match="3 features and samples have 2"):
-        compare_moments(X, X[:, :2])
 
 
 def test_softened_base_rates_find_modes_far_from_the_data():

@@ -12,6 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
 from skprune import (
+    DBMTransformer,
     IterativePruner,
     PrunedBernoulliRBM,
     SparseDBN,
@@ -628,3 +629,34 @@ def test_wide_layers_are_shared_out(force_threads):
         bits = [w.tobytes() for w in network._weights]
         expected = bits if expected is None else expected
         assert bits == expected
+
+
+@pytest.mark.parametrize("sizes", [(9,), (9, 7)])
+def test_a_deep_machine_unrolled_begins_as_its_mean_field(sizes):
+    X, y = problem()
+    X = X.astype(float)
+    machine = DBMTransformer(
+        sizes, n_iter=10, mean_field_tolerance=1e-10, max_mean_field_updates=1000, random_state=0
+    ).fit(X)
+    if len(sizes) == 2:
+        mask = np.random.RandomState(0).uniform(size=(7, 9)) < 0.5
+        machine.set_connectivity([machine.connectivity_[0], mask])
+    network = classifier(pretrain=FrozenEstimator(machine), n_iter=0).fit(X, y)
+    for layer, mean in enumerate(machine.layer_means(X), start=1):
+        np.testing.assert_allclose(network._activations(network._input(X), layer), mean, atol=1e-7)
+    network.set_params(n_iter=20, warm_start=True).fit(X, y)
+    assert network.score(X, y) > 0.9
+    again = pickle.loads(pickle.dumps(network))
+    np.testing.assert_array_equal(again.predict(sparse.csr_array(X)), network.predict(X))
+    pruner = IterativePruner(classifier(pretrain=machine, n_iter=5), sparsity=0.6, n_rounds=1)
+    assert pruner.fit(X, y).score(X, y) > 0.8
+    network.partial_fit(X, y)
+
+
+def test_deep_machines_that_cannot_be_unrolled():
+    X, y = problem()
+    deep = DBMTransformer((6, 5, 4), n_iter=1, random_state=0).fit(X)
+    with pytest.raises(ValueError, match="one or two hidden"):
+        classifier(pretrain=FrozenEstimator(deep)).fit(X, y)
+    with pytest.raises(ValueError, match="for a SparseDBNAutoencoder"):
+        autoencoder(pretrain=DBMTransformer((6,), n_iter=1)).fit(X)

@@ -160,3 +160,21 @@ def test_deep_networks_of_the_slides(script, data, n_rows, tmp_path):
     run_script(f"deep_networks/{script}.py", *arguments)
     assert len(rows_of(results)) == n_rows
     assert run_script(f"deep_networks/{script}.py", *arguments) == ""
+
+
+def test_deep_boltzmann_machines_of_the_thesis(tmp_path):
+    needs("mnist")
+    arguments = (
+        "--experiments",
+        "last level first",
+        "--folder",
+        tmp_path,
+        "--checkpoints",
+        tmp_path,
+    )
+    run_script("fisher_pruning/dbm.py", *arguments)
+    rows = rows_of(tmp_path / "dbm_results.csv")
+    assert [row["stage"] for row in rows] == ["trained", "retrained", "retrained", "minimal"]
+    assert [int(row["connections_1"]) for row in rows[:2]] == [8836, 7927]
+    assert float(rows[2]["sparsity_2"]) == pytest.approx(0.2, abs=0.02)
+    assert run_script("fisher_pruning/dbm.py", *arguments) == ""

@@ -35,7 +35,7 @@ from sklearn.frozen import FrozenEstimator
 
 from skprune import IterativePruner, PrunedBernoulliRBM, datasets, metrics
 from skprune.criteria import Fisher, FisherEigenvector, LevelView, UnitFisher
-from skprune.likelihood import compare_moments
+from skprune.metrics import compare_moments
 from skprune.pruning import Units
 from skprune.schedules import Threshold
 
