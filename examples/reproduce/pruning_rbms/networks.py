@@ -36,7 +36,10 @@ SETTINGS = {
     "mnist": {
         "sizes": (500, 500, 2000), "rounds": 7, "passes": 10, "retrain": 2, "epochs": 60,
         "rbm": {"learning_rate": 0.05, "l2": 2e-4, "momentum": 0.5, "batch_size": 100},
-        "tuning": {"learning_rate": 0.1, "momentum": 0.9, "batch_size": 100, "dropout": 0.2},
+        "tuning": {
+            "learning_rate": 0.5, "momentum": 0.9, "batch_size": 100, "dropout": 0.1,
+            "input_dropout": 0.1,
+        },
     },
     "ocr": {
         "sizes": (1000, 1000), "rounds": 4, "passes": 10, "retrain": 3, "epochs": 100,
