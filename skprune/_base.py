@@ -10,6 +10,7 @@ from __future__ import annotations
 import numbers
 import warnings
 from abc import ABC, abstractmethod
+from contextlib import contextmanager
 from copy import deepcopy
 
 import numpy as np
@@ -94,6 +95,18 @@ def check_classes(X, y, classes=None) -> tuple:
     if unknown.size:
         raise ValueError(f"y holds {unknown[0]!r}, which was not among the classes {classes}.")
     return classes, np.searchsorted(classes, y)
+
+
+@contextmanager
+def as_it_was(estimator):
+    """Give the estimator its attributes back where the block fails."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
 
 
 def new_key(random_state) -> np.uint64:
@@ -431,15 +444,16 @@ class BoltzmannMachine(
             If a parameter or the data are not legal, or training diverges.
         """
         self._check_parameters()
-        going_on = self.warm_start and hasattr(self, "_weights")
-        X = check_data(self, X, reset=not going_on)
-        if not going_on:
-            self._initialize(X, check_random_state(self.random_state))
-        context = self._init_callback_context(max_subtasks=self.n_iter)
-        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        loop = self._loop(self._stack_to_train(), X)
-        self.history_ = self._run_passes(X, self.n_iter, loop, context)
-        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        with as_it_was(self):
+            going_on = self.warm_start and hasattr(self, "_weights")
+            X = check_data(self, X, reset=not going_on)
+            if not going_on:
+                self._initialize(X, check_random_state(self.random_state))
+            context = self._init_callback_context(max_subtasks=self.n_iter)
+            context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+            loop = self._loop(self._stack_to_train(), X)
+            self.history_ = self._run_passes(X, self.n_iter, loop, context)
+            context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
     def partial_fit(self, X, y=None):
@@ -456,12 +470,13 @@ class BoltzmannMachine(
         self : object
         """
         self._check_parameters()
-        first = not hasattr(self, "_weights")
-        X = check_data(self, X, reset=first)
-        if first:
-            self._initialize(X, check_random_state(self.random_state))
-        loop = self._loop(self._stack_to_train(), X)
-        self._run_passes(X, 1, loop._replace(schedule="constant", shuffle=False))
+        with as_it_was(self):
+            first = not hasattr(self, "_weights")
+            X = check_data(self, X, reset=first)
+            if first:
+                self._initialize(X, check_random_state(self.random_state))
+            loop = self._loop(self._stack_to_train(), X)
+            self._run_passes(X, 1, loop._replace(schedule="constant", shuffle=False))
         return self
 
     def _run_passes(self, X, n_passes, loop, context=None):
@@ -476,7 +491,12 @@ class BoltzmannMachine(
                     task.call_on_fit_task_begin(estimator=self)
                 row = run_pass(loop, X, number, n_passes, self._step, team)
                 self._step += row.pop("n_minibatches")
-                if self.verbose:
+                if self.verbose and len(loop.stack.levels) > 1:
+                    print(
+                        f"[{type(self).__name__}] Pass {number + 1} of {n_passes}, "
+                        f"time = {row['seconds']:.2f}s"
+                    )
+                elif self.verbose:
                     pseudo = float(
                         likelihood.pseudo_log_likelihood(loop.stack, watched, team).mean()
                     )
@@ -705,7 +725,7 @@ class BoltzmannMachine(
         if X is not None:
             X = check_data(self, X, reset=False)
             with self._team(X.shape[0]) as team:
-                means = inference.mean_field(stack, X, team)
+                means = inference.mean_field(stack, X, team, *(self._mean_field_limits() or ()))
             visible = X.toarray() if sparse.issparse(X) else X
             draws = [(rng.uniform(size=mean.shape) < mean).astype(mean.dtype) for mean in means]
             return [visible.astype(stack.biases[0].dtype), *draws]

@@ -1322,6 +1322,9 @@ def mean_field(stack, states, packed, tolerance, max_updates, n_lanes, blas):
     active = np.ones(states[0].shape[1], dtype=np.bool_)
     n_layers = len(states)
     fresh = np.zeros_like(states[0])
+    bottom = np.zeros((stack.biases[1].size, states[0].shape[1]), dtype=states[0].dtype)
+    visible, _upper = _neighbours(stack, 1, states, packed)
+    _add_from_below(stack.levels[0], visible, bottom, 0, bottom.shape[0], blas)  # does not change
     for _ in range(max_updates):
         change[:] = 0
         for layer in range(1, n_layers):
@@ -1330,7 +1333,12 @@ def mean_field(stack, states, packed, tolerance, max_updates, n_lanes, blas):
                 fresh = np.zeros((n_units, states[0].shape[1]), dtype=states[0].dtype)
             old = states[layer]
             below, above = _neighbours(stack, layer, states, packed)
-            _field_rows(stack, layer, below, above, fresh, 0, n_units, blas)
+            if layer == 1:
+                fresh[:n_units] = bottom
+                if n_layers > 2:
+                    _add_from_above(stack.levels[1], above, fresh, 0, n_units, blas)
+            else:
+                _field_rows(stack, layer, below, above, fresh, 0, n_units, blas)
             one = old.dtype.type(1)
             for i in range(n_units):
                 _to_mean(fresh, i, stack.biases[layer][i], one, n_lanes)

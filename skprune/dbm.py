@@ -6,9 +6,9 @@ import numbers
 
 import numpy as np
 from scipy import sparse
-from scipy.special import entr
+from scipy.special import entr, expit
 from sklearn.base import clone
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from . import connectivity as masks_module
 from . import inference
@@ -39,8 +39,8 @@ class DBMTransformer(BoltzmannMachine):
         :func:`~skprune.connectivity.receptive_fields` makes them.
     pretrain : bool or estimator, default=True
         Train the levels one by one first. An estimator is the template of the machine of a level;
-        True takes a :class:`PrunedBernoulliRBM` with CD-1 and this machine's learning rate,
-        batch size, passes and L2. The first machine sees its inputs twice, the last one
+        True takes a :class:`PrunedBernoulliRBM` with CD-1, ten passes, and this machine's learning
+        rate, batch size and L2. The first machine sees its inputs twice, the last one
         has its hidden units twice, the weights of those in between are halved, so
         that no unit counts its inputs twice when the levels are put together.
     learning_rate : float, default=0.05
@@ -64,7 +64,7 @@ class DBMTransformer(BoltzmannMachine):
     warm_start : bool, default=False
         Go on with joint training from the fitted parameters and chains.
     verbose : int, default=0
-        1 prints a line a pass, with the pseudo-log-likelihood where there is one hidden layer.
+        1 prints a line a pass.
     random_state : int, RandomState instance or None, default=None
 
     Attributes
@@ -147,6 +147,16 @@ class DBMTransformer(BoltzmannMachine):
     def _check_parameters(self):
         super()._check_parameters()
         self._sizes()
+        template = self.pretrain
+        if not isinstance(template, bool) and not isinstance(template, PrunedBernoulliRBM):
+            raise TypeError(
+                f"pretrain must be True, False or a PrunedBernoulliRBM, got {template!r}."
+            )
+        if getattr(template, "initial_sparsity", 0.0):
+            raise ValueError(
+                "The machine in pretrain cannot dilute a level; set initial_sparsity=0 there, and give "
+                "the masks as connectivity."
+            )
         check_number(self.mean_field_tolerance, "mean_field_tolerance", low=0)
         check_number(self.max_mean_field_updates, "max_mean_field_updates", numbers.Integral, low=1)
         if self.negative_phase == "cd" or getattr(self.negative_phase, "persistent", True) is False:
@@ -235,8 +245,8 @@ class DBMTransformer(BoltzmannMachine):
         template = self.pretrain
         if template is True:
             template = PrunedBernoulliRBM(
-                negative_phase="cd", learning_rate=self.learning_rate, n_iter=self.n_iter,
-                batch_size=self.batch_size, l2=self.l2,
+                negative_phase="cd", learning_rate=self.learning_rate, batch_size=self.batch_size,
+                l2=self.l2,
             )  # fmt: skip
         levels, below = [], X
         last = len(masks) - 1
@@ -264,7 +274,9 @@ class DBMTransformer(BoltzmannMachine):
                     machine.intercept_hidden_[:n_upper].copy(),
                 )
             )  # fmt: skip
-            below = machine.transform(given)[:, :n_upper]
+            with machine._team(given.shape[0]) as team:
+                means = inference.mean_field(machine._stack(), given, team)[-1]
+            below = np.ascontiguousarray(means[:, :n_upper])
         return levels
 
     # ------------------------------------------------------------ fitted state
@@ -297,10 +309,14 @@ class DBMTransformer(BoltzmannMachine):
         Returns
         -------
         means : list of ndarray of shape (n_samples, n_units)
-            Bottom first; a row's means depend on that row alone.
+            Bottom first. A row's updates stop by that row alone; the last bits on pruned levels
+            may depend on how many rows are computed together.
         """
         check_is_fitted(self)
-        X = check_data(self, X, reset=False)
+        return self._means(check_data(self, X, reset=False))
+
+    def _means(self, X) -> list:
+        """Mean field of every hidden layer, given validated rows."""
         with self._team(X.shape[0]) as team:
             return inference.mean_field(
                 self._stack(), X, team, self.mean_field_tolerance, self.max_mean_field_updates
@@ -314,7 +330,8 @@ class DBMTransformer(BoltzmannMachine):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         level : int, default=None
             The hidden layer asked for, from 1; None is the top one, which
-            :meth:`get_feature_names_out` names.
+            :meth:`get_feature_names_out` names. With ``set_output``, ask
+            :meth:`layer_means` for another.
 
         Returns
         -------
@@ -347,7 +364,7 @@ class DBMTransformer(BoltzmannMachine):
             )
         for number in range(len(self._weights) - 1, -1, -1):
             field = H @ self._matrix(number)
-            H = _logistic((2 if number else 1) * field + self._biases[number])
+            H = expit((2 if number else 1) * field + self._biases[number])
         return H.astype(self._biases[0].dtype)
 
     def lower_bound(self, X) -> np.ndarray:
@@ -368,7 +385,7 @@ class DBMTransformer(BoltzmannMachine):
         """
         check_is_fitted(self)
         X = check_data(self, X, reset=False)
-        means = self.layer_means(X)
+        means = self._means(X)
         stack = self._stack()
         dtype = self._biases[0].dtype
 
@@ -416,23 +433,16 @@ class DBMTransformer(BoltzmannMachine):
         """
         check_is_fitted(self)
         check_number(n_updates, "n_updates", numbers.Integral, low=1)
-        X = check_array(X, dtype=(np.float64, np.float32), ensure_all_finite="allow-nan")
-        if X.shape[1] != self.n_features_in_:
-            raise ValueError(
-                f"X has {X.shape[1]} features, but {type(self).__name__} is expecting "
-                f"{self.n_features_in_} features as input."
-            )
+        X = validate_data(
+            self, X, dtype=(np.float64, np.float32), ensure_all_finite="allow-nan", reset=False
+        )
         missing = np.isnan(X)
         filled = np.where(missing, self._activity[0], X).astype(self._biases[0].dtype)
         weights, bias = self._matrix(0), self._biases[0]
         for _ in range(n_updates):
-            above = self.layer_means(filled)[0]
-            filled = np.where(missing, _logistic(above @ weights + bias), filled)
+            above = self._means(filled)[0]
+            filled = np.where(missing, expit(above @ weights + bias), filled)
         return filled
-
-
-def _logistic(x) -> np.ndarray:
-    return 1 / (1 + np.exp(-x))
 
 
 def _twice(X):

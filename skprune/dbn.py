@@ -18,7 +18,7 @@ from sklearn.utils.metaestimators import _BaseComposition, available_if
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from . import _kernels, inference, likelihood
-from ._base import BoltzmannMachine, Layered, check_classes, check_data, new_key
+from ._base import BoltzmannMachine, Layered, as_it_was, check_classes, check_data, new_key
 from ._compat import CallbackSupportMixin, with_callbacks
 from ._options import check_number, new_seeds, resolve
 from ._structures import LogPartition, Stack
@@ -398,36 +398,37 @@ class SparseDBN(
             If a parameter or the data are not legal, or training diverges.
         """
         tuning = self._check_parameters()
-        going_on = self.warm_start and hasattr(self, "estimators_")
-        X = check_data(self, X, reset=not going_on)
-        labels = None
-        if self.join_labels:
-            self.classes_, numbers_ = check_classes(X, y, self.classes_ if going_on else None)
-            labels = numbers_
-        rng = check_random_state(self.random_state)
-        if going_on:
-            levels = self.estimators_
-            stacks = tuning is None or not self._stack_is_trained
-        else:
-            levels, key, stacks = self._prepare(self._templates(), rng), new_key(rng), True
-        n_passes = 0 if tuning is None or self.n_iter == 0 else tuning.n_iter
-        if not stacks and self.n_iter is not None:
-            n_passes = self.n_iter
-        context = self._init_callback_context(max_subtasks=stacks * len(levels) + n_passes)
-        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        if stacks:
-            self.estimators_, self.history_ = self._stacked(
-                levels, X, labels, going_on, rng, context
-            )
-            self._generative, self._directed_top = None, False
-            self._stack_is_trained = self.n_iter != 0
-        if not going_on:
-            self._key, self._n_steps = key, 0
-        self._log_partition = None
-        if tuning is not None:
-            history = self._up_down(tuning, X, labels, n_passes, context)
-            self.history_ = [*self.history_[: len(self.estimators_)], history]
-        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        with as_it_was(self):
+            going_on = self.warm_start and hasattr(self, "estimators_")
+            X = check_data(self, X, reset=not going_on)
+            labels = None
+            if self.join_labels:
+                self.classes_, numbers_ = check_classes(X, y, self.classes_ if going_on else None)
+                labels = numbers_
+            rng = check_random_state(self.random_state)
+            if going_on:
+                levels = self.estimators_
+                stacks = tuning is None or not self._stack_is_trained
+            else:
+                levels, key, stacks = self._prepare(self._templates(), rng), new_key(rng), True
+            n_passes = 0 if tuning is None or self.n_iter == 0 else tuning.n_iter
+            if not stacks and self.n_iter is not None:
+                n_passes = self.n_iter
+            context = self._init_callback_context(max_subtasks=stacks * len(levels) + n_passes)
+            context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+            if stacks:
+                self.estimators_, self.history_ = self._stacked(
+                    levels, X, labels, going_on, rng, context
+                )
+                self._generative, self._directed_top = None, False
+                self._stack_is_trained = self.n_iter != 0
+            if not going_on:
+                self._key, self._n_steps = key, 0
+            self._log_partition = None
+            if tuning is not None:
+                history = self._up_down(tuning, X, labels, n_passes, context)
+                self.history_ = [*self.history_[: len(self.estimators_)], history]
+            context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
     def _stacked(self, levels, X, labels, going_on, rng, context):

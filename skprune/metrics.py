@@ -245,11 +245,9 @@ def encoding_quality(machine, X, y, X_test, y_test, probe=None) -> tuple[float, 
     True
     """
     probe = LogisticRegression(max_iter=1000) if probe is None else clone(probe)
-    probe.fit(machine.transform(X), y)
-    return tuple(
-        float(probe.score(machine.transform(rows), labels))
-        for rows, labels in ((X, y), (X_test, y_test))
-    )
+    features = machine.transform(X)
+    probe.fit(features, y)
+    return float(probe.score(features, y)), float(probe.score(machine.transform(X_test), y_test))
 
 
 class MomentCheck(NamedTuple):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numbers
 import time
 from abc import abstractmethod
+from copy import deepcopy
 from typing import NamedTuple
 
 import numpy as np
@@ -30,7 +31,7 @@ from sklearn.utils.validation import (
 )
 
 from . import _kernels, inference
-from ._base import Layered, check_classes, check_data, new_key
+from ._base import Layered, as_it_was, check_classes, check_data, new_key
 from ._compat import with_callbacks
 from ._options import check_number, resolve
 from ._structures import Connections, Stack
@@ -167,9 +168,11 @@ class _Network(Layered):
                 with task.propagate_callback_context(dbn):
                     dbn.fit(X, y)
                 task.call_on_fit_task_end(estimator=self, X=X, y=y)
-        self.pretrained_ = dbn
         if isinstance(dbn, DBMTransformer):
-            return self._levels_of_dbm(dbn)
+            levels = self._levels_of_dbm(dbn)
+            self.pretrained_ = deepcopy(dbn)  # which is read later, too
+            return levels
+        self.pretrained_ = dbn
         levels = []
         for matrix, mask, stack in zip(
             dbn.components_, dbn.connectivity_, dbn._machines(), strict=True
@@ -215,7 +218,7 @@ class _Network(Layered):
         if not isinstance(dbm, DBMTransformer) or len(dbm.connectivity_) == 1:
             return X
         rows = X.toarray() if sparse.issparse(X) else X
-        posterior = dbm.layer_means(X)[1]
+        posterior = dbm._means(X)[1]
         return np.hstack([rows.astype(posterior.dtype), posterior])
 
     def _random_levels(self, X, rng) -> list:
@@ -668,27 +671,28 @@ class SparseDBNClassifier(ClassifierMixin, _Network):
             If a parameter or the data are not legal, or training diverges.
         """
         self._check_parameters()
-        going_on = self.warm_start and hasattr(self, "_weights")
-        X = check_data(self, X, reset=not going_on)
-        self.classes_, numbers_ = check_classes(X, y, self.classes_ if going_on else None)
-        weights = self._weights_of(X, y, sample_weight)
-        context = self._init_callback_context(max_subtasks=None)
-        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        if not going_on:
-            self._initialize(X, y, context)
-        X = self._input(X)
-        held = None
-        if self.early_stopping and self.n_iter:
-            stay, out = self._hold_back(X.shape[0], numbers_)
-            X_held, y_held = X[out], numbers_[out]
+        with as_it_was(self):
+            going_on = self.warm_start and hasattr(self, "_weights")
+            X = check_data(self, X, reset=not going_on)
+            self.classes_, numbers_ = check_classes(X, y, self.classes_ if going_on else None)
+            weights = self._weights_of(X, y, sample_weight)
+            context = self._init_callback_context(max_subtasks=None)
+            context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+            if not going_on:
+                self._initialize(X, y, context)
+            X = self._input(X)
+            held = None
+            if self.early_stopping and self.n_iter:
+                stay, out = self._hold_back(X.shape[0], numbers_)
+                X_held, y_held = X[out], numbers_[out]
 
-            def held(stack):
-                found = self._activations(X_held, len(self._weights), stack=stack)
-                return float(np.mean(found.argmax(axis=1) == y_held))
+                def held(stack):
+                    found = self._activations(X_held, len(self._weights), stack=stack)
+                    return float(np.mean(found.argmax(axis=1) == y_held))
 
-            X, numbers_, weights = X[stay], numbers_[stay], weights[stay]
-        self.history_ = self._descend(X, numbers_, weights, self.n_iter, context, held)
-        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+                X, numbers_, weights = X[stay], numbers_[stay], weights[stay]
+            self.history_ = self._descend(X, numbers_, weights, self.n_iter, context, held)
+            context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
     def _weights_of(self, X, y, sample_weight):
@@ -717,19 +721,20 @@ class SparseDBNClassifier(ClassifierMixin, _Network):
         self : SparseDBNClassifier
         """
         self._check_parameters()
-        first = not hasattr(self, "_weights")
-        X = check_data(self, X, reset=first)
-        if first:
-            if classes is None:
-                raise ValueError("classes must be passed on the first call to partial_fit.")
-            classes = np.unique(classes)
-        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
-            raise ValueError("classes is not the same as on the first call to partial_fit.")
-        self.classes_, numbers_ = check_classes(X, y, classes if first else self.classes_)
-        weights = self._weights_of(X, y, sample_weight)
-        if first:
-            self._initialize(X, y)
-        self._descend(self._input(X), numbers_, weights, 1, constant=True)
+        with as_it_was(self):
+            first = not hasattr(self, "_weights")
+            X = check_data(self, X, reset=first)
+            if first:
+                if classes is None:
+                    raise ValueError("classes must be passed on the first call to partial_fit.")
+                classes = np.unique(classes)
+            elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+                raise ValueError("classes is not the same as on the first call to partial_fit.")
+            self.classes_, numbers_ = check_classes(X, y, classes if first else self.classes_)
+            weights = self._weights_of(X, y, sample_weight)
+            if first:
+                self._initialize(X, y)
+            self._descend(self._input(X), numbers_, weights, 1, constant=True)
         return self
 
     def predict_proba(self, X) -> np.ndarray:
@@ -960,27 +965,30 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
             If a parameter or the data are not legal, or training diverges.
         """
         self._check_parameters()
-        going_on = self.warm_start and hasattr(self, "_weights")
-        X = check_data(self, X, reset=not going_on)
-        weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        X, totals = self._shares(X)
-        weights = weights * totals
-        context = self._init_callback_context(max_subtasks=None)
-        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        if not going_on:
-            self._initialize(X, y, context)
-        held = None
-        if self.early_stopping and self.n_iter:
-            stay, out = self._hold_back(X.shape[0])
-            X_held = X[out]
+        with as_it_was(self):
+            going_on = self.warm_start and hasattr(self, "_weights")
+            X = check_data(self, X, reset=not going_on)
+            weights = _check_sample_weight(
+                sample_weight, X, dtype=np.float64, ensure_non_negative=True
+            )
+            X, totals = self._shares(X)
+            weights = weights * totals
+            context = self._init_callback_context(max_subtasks=None)
+            context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+            if not going_on:
+                self._initialize(X, y, context)
+            held = None
+            if self.early_stopping and self.n_iter:
+                stay, out = self._hold_back(X.shape[0])
+                X_held = X[out]
 
-            def held(stack):
-                found = self._activations(X_held, len(self._weights), stack=stack)
-                return -float(_squared_errors(X_held, found).mean())
+                def held(stack):
+                    found = self._activations(X_held, len(self._weights), stack=stack)
+                    return -float(_squared_errors(X_held, found).mean())
 
-            X, weights = X[stay], weights[stay]
-        self.history_ = self._descend(X, None, weights, self.n_iter, context, held)
-        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+                X, weights = X[stay], weights[stay]
+            self.history_ = self._descend(X, None, weights, self.n_iter, context, held)
+            context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
     def partial_fit(self, X, y=None, sample_weight=None):
@@ -999,13 +1007,16 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
         self : SparseDBNAutoencoder
         """
         self._check_parameters()
-        first = not hasattr(self, "_weights")
-        X = check_data(self, X, reset=first)
-        weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        X, totals = self._shares(X)
-        if first:
-            self._initialize(X, y)
-        self._descend(X, None, weights * totals, 1, constant=True)
+        with as_it_was(self):
+            first = not hasattr(self, "_weights")
+            X = check_data(self, X, reset=first)
+            weights = _check_sample_weight(
+                sample_weight, X, dtype=np.float64, ensure_non_negative=True
+            )
+            X, totals = self._shares(X)
+            if first:
+                self._initialize(X, y)
+            self._descend(X, None, weights * totals, 1, constant=True)
         return self
 
     def _shares(self, X):

@@ -43,7 +43,7 @@ from ._compat import CallbackSupportMixin, with_callbacks
 from ._options import check_number, new_seeds, resolve, seeds_of
 from ._structures import LayerView, LevelView
 from .criteria import CRITERIA, UNIT_CRITERIA
-from .schedules import SCHEDULES, OneShot
+from .schedules import SCHEDULES, FractionOfRemaining, OneShot
 
 __all__ = ["IterativePruner", "IterativePrunerCV", "Rewind", "Units", "pruning_path"]
 
@@ -620,8 +620,9 @@ class IterativePruner(_Pruner):
         for group in groups:
             remaining = np.concatenate([scores[k][present[k]] for k in group])
             n_end = sum(targets[k] for k in group)
+            percentile = isinstance(plan.schedule, FractionOfRemaining)
             n_kept = plan.schedule.n_kept(
-                remaining,
+                remaining * sign if percentile else remaining,  # ties are those of what goes
                 np.concatenate([strengths[k][present[k]] for k in group]),
                 sum(n_start[k] for k in group),
                 n_end if plan.regrow is None else min(1, n_end),

@@ -346,3 +346,84 @@ def test_errors_are_sentences(parameters, message):
         DBMTransformer(**{"hidden_layer_sizes": (4, 3), "random_state": 0, **parameters}).fit(
             data()
         )
+
+
+# ------------------------------------------------- what a review found
+
+
+def test_levels_are_pre_trained_whatever_the_joint_passes(monkeypatch):
+    X = data(60, 8)
+    told = []
+    original = PrunedBernoulliRBM.fit
+
+    def spy(self, X, y=None):
+        told.append(self.n_iter)
+        return original(self, X, y)
+
+    monkeypatch.setattr(PrunedBernoulliRBM, "fit", spy)
+    DBMTransformer((6, 4), n_iter=0, random_state=0).fit(X)
+    assert told == [0, 10, 0, 10]
+    told.clear()
+    template = PrunedBernoulliRBM(n_iter=3)
+    IterativePruner(
+        DBMTransformer((6, 4), pretrain=template, n_iter=1, random_state=0), sparsity=0.5,
+        n_rounds=1, retrain="reinitialize",
+    ).fit(X)  # fmt: skip
+    assert told == [0, 3, 0, 3] * 2
+
+
+@pytest.mark.parametrize("pretrain", [None, "rbm", 1])
+def test_pretrain_is_checked(pretrain):
+    with pytest.raises(TypeError, match="pretrain must be True, False"):
+        DBMTransformer((4, 3), pretrain=pretrain).fit(data())
+    with pytest.raises(ValueError, match="give the masks as connectivity"):
+        DBMTransformer((4, 3), pretrain=PrunedBernoulliRBM(initial_sparsity=0.5)).fit(data())
+
+
+def test_containers_and_names():
+    import pandas as pd
+    from sklearn import config_context
+
+    X = pd.DataFrame(data(60, 8), columns=[f"pixel{k}" for k in range(8)])
+    with config_context(transform_output="pandas"):
+        machine = DBMTransformer((6, 4), n_iter=1, random_state=0).fit(X)
+        assert machine.transform(X).shape == (60, 4)
+    assert np.isfinite(machine.score(X))
+    holes = X.mask(X == 1)
+    assert not np.isnan(machine.complete(holes)).any()
+    with pytest.raises(ValueError, match="feature names"):
+        machine.complete(holes.rename(columns={"pixel0": "other"}))
+
+
+def test_a_fit_that_fails_leaves_the_machine_as_it_was():
+    X = data(60, 8).astype(np.float32)
+    for machine in (DBMTransformer((6, 4), n_iter=1), PrunedBernoulliRBM(6, n_iter=1)):
+        machine.set_params(random_state=0).fit(X)
+        before, means = machine.score(X), machine.transform(X)
+        machine.set_params(learning_rate=1e38, l2=1.0)
+        if isinstance(machine, DBMTransformer):
+            machine.set_params(pretrain=False)
+        for fit in (machine.fit, machine.partial_fit):
+            with pytest.raises(ValueError, match="diverged"), np.errstate(all="ignore"):
+                fit(X)
+            np.testing.assert_array_equal(machine.transform(X), means)
+            assert machine.score(X) == before
+
+
+def test_a_classifier_keeps_its_own_machine():
+    from sklearn.frozen import FrozenEstimator
+
+    from skprune import SparseDBNClassifier
+
+    X, y = data(60, 8), np.arange(60) % 2
+    machine = DBMTransformer((6, 4), n_iter=1, random_state=0).fit(X)
+    network = SparseDBNClassifier(pretrain=FrozenEstimator(machine), n_iter=1, random_state=0)
+    expected = network.fit(X, y).predict_proba(X)
+    machine.set_params(warm_start=True, n_iter=5).fit(X)
+    np.testing.assert_array_equal(network.predict_proba(X), expected)
+
+
+def test_progress_is_shown(capsys):
+    DBMTransformer((6, 4), n_iter=2, verbose=1, random_state=0).fit(data(60, 8))
+    said = capsys.readouterr().out
+    assert "Pass 2 of 2" in said and "pseudo" not in said

@@ -901,3 +901,22 @@ def test_groups_are_routed_to_the_splitter(digits):
             rbm(), sparsities=(0.5,), cv=GroupKFold(2).set_split_request(groups=True)
         ).fit(digits[:100], groups=np.arange(100) % 4)
     assert search.n_splits_ == 2
+
+
+def test_the_control_of_a_percentile_takes_as_many(digits):
+    """Ties at the low end do not decide how many of the best go."""
+
+    def mostly_zero(level):
+        scores = np.zeros(level.weights.shape)
+        scores.ravel()[: scores.size * 2 // 5] = 1 + np.arange(scores.size * 2 // 5)
+        return scores
+
+    shares = {}
+    for remove in ("least", "most"):
+        pruner = IterativePruner(
+            rbm(), sparsity=None, n_rounds=1, criterion=mostly_zero, remove=remove,
+            schedule=FractionOfRemaining(0.1, ties="all"), retrain=None,
+        ).fit(digits)  # fmt: skip
+        shares[remove] = pruner.sparsity_
+    assert shares["least"] == pytest.approx(0.6, abs=0.01)
+    assert shares["most"] == pytest.approx(0.1, abs=0.01)

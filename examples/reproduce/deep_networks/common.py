@@ -4,6 +4,7 @@ import csv
 import os
 import pathlib
 import platform
+import tempfile
 import time
 
 import joblib
@@ -56,4 +57,8 @@ def options(parser, name):
     parser.add_argument("--results", type=pathlib.Path, default=HERE / name)
     parser.add_argument("--checkpoints", type=pathlib.Path, default=HERE / "checkpoints")
     parser.add_argument("--quick", action="store_true")
-    return parser.parse_args()
+    chosen = parser.parse_args()
+    if chosen.quick and chosen.results == HERE / name:  # what is committed stays as it is
+        folder = pathlib.Path(tempfile.mkdtemp())
+        chosen.results, chosen.checkpoints = folder / name, folder
+    return chosen
