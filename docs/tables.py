@@ -234,7 +234,8 @@ def networks():
             cells.append(
                 [
                     f"{key[0]} {own[0]['sizes']}, {key[1]}", f"{paper[key]} %",
-                    f"{mean(errors):.2f} ± {spread / len(errors) ** 0.5:.2f} %", str(len(own)),
+                    f"{mean(errors):.2f}"
+                    + (f" ± {spread / len(errors) ** 0.5:.2f} %" if len(errors) > 1 else " %"), str(len(own)),
                     f"{own[0]['sparsity']} %", f"{own[0]['passes']} passes, {own[0]['epochs']} epochs",
                     f"{mean([float(r['seconds']) for r in own]):.0f} s",
                 ]
@@ -248,7 +249,7 @@ def networks():
     if (RESULTS / "fine_tuning.csv").exists():
         rows = read("fine_tuning.csv")
         lines += [
-            f"An epoch of fine-tuning, 784-500-500-2000, {rows[0]['rows']} rows, minibatches of {rows[0]['batch']}, medians of {rows[0]['turns']} alternating turns in one process ({rows[0]['date']}; {rows[0]['machine']}):",
+            f"An epoch of fine-tuning, 784-500-500-2000, {rows[0]['rows']} rows, minibatches of {rows[0]['batch']}, medians of {rows[0]['turns']} alternating turns of three epochs, a process each ({rows[0]['date']}; {rows[0]['machine']}):",
             "",
             *table(
                 ["network", "seconds", "times the pruned network's (lowest–highest)"],
