@@ -10,7 +10,7 @@ for the same number of passes, and its rate falls over them; one that starts ane
 log Z is bracketed by AIS and reverse AIS. Finished machines are in ``results.csv`` and
 not run again. The transition is the kink of two lines, the first one level, fitted to the nats
 behind the full machine of the seed over the logarithm of the share of connections;
-``python examples/reproduce/diluting_rbms/run.py --report`` prints it.
+``python examples/reproduce/diluting_rbms/run.py --report`` prints it, and draws ``quality.png``.
 
 Run: ``python examples/reproduce/diluting_rbms/run.py [--seeds 3]``.
 """
@@ -149,6 +149,33 @@ def transitions(rows):
     return {strategy: np.array(fits) for strategy, fits in found.items()}
 
 
+def draw(rows, path):
+    """Test log-likelihood against sparsity: means over the seeds, and their range."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    values = defaultdict(list)
+    for r in rows:
+        values[r["strategy"], float(r["sparsity"])].append(float(r["value"]))
+    figure, axis = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    for name in STRATEGIES:
+        points = sorted((s, v) for (strategy, s), v in values.items() if strategy == name)
+        kept = [1 - s for s, _ in points]
+        (line,) = axis.plot(kept, [np.mean(v) for _, v in points], "o-", ms=3, label=name)
+        axis.fill_between(
+            kept, [min(v) for _, v in points], [max(v) for _, v in points], alpha=0.2,
+            color=line.get_color(),
+        )  # fmt: skip
+    axis.axhline(np.mean(values["full", 0.0]), color="k", lw=1, label="full")
+    axis.set(xscale="log", xlabel="share of connections left", ylabel="test log-likelihood (nats)")
+    axis.invert_xaxis()
+    axis.legend(fontsize=8)
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
+
+
 def main():
     """Run what is not there yet, or report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -159,7 +186,9 @@ def main():
     options = parser.parse_args()
     if options.report:
         with options.results.open() as file:
-            for strategy, found in transitions(list(csv.DictReader(file))).items():
+            rows = list(csv.DictReader(file))
+            draw(rows, options.results.with_name("quality.png"))
+            for strategy, found in transitions(rows).items():
                 (at, behind, slope), (spread, *_) = found.mean(axis=0), found.std(axis=0)
                 print(
                     f"{strategy:24s}kink at {at:.3f} +- {spread:.3f} ({len(found)} seeds); before it "
