@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
@@ -200,8 +199,7 @@ def sample_quality(samples, classifier) -> SampleQuality:
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn.linear_model import LogisticRegression
-    >>> from skprune.metrics import sample_quality
+    >>>     >>> from skprune.metrics import sample_quality
     >>> X, y = np.eye(4), [0, 0, 1, 1]
     >>> sample_quality(X, LogisticRegression().fit(X, y)).diversity
     1.0
@@ -244,6 +242,8 @@ def encoding_quality(machine, X, y, X_test, y_test, probe=None) -> tuple[float, 
     >>> 0 <= test <= 1
     True
     """
+    from sklearn.linear_model import LogisticRegression  # a fifth of a second at import
+
     probe = LogisticRegression(max_iter=1000) if probe is None else clone(probe)
     features = machine.transform(X)
     probe.fit(features, y)
