@@ -2,8 +2,7 @@
 
 Every test document of 20 newsgroups is the query; the others are ranked by the cosine of their
 codes; accuracy is the share of the same group among the first k. The network is
-2000-500-250-10. Machines pre-train on whether a word occurs; the autoencoder reads and gives
-back the shares of the words, under a multinomial likelihood. LSA is a truncated singular value decomposition of
+2000-500-250-10; it reads, and gives back, whether a word occurs. LSA is a truncated singular value decomposition of
 the counts, and of their tf-idf.
 
 Run: ``python examples/reproduce/deep_networks/documents.py``.
@@ -46,7 +45,7 @@ def network(sparsity, quick):
     return SparseDBNAutoencoder(
         (20, 15, 5) if quick else (500, 250, 10), rbm=rbm, pruner=pruner, solver="adam",
         learning_rate=1e-3, batch_size=50, n_iter=2 if quick else 60, early_stopping=not quick,
-        dropout=0.0, random_state=0,
+        random_state=0,
     )  # fmt: skip
 
 
