@@ -17,7 +17,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import InconsistentVersionWarning
-from sklearn.utils import assert_all_finite, check_random_state
+from sklearn.utils import assert_all_finite, check_array, check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
@@ -32,6 +32,7 @@ from ._training import (
     MEAN_RATE,
     Loop,
     TrainingOptions,
+    as_columns,
     new_state,
     new_velocity,
     run_pass,
@@ -65,6 +66,36 @@ def check_data(estimator, X, reset):
             (values, indices, X.indptr.astype(indices.dtype, copy=False)), shape=X.shape
         )
     return np.ascontiguousarray(X.view(np.uint8) if X.dtype == bool else X)
+
+
+def float_type(X) -> np.dtype:
+    """Return the floating type of what is fitted to these data: theirs, or float32 for bits."""
+    return X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float32)
+
+
+def check_codes(H, n_units) -> np.ndarray:
+    """Validate activities of the top layer, to go down from."""
+    H = check_array(H, dtype=(np.float64, np.float32))
+    if H.shape[1] != n_units:
+        raise ValueError(f"H has {H.shape[1]} columns for the {n_units} units of the top layer.")
+    return H
+
+
+def random_weights(mask, lower_means, rng) -> np.ndarray:
+    """Return weights (n_upper, n_lower) before training.
+
+    The input of an upper unit would have unit variance over independent lower units of these
+    means: units start different and neither saturated nor linear (docs/design_notes.md).
+    """
+    variances = np.clip(lower_means, 0, 1) * (1 - np.clip(lower_means, 0, 1))
+    scale = 1 / np.sqrt(np.maximum(mask @ variances**2, 1.0))
+    return scale[:, None] * np.sqrt(variances) * rng.standard_normal(mask.shape)
+
+
+def log_odds(means, n_rows) -> np.ndarray:
+    """Return the log-odds of means over so many rows, with half a row more on either side."""
+    smoothed = np.clip((means * n_rows + 0.5) / (n_rows + 1), 1e-6, 1 - 1e-6)
+    return np.log(smoothed / (1 - smoothed))
 
 
 def check_classes(X, y, classes=None) -> tuple:
@@ -258,11 +289,8 @@ class Layered(CallbackSupportMixin, BaseEstimator):
 
     def _set_level(self, number, matrix, mask):
         """Store a level: a matrix where every connection exists, else weights by connection."""
-        if mask.all():
-            self._weights[number], self._connections[number] = np.array(matrix), None
-        else:
-            self._weights[number] = matrix[mask]
-            self._connections[number] = tuple(masks_module.to_connections(mask))
+        self._weights[number], stored = masks_module.stored_form(matrix, mask)
+        self._connections[number] = None if stored is None else tuple(stored)
 
 
 class BoltzmannMachine(
@@ -514,7 +542,7 @@ class BoltzmannMachine(
         for name, value in self._learned(loop).items():
             setattr(self, name, value)
         self.n_iter_ = len(rows)
-        return {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}
+        return as_columns(rows)
 
     def _learned(self, loop, copy=False) -> dict:
         """Return the fitted attributes as the loop has them now."""

@@ -51,6 +51,22 @@ def check_number(value, parameter, kind=numbers.Real, low=None, high=None, close
     return value
 
 
+def check_layer_sizes(sizes) -> list:
+    """Return the units of the hidden layers as a list; a bare number is one layer.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is no layer, or a size is no positive integer.
+    """
+    sizes = [sizes] if isinstance(sizes, numbers.Integral) else list(sizes)
+    if not sizes:
+        raise ValueError("hidden_layer_sizes is empty; give the units of one layer or more.")
+    for size in sizes:
+        check_number(size, "an entry of hidden_layer_sizes", numbers.Integral, low=1)
+    return [int(size) for size in sizes]
+
+
 def seeds_of(estimator) -> dict:
     """Return the parameters of an estimator, nested ones too, that are seeds."""
     parameters = {} if estimator is None else estimator.get_params()

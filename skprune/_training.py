@@ -157,9 +157,7 @@ def run_pass(loop: Loop, X, number: int, n_passes: int, first_step: int, team: T
     order = np.arange(n_samples)
     if loop.shuffle:
         order = np.random.default_rng([int(loop.key), first_step]).permutation(n_samples)
-    schedule = resolve(loop.schedule, LEARNING_RATE_SCHEDULES, "learning_rate_schedule")
-    progress = (number + np.arange(n_minibatches) / n_minibatches) / n_passes
-    rates = loop.learning_rate * np.array([schedule(p) for p in progress])
+    rates = minibatch_rates(loop.learning_rate, loop.schedule, number, n_passes, n_minibatches)
     n_steps = gibbs_steps_at(loop.n_gibbs_steps, number, n_passes)
     loop.state.gap[:] = 0
 
@@ -206,6 +204,18 @@ def run_pass(loop: Loop, X, number: int, n_passes: int, first_step: int, team: T
         "moment_gap": float(loop.state.gap.mean() / n_minibatches),
         "seconds": time.perf_counter() - started,
     }
+
+
+def minibatch_rates(learning_rate, schedule, number, n_passes, n_minibatches) -> np.ndarray:
+    """Return the learning rate of every minibatch of a pass."""
+    schedule = resolve(schedule, LEARNING_RATE_SCHEDULES, "learning_rate_schedule")
+    progress = (number + np.arange(n_minibatches) / n_minibatches) / n_passes
+    return learning_rate * np.array([schedule(p) for p in progress])
+
+
+def as_columns(rows) -> dict:
+    """Return the rows of a history as one array a column; no row, no column."""
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}
 
 
 def _infer(loop: Loop, X, team) -> None:

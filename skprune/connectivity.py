@@ -339,6 +339,13 @@ def to_connections(mask) -> Connections:
     return Connections(indptr, lower.astype(kind), n_lower)
 
 
+def stored_form(matrix, mask) -> tuple:
+    """Return (weights, connections): the matrix and None where all exist, else by connection."""
+    if mask.all():
+        return np.array(matrix), None
+    return matrix[mask], to_connections(mask)
+
+
 def to_mask(connections: Connections) -> np.ndarray:
     """Return the boolean mask of stored connections."""
     indptr, indices, n_lower = connections

@@ -8,12 +8,20 @@ import numpy as np
 from scipy import sparse
 from scipy.special import entr, expit
 from sklearn.base import clone
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import connectivity as masks_module
 from . import inference
-from ._base import BoltzmannMachine, check_data, new_key
-from ._options import check_number, new_seeds
+from ._base import (
+    BoltzmannMachine,
+    check_codes,
+    check_data,
+    float_type,
+    log_odds,
+    new_key,
+    random_weights,
+)
+from ._options import check_layer_sizes, check_number, new_seeds
 from .rbm import PrunedBernoulliRBM
 
 __all__ = ["DBMTransformer"]
@@ -166,13 +174,7 @@ class DBMTransformer(BoltzmannMachine):
             )
 
     def _sizes(self) -> list:
-        sizes = self.hidden_layer_sizes
-        sizes = [sizes] if isinstance(sizes, numbers.Integral) else list(sizes)
-        if not sizes:
-            raise ValueError("hidden_layer_sizes is empty; give the units of one layer or more.")
-        for size in sizes:
-            check_number(size, "an entry of hidden_layer_sizes", numbers.Integral, low=1)
-        connectivity = self.connectivity
+        sizes, connectivity = check_layer_sizes(self.hidden_layer_sizes), self.connectivity
         if connectivity is not None and (
             not isinstance(connectivity, list | tuple) or len(connectivity) != len(sizes)
         ):
@@ -180,7 +182,7 @@ class DBMTransformer(BoltzmannMachine):
                 f"connectivity must be a list with an entry for each of the {len(sizes)} levels, None "
                 "where all connections exist."
             )
-        return [int(size) for size in sizes]
+        return sizes
 
     def _set_sizes(self, sizes):
         self.hidden_layer_sizes = tuple(sizes)
@@ -194,7 +196,7 @@ class DBMTransformer(BoltzmannMachine):
 
     def _initialize(self, X, rng):
         """Set random weights, or those of machines trained one by one."""
-        dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float32)
+        dtype = float_type(X)
         sizes = [X.shape[1], *self._sizes()]
         options = self.connectivity or [None] * (len(sizes) - 1)
         masks = [
@@ -228,16 +230,12 @@ class DBMTransformer(BoltzmannMachine):
 
     def _random_levels(self, X, masks, rng) -> list:
         """(weights, lower biases, upper biases) of every level: small, and log-odds of the data."""
-        means = np.clip(inference.column_means(X), 1e-3, 1 - 1e-3)
-        variances, levels = means * (1 - means), []
-        lower = np.log(means / (1 - means))
+        means, levels = inference.column_means(X), []
+        lower = log_odds(means, X.shape[0])
         for mask in masks:
-            # the input of an upper unit would have unit variance over independent lower ones
-            scale = 1 / np.sqrt(np.maximum(mask @ variances**2, 1.0))
-            spread = scale[:, None] * np.sqrt(variances)
-            matrix = spread * rng.standard_normal(mask.shape)
-            levels.append((matrix, lower, np.zeros(mask.shape[0])))
-            variances, lower = np.full(mask.shape[0], 0.25), np.zeros(mask.shape[0])
+            n_upper = mask.shape[0]
+            levels.append((random_weights(mask, means, rng), lower, np.zeros(n_upper)))
+            means, lower = np.full(n_upper, 0.5), np.zeros(n_upper)
         return levels
 
     def _pretrained_levels(self, X, masks, rng) -> list:
@@ -357,11 +355,7 @@ class DBMTransformer(BoltzmannMachine):
         X : ndarray of shape (n_samples, n_features)
         """
         check_is_fitted(self)
-        H = check_array(H, dtype=(np.float64, np.float32))
-        if H.shape[1] != self._n_features_out:
-            raise ValueError(
-                f"H has {H.shape[1]} columns for the {self._n_features_out} units of the top layer."
-            )
+        H = check_codes(H, self._n_features_out)
         for number in range(len(self._weights) - 1, -1, -1):
             field = H @ self._matrix(number)
             H = expit((2 if number else 1) * field + self._biases[number])

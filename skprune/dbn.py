@@ -7,6 +7,7 @@ import numbers
 import time
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy import sparse
@@ -15,16 +16,31 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import ClassifierTags, check_random_state
 from sklearn.utils.metaestimators import _BaseComposition, available_if
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from . import _kernels, inference, likelihood
-from ._base import BoltzmannMachine, Layered, as_it_was, check_classes, check_data, new_key
+from ._base import (
+    BoltzmannMachine,
+    Layered,
+    as_it_was,
+    check_classes,
+    check_codes,
+    check_data,
+    new_key,
+)
 from ._compat import CallbackSupportMixin, with_callbacks
-from ._options import check_number, new_seeds, resolve
+from ._options import check_layer_sizes, check_number, new_seeds, resolve
 from ._structures import LogPartition, Stack
 from ._threads import Team
-from ._training import LEARNING_RATE_SCHEDULES, check_finite, loaded_minibatches, one_hot
-from .connectivity import check_mask, to_connections
+from ._training import (
+    LEARNING_RATE_SCHEDULES,
+    as_columns,
+    check_finite,
+    loaded_minibatches,
+    minibatch_rates,
+    one_hot,
+)
+from .connectivity import check_mask, stored_form
 from .rbm import PrunedBernoulliRBM
 from .samplers import LabelledChains, derived_key, labelled_sweeps
 
@@ -316,12 +332,7 @@ class SparseDBN(
             levels = [clone(estimator) for _, estimator in sizes]
             self._check_levels(levels)
             return levels
-        if isinstance(sizes, numbers.Integral):
-            sizes = (sizes,)
-        if not len(sizes):
-            raise ValueError("hidden_layer_sizes is empty; give the units of one layer or more.")
-        for size in sizes:
-            check_number(size, "an entry of hidden_layer_sizes", numbers.Integral, low=1)
+        sizes = check_layer_sizes(sizes)
         if self.pruner is not None and self.pruner.estimator is not None:
             if self.rbm is not None:
                 raise ValueError(
@@ -331,7 +342,7 @@ class SparseDBN(
             template = self.pruner.estimator
         else:
             template = PrunedBernoulliRBM() if self.rbm is None else self.rbm
-        levels = [clone(template).set_params(n_components=int(size)) for size in sizes]
+        levels = [clone(template).set_params(n_components=size) for size in sizes]
         self._check_levels(levels)
         if self.pruner is not None:
             levels = [clone(self.pruner).set_params(estimator=level) for level in levels]
@@ -403,8 +414,7 @@ class SparseDBN(
             X = check_data(self, X, reset=not going_on)
             labels = None
             if self.join_labels:
-                self.classes_, numbers_ = check_classes(X, y, self.classes_ if going_on else None)
-                labels = numbers_
+                self.classes_, labels = check_classes(X, y, self.classes_ if going_on else None)
             rng = check_random_state(self.random_state)
             if going_on:
                 levels = self.estimators_
@@ -662,9 +672,6 @@ class SparseDBN(
         wake, dream, errors = room(sizes), room(sizes), room(sizes)
         n_top = top.biases[1].size
         top_wake, top_dream = room([n_top, n_top]), room([n_top, n_top])
-        schedule = resolve(
-            tuning.learning_rate_schedule, LEARNING_RATE_SCHEDULES, "learning_rate_schedule"
-        )
         key, rows, first_step = derived_key(self._key, 7), [], self._n_steps
         n_minibatches = -(-X.shape[0] // batch_size)
         given = np.zeros((0, 0, 0), dtype)
@@ -674,8 +681,10 @@ class SparseDBN(
                 started = time.perf_counter()
                 task = context.subcontext(task_name="up-down pass")
                 task.call_on_fit_task_begin(estimator=self)
-                progress = (number + np.arange(n_minibatches) / n_minibatches) / n_passes
-                rates = tuning.learning_rate * np.array([schedule(p) for p in progress])
+                rates = minibatch_rates(
+                    tuning.learning_rate, tuning.learning_rate_schedule, number, n_passes,
+                    n_minibatches,
+                )  # fmt: skip
                 order = np.random.default_rng([int(key), first_step]).permutation(X.shape[0])
                 groups = loaded_minibatches(X, order, batch_size, dtype, team)
                 for first, chosen, counts, data in groups:
@@ -708,7 +717,7 @@ class SparseDBN(
         start._weights = [inference.level_values(level) for level in generative.levels]
         start._biases = list(generative.biases)
         self._generative, self._directed_top, self._n_steps = start, directed_top, first_step
-        return {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}
+        return as_columns(rows)
 
     # ---------------------------------------------------- features and labels
 
@@ -764,11 +773,7 @@ class SparseDBN(
         X : ndarray of shape (n_samples, n_features)
         """
         check_is_fitted(self)
-        H = check_array(H, dtype=(np.float64, np.float32))
-        if H.shape[1] != self._n_features_out:
-            raise ValueError(
-                f"H has {H.shape[1]} columns for the {self._n_features_out} units of the top layer."
-            )
+        H = check_codes(H, self._n_features_out)
         machines, generators = self._machines(), self._generators()
         with self._team(H.shape[0]) as team:
             if not self._directed_top:
@@ -803,10 +808,11 @@ class SparseDBN(
         total = 0.0
         with self._team(X.shape[0] * len(classes)) as team:
             uniforms = _RowUniforms(X, derived_key(self._key, 8)) if n_passes else None
+            first = self._up(0, X) if len(self.estimators_) > 1 else X
             for sample in range(n_passes or 1):
                 below = X
                 for number in range(len(self.estimators_) - 1):
-                    below = self._up(number, below)
+                    below = self._up(number, below) if number else first
                     if n_passes is not None:
                         draws = uniforms(sample, number, below.shape[1])
                         below = (draws < below).astype(below.dtype)
@@ -831,14 +837,10 @@ class SparseDBN(
 
     def _class_stacks(self) -> list:
         """Return (stack of the top level with this label on, its bias) for every class."""
-        top, n_labels = self._machines()[-1], len(self.classes_)
-        machine = self.estimators_[-1]
+        machine, n_labels = self.estimators_[-1], len(self.classes_)
         weights, (mask,) = machine._matrix(0), machine.connectivity_
-        if mask.all():
-            level = inference.make_level(np.ascontiguousarray(weights[:, :-n_labels]), None)
-        else:
-            level = inference.make_level(weights[:, :-n_labels][mask], to_connections(mask))
-        below, above = (np.array(bias) for bias in top.biases)
+        level = inference.make_level(*stored_form(weights[:, :-n_labels], mask))
+        below, above = (np.array(bias) for bias in machine._biases)
         return [
             (Stack((level,), (below[:-n_labels], above + weights[:, k])), float(below[k]))
             for k in range(-n_labels, 0)
@@ -887,12 +889,12 @@ class SparseDBN(
             key = new_key(options["random_state"])
         options = {name: value for name, value in options.items() if name != "random_state"}
         means = machine._activity[0][: self._n_joined()]
+        stacks, biases = zip(*self._class_stacks(), strict=True)
         with self._team(100_000) as team:
             parts = [
                 likelihood.log_partition(stack, means, derived_key(key, k), team, method, **options)
-                for k, (stack, _) in enumerate(self._class_stacks())
+                for k, stack in enumerate(stacks)
             ]
-        biases = [bias for _, bias in self._class_stacks()]
         value = logsumexp([part.value + bias for part, bias in zip(parts, biases, strict=True)])
         shares = [np.exp(p.value + b - value) for p, b in zip(parts, biases, strict=True)]
         error = np.sqrt(
@@ -928,13 +930,15 @@ class SparseDBN(
         check_is_fitted(self)
         X = check_data(self, X, reset=False)
         check_number(n_samples, "n_samples", numbers.Integral, low=1)
-        ups = self._machines()[: self._n_directed()]
-        generators = self._generators()
+        machines, generators = self._machines(), self._generators()
+        ups = machines[: self._n_directed()]
+        log_top = partial(
+            self._log_top, machines[-1], self._class_stacks() if self.join_labels else None
+        )
         hidden = [stack.biases[1].size for stack in ups]
-        classes = self._class_stacks() if self.join_labels else None
         with self._team(X.shape[0] * n_samples) as team:
             if sum(hidden) <= MAX_ENUMERATED_UNITS:
-                return self._summed_bound(X, ups, generators, classes, team)
+                return _summed_bound(X, ups, generators, log_top, team)
             uniforms = _RowUniforms(X, derived_key(self._key, 8))
             total = np.zeros(X.shape[0])
             first = inference.mean_field(ups[0], X, team)[-1]
@@ -947,44 +951,17 @@ class SparseDBN(
                     draws = (draws < means).astype(means.dtype)
                     total += likelihood.log_conditional(down, below, draws, team)
                     below = draws
-                total += self._log_top(below, classes, team)
+                total += log_top(below, team)
         return total / n_samples
 
-    def _summed_bound(self, X, ups, generators, classes, team):
-        """The bound, summed over all states of the directed hidden layers, row by row."""
-        sizes = [stack.biases[1].size for stack in ups]
-        dtype = self._machines()[0].biases[0].dtype
-        states = np.array(list(itertools.product((0, 1), repeat=sum(sizes))), dtype=dtype)
-        layers = np.split(states, np.cumsum(sizes)[:-1], axis=1) if sizes else []
-        fixed_q = fixed_p = np.zeros(len(states))
-        for number in range(1, len(layers)):
-            below, above = (np.ascontiguousarray(layers[k]) for k in (number - 1, number))
-            means = inference.mean_field(ups[number], below, team)[-1].astype(np.float64)
-            fixed_q = fixed_q + _log_bernoulli(above, means)
-            fixed_p = fixed_p + likelihood.log_conditional(generators[number], below, above, team)
-        last = np.ascontiguousarray(layers[-1]) if layers else X
-        top = self._log_top(last, classes, team)
-        if not layers:
-            return top
-        first = np.ascontiguousarray(layers[0])
-        means = inference.mean_field(ups[0], X, team)[-1].astype(np.float64)
-        rows = X.toarray() if sparse.issparse(X) else X
-        bound = np.empty(X.shape[0])
-        for i in range(X.shape[0]):
-            row = np.ascontiguousarray(np.broadcast_to(rows[i], (len(states), rows.shape[1])))
-            log_q = fixed_q + _log_bernoulli(first, means[i])
-            log_p = fixed_p + top + likelihood.log_conditional(generators[0], row, first, team)
-            bound[i] = np.exp(log_q) @ (log_p - log_q)
-        return bound
-
-    def _log_top(self, below, classes, team):
+    def _log_top(self, top, classes, below, team):
         """Unnormalised log-probability of the layer below the top, labels summed out."""
         if self._directed_top:
             prior = self._generative._biases[-1].astype(np.float64)
             return below @ prior - np.logaddexp(0, prior).sum()
         if classes is not None:
             return logsumexp(self._label_scores(classes, below, team), axis=1)
-        return -inference.free_energy(self._machines()[-1], below, team)
+        return -inference.free_energy(top, below, team)
 
     def score_samples(self, X) -> np.ndarray:
         """Return a variational lower bound on the log-likelihood of every row, in nats.
@@ -1135,6 +1112,34 @@ class SparseDBN(
                     means = (rng.uniform(size=means.shape) < means).astype(means.dtype)
                 layers.append(means)
         return layers
+
+
+def _summed_bound(X, ups, generators, log_top, team) -> np.ndarray:
+    """The bound, summed over all states of the directed hidden layers, row by row."""
+    sizes = [stack.biases[1].size for stack in ups]
+    if not sizes:
+        return log_top(X, team)
+    dtype = ups[0].biases[0].dtype
+    states = np.array(list(itertools.product((0, 1), repeat=sum(sizes))), dtype=dtype)
+    layers = [
+        np.ascontiguousarray(part) for part in np.split(states, np.cumsum(sizes)[:-1], axis=1)
+    ]
+    fixed_q = fixed_p = np.zeros(len(states))
+    for number in range(1, len(layers)):
+        below, above = layers[number - 1], layers[number]
+        means = inference.mean_field(ups[number], below, team)[-1].astype(np.float64)
+        fixed_q = fixed_q + _log_bernoulli(above, means)
+        fixed_p = fixed_p + likelihood.log_conditional(generators[number], below, above, team)
+    first, top = layers[0], log_top(layers[-1], team)
+    means = inference.mean_field(ups[0], X, team)[-1].astype(np.float64)
+    rows = X.toarray() if sparse.issparse(X) else X
+    bound = np.empty(X.shape[0])
+    for i in range(X.shape[0]):
+        row = np.ascontiguousarray(np.broadcast_to(rows[i], (len(states), rows.shape[1])))
+        log_q = fixed_q + _log_bernoulli(first, means[i])
+        log_p = fixed_p + top + likelihood.log_conditional(generators[0], row, first, team)
+        bound[i] = np.exp(log_q) @ (log_p - log_q)
+    return bound
 
 
 def _features(level, below) -> np.ndarray:

@@ -24,25 +24,30 @@ from sklearn.base import (
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state, compute_sample_weight
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    check_array,
-    check_is_fitted,
-)
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from . import _kernels, inference
-from ._base import Layered, as_it_was, check_classes, check_data, new_key
+from ._base import (
+    Layered,
+    as_it_was,
+    check_classes,
+    check_codes,
+    check_data,
+    float_type,
+    new_key,
+)
 from ._compat import with_callbacks
-from ._options import check_number, resolve
-from ._structures import Connections, Stack
+from ._options import check_layer_sizes, check_number, resolve
+from ._structures import Stack
 from ._training import (
     LEARNING_RATE_SCHEDULES,
+    as_columns,
     by_lane,
     check_finite,
     loaded_minibatches,
+    minibatch_rates,
     one_hot,
 )
-from .connectivity import to_connections, to_mask
 from .dbm import DBMTransformer
 from .dbn import SparseDBN
 from .samplers import derived_key
@@ -116,22 +121,12 @@ class _Network(Layered):
                 "None. To prune while fine-tuning, put this estimator into an IterativePruner."
             )
         if self.pretrain is None or self.pretrain in ("autoencoder", "supervised"):
-            self._sizes()
-
-    def _sizes(self) -> list:
-        """Return the units of the hidden layers, where these are numbers."""
-        sizes = self.hidden_layer_sizes
-        sizes = [sizes] if isinstance(sizes, numbers.Integral) else list(sizes)
-        if not sizes:
-            raise ValueError("hidden_layer_sizes is empty; give the units of one layer or more.")
-        for size in sizes:
-            check_number(size, "an entry of hidden_layer_sizes", numbers.Integral, low=1)
-        return [int(size) for size in sizes]
+            check_layer_sizes(self.hidden_layer_sizes)
 
     # ----------------------------------------------------------- pre-training
 
     def _encoder(self, X, y, rng, context) -> list:
-        """Return (weights, connections, lower bias, upper bias) of every hidden level."""
+        """Return (matrix, mask, lower bias, upper bias) of every hidden level."""
         if hasattr(self, "pretrained_"):
             del self.pretrained_
         if self.pretrain is None:
@@ -182,10 +177,7 @@ class _Network(Layered):
             if n_labels:  # which say nothing here, as in the network's own features
                 below = below[:-n_labels]
                 above = above + dbn.estimators_[-1]._matrix(0)[:, -n_labels:].mean(axis=1)
-            if mask.all():
-                levels.append((np.array(matrix), None, below.copy(), above.copy()))
-            else:
-                levels.append((matrix[mask], to_connections(mask), below.copy(), above.copy()))
+            levels.append((matrix, mask, below, above))
         return levels
 
     def _levels_of_dbm(self, dbm) -> list:
@@ -204,13 +196,7 @@ class _Network(Layered):
             matrices = [np.hstack([matrices[0], matrices[1].T]), matrices[1]]
             masks = [np.hstack([masks[0], masks[1].T]), masks[1]]
             below = np.concatenate([below, biases[2]])
-        levels = []
-        for matrix, mask, above in zip(matrices, masks, biases[1:], strict=True):
-            stored = None if mask.all() else to_connections(mask)
-            weights = np.array(matrix) if stored is None else matrix[mask]
-            levels.append((weights, stored, below.copy(), above.copy()))
-            below = above
-        return levels
+        return list(zip(matrices, masks, [below, *biases[1:-1]], biases[1:], strict=True))
 
     def _input(self, X):
         """What the network reads of validated rows: beside them the posterior of a deep machine."""
@@ -223,8 +209,8 @@ class _Network(Layered):
 
     def _random_levels(self, X, rng) -> list:
         """Levels with weights as Glorot & Bengio (2010) scale them."""
-        dtype, levels, n_lower = self._dtype(X), [], X.shape[1]
-        for size in self._sizes():
+        dtype, levels, n_lower = float_type(X), [], X.shape[1]
+        for size in check_layer_sizes(self.hidden_layer_sizes):
             levels.append(_random_level(n_lower, size, dtype, rng))
             n_lower = size
         return levels
@@ -239,7 +225,7 @@ class _Network(Layered):
         if supervised and y is None:
             raise ValueError("pretrain='supervised' needs y; use 'autoencoder' or 'rbm' without.")
         levels, below = [], X
-        for size in self._sizes():
+        for size in check_layer_sizes(self.hidden_layer_sizes):
             seed = rng.randint(np.iinfo(np.int32).max)
             common = {
                 **own, "pretrain": None, "n_iter": self.n_pretrain_iter, "random_state": seed,
@@ -254,17 +240,15 @@ class _Network(Layered):
                     (size,), code="logistic", output=output, **common
                 ).fit(below)
                 lower = shallow._biases[2]
-            levels.append((shallow._weights[0], None, lower.copy(), shallow._biases[1]))
+            levels.append((shallow._matrix(0), shallow._mask(0), lower, shallow._biases[1]))
             below = shallow._activations(below, 1)
         return levels
 
-    def _dtype(self, X):
-        return X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float32)
-
     def _take_levels(self, levels):
-        self._weights = [weights for weights, *_ in levels]
-        self._connections = [None if stored is None else tuple(stored) for _, stored, *_ in levels]
-        self._biases = [np.zeros_like(levels[0][2]), *(above for *_, above in levels)]
+        self._weights, self._connections = [None] * len(levels), [None] * len(levels)
+        for number, (matrix, mask, _, _) in enumerate(levels):
+            self._set_level(number, matrix, mask)
+        self._biases = [np.zeros_like(levels[0][2]), *(above.copy() for *_, above in levels)]
         self._moments = None
 
     @abstractmethod
@@ -301,10 +285,7 @@ class _Network(Layered):
         moments, n_known = self._start_moments(stack)
         states, deltas = (inference.new_states(stack, batch_size) for _ in range(2))
         kinds = self._kinds()
-        schedule = resolve(
-            "constant" if constant else self.learning_rate_schedule, LEARNING_RATE_SCHEDULES,
-            "learning_rate_schedule",
-        )  # fmt: skip
+        schedule = "constant" if constant else self.learning_rate_schedule
         n_minibatches = -(-X.shape[0] // batch_size)
         rows_of_block = [int(_kernels.block_rows(stack, k)) for k in range(1, len(stack.biases))]
         room = max(
@@ -321,8 +302,9 @@ class _Network(Layered):
                 task = context.subcontext(task_name="epoch") if context else None
                 if task:
                     task.call_on_fit_task_begin(estimator=self)
-                progress = (epoch + np.arange(n_minibatches) / n_minibatches) / n_epochs
-                rates = self.learning_rate * np.array([schedule(p) for p in progress])
+                rates = minibatch_rates(
+                    self.learning_rate, schedule, epoch, n_epochs, n_minibatches
+                )
                 steps = rates
                 if adam:  # the moments start at zero, which this makes good
                     t = n_known + 1 + np.arange(n_minibatches)
@@ -377,7 +359,7 @@ class _Network(Layered):
             setattr(self, name, value)
         self.n_iter_, self._n_steps = len(history), n_steps
         self._moments = (*moments, n_known) if constant else None
-        return {k: np.array([row[k] for row in history]) for k in history[0]} if history else {}
+        return as_columns(history)
 
     def _hold_back(self, n_samples, classes=None):
         """Return the rows to train on and those to validate on; by class, where they are enough."""
@@ -479,7 +461,8 @@ def _random_level(n_lower, n_upper, dtype, rng):
     """One level as Glorot & Bengio (2010) scale it for logistic units."""
     bound = np.sqrt(2 / (n_lower + n_upper))
     weights = rng.uniform(-bound, bound, (n_upper, n_lower)).astype(dtype)
-    return weights, None, np.zeros(n_lower, dtype), np.zeros(n_upper, dtype)
+    mask = np.ones(weights.shape, dtype=bool)
+    return weights, mask, np.zeros(n_lower, dtype), np.zeros(n_upper, dtype)
 
 
 _PARAMETERS = """
@@ -924,23 +907,13 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
     def _unrolled(self, levels) -> list:
         """Add the way down to the way up; a linear code starts where its logistic was not flat."""
         down = []
-        for number, (weights, stored, below, above) in enumerate(levels):
-            if stored is None:
-                matrix, mask = weights, np.ones(weights.shape, dtype=bool)
-            else:
-                mask = to_mask(Connections(*stored))
-                matrix = np.zeros(mask.shape, weights.dtype)
-                matrix[mask] = weights
-            matrix, below = np.ascontiguousarray(matrix.T), below.copy()
+        for number, (matrix, mask, below, above) in enumerate(levels):
+            matrix = matrix.T
             if number == len(levels) - 1 and self.code == "linear":
                 # around 0 the logistic function is 1/2 + x/4
-                below += matrix.sum(axis=1) / 2
+                below = below + matrix.sum(axis=1) / 2
                 matrix = matrix / 4
-            flipped = np.ascontiguousarray(mask.T)
-            if stored is None:
-                down.append((matrix, None, above, below))
-            else:
-                down.append((matrix[flipped], to_connections(flipped), above, below))
+            down.append((matrix, mask.T, above, below))
         return [*levels, *down[::-1]]
 
     @with_callbacks
@@ -1028,7 +1001,7 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
             raise ValueError("Negative values in data: output='softmax' needs counts.")
         totals = np.asarray(X.sum(axis=1), dtype=np.float64).ravel()
         safe = np.where(totals > 0, totals, 1)
-        dtype = self._dtype(X)
+        dtype = float_type(X)
         if sparse.issparse(X):
             X = X.astype(dtype)
             X.data /= np.repeat(safe, np.diff(X.indptr)).astype(dtype)
@@ -1063,11 +1036,7 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
         X : ndarray of shape (n_samples, n_features)
         """
         check_is_fitted(self)
-        codes = check_array(codes, dtype=(np.float64, np.float32))
-        if codes.shape[1] != self._n_features_out:
-            raise ValueError(
-                f"codes have {codes.shape[1]} columns for a code of {self._n_features_out} units."
-            )
+        codes = check_codes(codes, self._n_features_out)
         return self._activations(codes, len(self._weights), start=len(self._weights) // 2)
 
     def score_samples(self, X) -> np.ndarray:

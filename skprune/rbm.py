@@ -9,7 +9,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from . import connectivity as masks_module
 from . import inference, likelihood
-from ._base import BoltzmannMachine, check_data, new_key
+from ._base import (
+    BoltzmannMachine,
+    check_data,
+    float_type,
+    log_odds,
+    new_key,
+    random_weights,
+)
 from ._options import check_number
 from .samplers import check_negative_phase
 
@@ -201,13 +208,8 @@ class PrunedBernoulliRBM(BoltzmannMachine):
             )
 
     def _initialize(self, X, rng):
-        """Set random weights, log-odds as visible biases, and random chains.
-
-        Weights are scaled so that the input of a hidden unit would have unit
-        variance over independent pixels of the data's means: units start
-        different and neither saturated nor linear (docs/design_notes.md).
-        """
-        dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float32)
+        """Set random weights, log-odds as visible biases, and random chains."""
+        dtype = float_type(X)
         shape = (self.n_components, X.shape[1])
         mask = masks_module.from_option(self.connectivity, shape, rng)
         if self.initial_sparsity:
@@ -220,16 +222,10 @@ class PrunedBernoulliRBM(BoltzmannMachine):
             scores = rng.uniform(size=shape)
             mask = masks_module.keep_best(scores, min(n_kept, int(mask.sum())), mask)
         means = inference.column_means(X)
-        variances = np.clip(means, 0, 1) * (1 - np.clip(means, 0, 1))
-        scale = 1 / np.sqrt(np.maximum(mask @ variances**2, 1.0))
-        spread = scale[:, None] * np.sqrt(variances)
         self._weights, self._connections = [None], [None]
-        self._set_level(0, (spread * rng.standard_normal(shape)).astype(dtype), mask)
-        smoothed = np.clip((means * X.shape[0] + 0.5) / (X.shape[0] + 1), 1e-6, 1 - 1e-6)
-        self._biases = [
-            np.log(smoothed / (1 - smoothed)).astype(dtype),
-            np.zeros(self.n_components, dtype),
-        ]
+        self._set_level(0, random_weights(mask, means, rng).astype(dtype), mask)
+        visible = log_odds(means, X.shape[0]).astype(dtype)
+        self._biases = [visible, np.zeros(self.n_components, dtype)]
         self._activity = [means.astype(dtype), np.full(self.n_components, 0.5, dtype)]
         n_chains = self._wanted_chains()
         self._chains = [None, rng.randint(0, 2, (n_chains, self.n_components)).astype(np.uint8)]

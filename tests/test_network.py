@@ -348,8 +348,13 @@ def test_early_stopping_keeps_the_best_epoch():
     scores = network.history_["validation_score"]
     assert len(scores) == network.n_iter_ < 300
     assert max(scores[-5:]) < max(scores[:-5]) + 1e-4
-    coder = autoencoder(early_stopping=True, n_iter=30, n_iter_no_change=3).fit(X)
-    assert coder.history_["validation_score"].max() <= 0
+    _, out = network._hold_back(len(X), np.searchsorted(network.classes_, noisy))
+    assert network.score(X[out], noisy[out]) == pytest.approx(scores.max())
+    coder = autoencoder(early_stopping=True, n_iter=30, n_iter_no_change=3, learning_rate=0.5)
+    scores = coder.fit(X).history_["validation_score"]
+    _, out = coder._hold_back(len(X))
+    assert coder.score(X[out]) == pytest.approx(scores.max(), rel=1e-5)
+    assert scores.max() > scores[0]
 
 
 def test_warm_start_and_partial_fit():
