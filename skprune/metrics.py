@@ -199,7 +199,8 @@ def sample_quality(samples, classifier) -> SampleQuality:
     Examples
     --------
     >>> import numpy as np
-    >>>     >>> from skprune.metrics import sample_quality
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skprune.metrics import sample_quality
     >>> X, y = np.eye(4), [0, 0, 1, 1]
     >>> sample_quality(X, LogisticRegression().fit(X, y)).diversity
     1.0
