@@ -14,6 +14,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import train_test_split
 
 from skprune import IterativePruner, PrunedBernoulliRBM, SparseDBN, SparseDBNClassifier
+from skprune.plotting import SamplesDisplay
 
 X, y = load_digits(return_X_y=True)
 X = (X > 7).astype(np.uint8)
@@ -42,11 +43,8 @@ pruner = IterativePruner(sparsity=0.8, n_rounds=3, n_retrain_iter=20)
 dbn = SparseDBN((200, 200), rbm=rbm, pruner=pruner, join_labels=True, random_state=0).fit(X, y)
 print(f"by free energy: test accuracy {np.mean(dbn.predict(X_test) == y_test):.4f}")
 
-figure, axes = plt.subplots(5, 10, figsize=(7, 3.6), layout="constrained")
-for digit in range(10):
-    drawn = dbn.sample(5, y=digit, n_gibbs_steps=500, probabilities=True, random_state=digit)
-    for image, axis in zip(drawn, axes[:, digit], strict=True):
-        axis.imshow(image.reshape(8, 8), cmap="gray_r", vmin=0, vmax=1)
-        axis.axis("off")
-figure.suptitle("drawn with the class clamped, 80 % of the connections gone")
+display = SamplesDisplay.from_estimator(
+    dbn, 50, y=np.tile(np.arange(10), 5), n_gibbs_steps=500, probabilities=True, random_state=0
+)
+display.ax_.set_title("drawn with the class clamped, 80 % of the connections gone")
 plt.show()

@@ -15,6 +15,7 @@ from sklearn.model_selection import train_test_split
 from skprune import DBMTransformer, IterativePruner
 from skprune.connectivity import receptive_fields
 from skprune.metrics import encoding_quality
+from skprune.plotting import ImagesDisplay
 
 X, y = load_digits(return_X_y=True)
 X = (X > 7).astype(np.uint8)
@@ -43,9 +44,5 @@ rows = X_test[:10].astype(float)
 holes = rows.copy()
 holes[:, 32:] = np.nan
 completed = pruner.estimator_.complete(holes)
-figure, axes = plt.subplots(3, 10, figsize=(7, 2.3), layout="constrained")
-for images, line in zip((rows, holes, completed), axes, strict=True):
-    for image, axis in zip(images, line, strict=True):
-        axis.imshow(np.nan_to_num(image, nan=0.5).reshape(8, 8), cmap="gray_r", vmin=0, vmax=1)
-        axis.axis("off")
+ImagesDisplay(np.vstack([rows, holes, completed])).plot()
 plt.show()

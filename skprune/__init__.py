@@ -1,6 +1,6 @@
 """Boltzmann machines whose connections can be pruned, as scikit-learn estimators."""
 
-from . import connectivity, criteria, datasets, likelihood, metrics, samplers, schedules
+from . import connectivity, criteria, datasets, likelihood, metrics, plotting, samplers, schedules
 from ._base import VERSION as __version__
 from .dbm import DBMTransformer
 from .dbn import SparseDBN
@@ -22,6 +22,7 @@ __all__ = [
     "datasets",
     "likelihood",
     "metrics",
+    "plotting",
     "samplers",
     "schedules",
 ]

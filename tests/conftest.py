@@ -1,10 +1,14 @@
 """Fixtures shared by the tests."""
 
+import os
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
 from skprune import _threads
+
+os.environ.setdefault("MPLBACKEND", "agg")  # figures are looked at by nobody
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import skprune
 ROOMS = [
     "_structures", "_options", "_compat", "_threads", "_kernels", "connectivity", "inference",
     "samplers", "likelihood", "criteria", "schedules", "_training", "_base", "rbm", "dbm", "dbn", "network", "pruning", "metrics",
-    "datasets",
+    "datasets", "plotting",
 ]  # fmt: skip
 PACKAGE = pathlib.Path(skprune.__file__).parent
 

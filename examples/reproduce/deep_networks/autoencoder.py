@@ -17,6 +17,7 @@ from sklearn.decomposition import PCA
 from sklearn.frozen import FrozenEstimator
 
 from skprune import IterativePruner, PrunedBernoulliRBM, SparseDBN, SparseDBNAutoencoder, datasets
+from skprune.plotting import ReconstructionsDisplay
 from skprune.schedules import FallingRate
 
 COLUMNS = (
@@ -97,25 +98,8 @@ def main():
                     n_connections=sum(int(m.sum()) for m in coder.connectivity_), seed=0,
                     seconds=round(spent, 1),
                 )  # fmt: skip
-        draw(coder, X_test, chosen.results.with_name(f"reconstructions_{sparsity}.png"))
-
-
-def draw(coder, X, path):
-    """Images above their reconstructions."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
-    rows = X[:: len(X) // 12][:12]
-    back = coder.inverse_transform(coder.transform(rows))
-    figure, axes = plt.subplots(2, 12, figsize=(9, 1.6), layout="constrained")
-    for pair, column in zip(zip(rows, back, strict=True), axes.T, strict=True):
-        for image, axis in zip(pair, column, strict=True):
-            axis.imshow(image.reshape(28, 28), cmap="gray_r", vmin=0, vmax=1)
-            axis.axis("off")
-    figure.savefig(path, dpi=100)
-    plt.close(figure)
+        display = ReconstructionsDisplay.from_estimator(coder, X_test[::400], n_columns=25)
+        display.figure_.savefig(chosen.results.with_name(f"reconstructions_{sparsity}.png"), dpi=80)
 
 
 if __name__ == "__main__":

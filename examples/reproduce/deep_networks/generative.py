@@ -18,6 +18,7 @@ from sklearn.svm import SVC
 
 from skprune import IterativePruner, PrunedBernoulliRBM, SparseDBN, datasets
 from skprune.dbn import UpDown
+from skprune.plotting import SamplesDisplay
 from skprune.schedules import FallingRate
 
 COLUMNS = (
@@ -110,26 +111,16 @@ def main():
                 network=name, drawn=10 * n, agreement=round(share, 4),
                 mean_confidence=round(confidence, 3), seed=0,
             )  # fmt: skip
-            draw(dbn, chosen.results.with_name(f"samples_{name.replace(' ', '_')}.png"), steps)
-
-
-def draw(dbn, path, n_gibbs_steps):
-    """Ten digits of each class."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(10, 10, figsize=(6, 6), layout="constrained")
-    for digit, column in zip(dbn.classes_, axes.T, strict=True):
-        images = dbn.sample(
-            10, y=digit, n_gibbs_steps=n_gibbs_steps, probabilities=True, random_state=int(digit)
-        )
-        for image, axis in zip(images, column, strict=True):
-            axis.imshow(image.reshape(28, 28), cmap="gray_r", vmin=0, vmax=1)
-            axis.axis("off")
-    figure.savefig(path, dpi=100)
-    plt.close(figure)
+            SamplesDisplay.from_estimator(
+                dbn,
+                100,
+                y=np.tile(dbn.classes_, 10),
+                n_gibbs_steps=steps,
+                probabilities=True,
+                random_state=0,
+            ).figure_.savefig(
+                chosen.results.with_name(f"samples_{name.replace(' ', '_')}.png"), dpi=80
+            )
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ import matplotlib
 import numpy as np
 from run import HERE, load
 
+from skprune.plotting import ImagesDisplay, ReceptiveFieldsDisplay
+
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
@@ -64,14 +66,6 @@ def trade_off(table, path):
     figure.savefig(path, dpi=80)
 
 
-def mosaic(images, n_columns=10):
-    """Square images side by side."""
-    side = int(np.sqrt(images.shape[1]))
-    rows = images[: len(images) // n_columns * n_columns].reshape(-1, n_columns, side, side)
-    padded = np.pad(rows, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=rows.min())
-    return padded.transpose(0, 2, 1, 3).reshape(len(rows) * (side + 2), -1)
-
-
 def portraits(machines, X_test, folder):
     """Samples, receptive fields and weights of the full machine beside the pruned one."""
     start = X_test[:: len(X_test) // 100][:100].astype(np.float32)
@@ -82,16 +76,20 @@ def portraits(machines, X_test, folder):
             states = machine.gibbs(states)
         return states
 
+    def fields(machine, axis):
+        limits = {"vmin": -3, "vmax": 3}
+        ReceptiveFieldsDisplay.from_estimator(
+            machine, units=np.arange(100), ax=axis, plot_options=limits
+        )
+
     for name, draw in (
-        ("samples", samples),
-        ("receptive_fields", lambda machine: machine.components_[:100]),
+        ("samples", lambda machine, axis: ImagesDisplay(samples(machine)).plot(axis)),
+        ("receptive_fields", fields),
     ):
         figure, axes = plt.subplots(1, 2, figsize=(9, 4.6), layout="constrained")
         for axis, (label, machine) in zip(axes, machines.items(), strict=True):
-            images = draw(machine)
-            limits = {} if name == "samples" else {"vmin": -3, "vmax": 3}
-            axis.imshow(mosaic(images), cmap="gray", **limits)
-            axis.set(title=LABELS[label], xticks=[], yticks=[])
+            draw(machine, axis)
+            axis.set_title(LABELS[label])
         figure.savefig(folder / f"{name}.png", dpi=80)
         plt.close(figure)
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
