@@ -134,13 +134,13 @@ def test_deep_networks_of_the_pruning_paper(tmp_path):
     needs("mnist")
     needs("ocr_letters")
     results = tmp_path / "networks.csv"
-    run_script("pruning_rbms/networks.py", "--trials", "2", "--results", results)
+    run_script("pruning_rbms/networks.py", "--seeds", "0", "1", "--results", results)
     rows = rows_of(results)
     assert [(r["data"], r["network"]) for r in rows[:4]] == [
         (data, network) for data in ("mnist", "ocr") for network in ("full", "pruned")
     ]
     assert [float(r["sparsity"]) for r in rows[:4]] == pytest.approx([0, 51, 0, 51], abs=0.02)
-    assert run_script("pruning_rbms/networks.py", "--trials", "2", "--results", results) == ""
+    assert run_script("pruning_rbms/networks.py", "--seeds", "0", "1", "--results", results) == ""
     report = run_script("pruning_rbms/networks.py", "--report", "--results", results)
     assert "mnist pruned - full" in report and "paper 9.26 %" in report
 
@@ -174,7 +174,11 @@ def test_deep_boltzmann_machines_of_the_thesis(tmp_path):
     )
     run_script("fisher_pruning/dbm.py", *arguments)
     rows = rows_of(tmp_path / "dbm_results.csv")
-    assert [row["stage"] for row in rows] == ["trained", "retrained", "retrained", "minimal"]
-    assert [int(row["connections_1"]) for row in rows[:2]] == [8836, 7927]
-    assert float(rows[2]["sparsity_2"]) == pytest.approx(0.2, abs=0.02)
+    assert [row["experiment"] for row in rows[:3]] == [
+        "raw pixels, test digits", "random patterns", "initial"
+    ]  # fmt: skip
+    assert [row["level"] for row in rows[3:]] == ["2", "2", "1", "1"] * 2 + [""]
+    assert [row["stage"] for row in rows[3:]] == ["pruned", "retrained"] * 4 + ["minimal"]
+    assert [int(row["connections_1"]) for row in rows[2:6]] == [8836, 8836, 8836, 7852]
+    assert float(rows[-1]["sparsity_2"]) == pytest.approx(0.2, abs=0.02)
     assert run_script("fisher_pruning/dbm.py", *arguments) == ""

@@ -1,7 +1,9 @@
 """The lower bound on the log-likelihood of a deep belief network of 500-2000, on binarized MNIST.
 
-Salakhutdinov & Murray (2008) report -86.22 nats. The first level is trained by persistent
-chains, the second on samples of its posterior; log Z of the top level is bracketed by AIS and
+Salakhutdinov & Murray (2008) report -86.22 nats. The first level is the full or the pruned
+machine of row ``mnist-ours-500`` of ``../pruning_rbms/run.py``, from its checkpoint (run that first).
+The second is trained by persistent chains on samples of the first one's posterior, drawn anew for every
+stretch of passes, and pruned in rounds where it is pruned. log Z of the top level is bracketed by AIS and
 reverse AIS, and the bar is held against the pessimistic end.
 
 Run: ``python examples/reproduce/deep_networks/density.py``.
@@ -11,51 +13,113 @@ import argparse
 import time
 import warnings
 
+import joblib
 import numpy as np
-from common import Table, kept, options
+from common import HERE, Table, kept, options
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.frozen import FrozenEstimator
 
 from skprune import IterativePruner, PrunedBernoulliRBM, SparseDBN, datasets
+from skprune.schedules import FallingRate, FractionOfRemaining
 
-COLUMNS = ("network", "sparsity", "passes", "value", "low", "high", "seed", "seconds")
+COLUMNS = (
+    "network", "pruned", "sparsity_1", "sparsity_2", "passes", "value", "low", "high", "first_level", "seed",
+    "seconds",
+)  # fmt: skip
+FIRST = HERE.parent / "pruning_rbms" / "checkpoints" / "mnist-ours-500-0"
+PASSES, RETRAIN, ROUNDS, STRETCH = 28, 4, 7, 4
+
+
+def first_level(pruned, X, quick):
+    """The machine below, fitted."""
+    if quick:
+        sparsity = 0.5 if pruned else 0.0
+        return PrunedBernoulliRBM(30, n_iter=1, initial_sparsity=sparsity, random_state=0).fit(X)
+    path = FIRST / ("percentile-7.joblib" if pruned else "full.joblib")
+    if not path.exists():
+        raise SystemExit(f"{path} is not there; run pruning_rbms/run.py --only mnist-ours-500.")
+    return joblib.load(path)[0]
+
+
+def samples(codes, number):
+    """A draw of the first hidden layer."""
+    rng = np.random.default_rng(number)
+    return (rng.uniform(size=codes.shape) < codes).astype(np.uint8)
+
+
+def second_level(machine, codes, size, done, n_iter, total, prune):
+    """The machine after ``n_iter`` more of ``total`` passes, a round of pruning before them if asked."""
+    if machine is None:
+        machine = PrunedBernoulliRBM(
+            size, batch_size=50, n_gibbs_steps=5, learning_rate=0.05, random_state=0
+        )
+    X = samples(codes, done)
+    if prune:
+        machine = IterativePruner(
+            FrozenEstimator(machine), schedule=FractionOfRemaining(0.3), sparsity=None, n_rounds=1,
+            retrain=None, random_state=0,
+        ).fit(X).estimator_  # fmt: skip
+    falling = FallingRate(done / total, (done + n_iter) / total)
+    return machine.set_params(
+        n_iter=n_iter, warm_start=done > 0, learning_rate_schedule=falling
+    ).fit(X)
 
 
 def main():
     """Run what is not there yet."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sparsities", nargs="+", type=float, default=[0.0, 0.8])
+    parser.add_argument("--networks", nargs="+", default=["full", "pruned"])
     chosen = options(parser, "density.csv")
+    quick = chosen.quick
     table = Table(chosen.results, COLUMNS)
     data = datasets.fetch_binarized_mnist()
     X, X_test = np.concatenate([data.X_train, data.X_valid]), data.X_test
-    passes, retrain, sizes = (1, 1, (30, 40)) if chosen.quick else (40, 12, (500, 2000))
-    if chosen.quick:
+    passes, retrain, rounds, stretch, size = (2, 1, 2, 1, 40) if quick else (PASSES, RETRAIN, ROUNDS, STRETCH, 2000)  # fmt: skip
+    if quick:
         X, X_test = X[::100], X_test[::100]
-    for sparsity in chosen.sparsities:
-        if table.done(sparsity=sparsity):
+    for network in chosen.networks:
+        if table.done(pruned=network):
             continue
-        started = time.perf_counter()
+        pruned = network == "pruned"
+        below = first_level(pruned, X, quick)
+        codes = below.transform(X)
+        total = passes + rounds * retrain
+        folder = chosen.checkpoints / f"density-{network}"
 
-        def fitted(sparsity=sparsity):
-            rbm = PrunedBernoulliRBM(n_iter=passes, batch_size=50, n_gibbs_steps=(1, 5))
-            pruner = IterativePruner(sparsity=sparsity, n_rounds=3, n_retrain_iter=retrain)
-            return SparseDBN(
-                sizes, rbm=rbm, pruner=pruner, upward="samples", verbose=1, random_state=0
-            ).fit(X)
+        machine, spent = None, 0.0
+        for done in range(0, total, stretch):
 
-        dbn = kept(chosen.checkpoints / f"density-{sparsity}.joblib", fitted)
-        seconds = time.perf_counter() - started
+            def further(machine=machine, done=done, spent=spent, codes=codes, prune=pruned):
+                started = time.perf_counter()
+                prune = prune and done >= passes
+                machine = second_level(
+                    machine, codes, size, done, stretch, passes + rounds * retrain, prune
+                )
+                return machine, spent + time.perf_counter() - started
+
+            machine, spent = kept(folder / f"pass-{done + stretch}.joblib", further)
+            (folder / f"pass-{done}.joblib").unlink(missing_ok=True)
+            print(f"{network}: {done + stretch} of {total} passes, {spent:.0f} s", flush=True)
+        levels = [("first", FrozenEstimator(below)), ("second", FrozenEstimator(machine))]
+        dbn = SparseDBN(levels, upward="samples", random_state=0).fit(X[:100])
         with warnings.catch_warnings():  # the bracket is in the table
             warnings.simplefilter("ignore", ConvergenceWarning)
-            log_z = dbn.log_partition(
-                "bracket", n_temperatures=100 if chosen.quick else 10_000,
-                n_tempered_sweeps=20 if chosen.quick else 400,
+            log_z, log_z_first = (
+                of.log_partition(
+                    "bracket", n_temperatures=100 if quick else 10_000,
+                    n_tempered_sweeps=20 if quick else 400,
+                )
+                for of in (dbn, below)
             )  # fmt: skip
-        bound = float(dbn.lower_bound(X_test, n_samples=2 if chosen.quick else 20).mean())
+        bound = float(dbn.lower_bound(X_test, n_samples=2 if quick else 20).mean())
+        alone = float(-below.free_energy(X_test).mean()) - log_z_first.value
+        masks = dbn.connectivity_
         table.add(
-            network="-".join(map(str, sizes)), sparsity=sparsity, passes=passes + 3 * retrain,
-            value=round(bound - log_z.value, 3), low=round(bound - log_z.bracket[1], 3),
-            high=round(bound - log_z.bracket[0], 3), seed=0, seconds=round(seconds, 1),
+            network="-".join(str(mask.shape[0]) for mask in masks), pruned=network,
+            **{f"sparsity_{n}": round(1 - mask.mean(), 4) for n, mask in enumerate(masks, 1)},
+            passes=total, value=round(bound - log_z.value, 3), low=round(bound - log_z.bracket[1], 3),
+            high=round(bound - log_z.bracket[0], 3), first_level=round(alone, 3), seed=0,
+            seconds=round(spent, 1),
         )  # fmt: skip
 
 

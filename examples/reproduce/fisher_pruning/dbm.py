@@ -7,16 +7,16 @@ that lose all connections too. Schedules: last level first and first level first
 and both at once by Fisher information, its heuristic estimate, its opposite, and chance. Minimal models
 are trained anew on the last mask.
 
-Scores after every round: logistic regression and a support vector machine (on every sixth row) on the top
-layer's probabilities, train and test; quality and diversity of 1,000 sampled digits by a logistic regression on
-raw digits, trained on the test rows, which no machine sees.
+Every pruning is scored before and after training on: logistic regression on the top layer's
+probabilities, train and test; quality and diversity of 1,000 sampled digits by a logistic regression on
+raw digits. After whole rounds a support vector machine (on every sixth row) is asked, too. Raw
+pixels, test digits and random patterns are the controls.
 
 Where this is not the thesis's: minibatches of 20 rows in pre-training and 100 in joint training instead of
 one row; rate 0.05 falling to 0 linearly, momentum 0.5 in pre-training; the centred gradient; mean field to 1e-4;
-weights and biases start as this package starts them; units cut on one side go in every schedule; scores are
-taken after a whole round, not after each half of it.
+weights and biases start as this package starts them.
 
-Finished rounds are in ``dbm_results.csv``, machines on disk, and nothing is run twice.
+Finished scores are in ``dbm_results.csv``, machines on disk after every pass, chains included, and nothing is run twice.
 Run: ``python examples/reproduce/fisher_pruning/dbm.py [--experiments "joint fisher" ...]``.
 """
 
@@ -30,30 +30,31 @@ import time
 
 import joblib
 import numpy as np
-from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import SVC
 
 from skprune import DBMTransformer, IterativePruner, PrunedBernoulliRBM, datasets
 from skprune.connectivity import receptive_fields
-from skprune.criteria import FisherHeuristic
+from skprune.criteria import Fisher, FisherHeuristic
 from skprune.metrics import encoding_quality, sample_quality
-from skprune.schedules import FractionOfRemaining
+from skprune.schedules import FallingRate, FractionOfRemaining
 
 HERE = pathlib.Path(__file__).parent
 COLUMNS = (
-    "experiment", "round", "stage", "sparsity_1", "sparsity_2", "connections_1", "connections_2",
+    "experiment", "round", "level", "stage", "sparsity_1", "sparsity_2", "connections_1", "connections_2",
     "units_1", "units_2", "logistic_train", "logistic_test", "svm_test", "quality", "diversity", "seed",
     "seconds", "date", "machine",
 )  # fmt: skip
-EXPERIMENTS = {  # order, criterion, what goes
-    "last level first": ("top_down", "fisher", "least"),
-    "first level first": ("bottom_up", "fisher", "least"),
-    "joint fisher": ("joint", "fisher", "least"),
-    "joint heuristic": ("joint", FisherHeuristic(), "least"),
-    "joint anti-fisher": ("joint", "fisher", "most"),
-    "joint random": ("joint", "random", "least"),
+BOTH, FIRST, LAST = [None, None], [None, 0.0], [0.0, None]  # 0: no pruning at this level
+EXPERIMENTS = {  # what is pruned in turn within a round, criterion, what goes
+    "last level first": ([LAST, FIRST], Fisher(), "least"),
+    "first level first": ([FIRST, LAST], Fisher(), "least"),
+    "joint fisher": ([BOTH], Fisher(), "least"),
+    "joint heuristic": ([BOTH], FisherHeuristic(), "least"),
+    "joint anti-fisher": ([BOTH], Fisher(), "most"),
+    "joint random": ([BOTH], "random", "least"),
 }
 ROUNDS, PASSES, RETRAIN = 10, 20, 15
 
@@ -68,17 +69,29 @@ def load(quick):
     return X[::step], data.y_train[::step], X_test[::step], data.y_test[::step]
 
 
-def initial(X, seed, quick):
-    """The machine before pruning."""
-    passes = 1 if quick else PASSES
+def untrained(seed, passes, sizes=(400, 676), masks=None):
+    """The machine before pre-training."""
     level = PrunedBernoulliRBM(
         negative_phase="cd", n_iter=passes, batch_size=20, learning_rate=0.05, momentum=0.5
     )
+    masks = [receptive_fields((20, 20), 5), None] if masks is None else masks
     return DBMTransformer(
-        (400, 676), connectivity=[receptive_fields((20, 20), 5), None], pretrain=level,
-        n_iter=passes, batch_size=100, learning_rate=0.05, n_gibbs_steps=5, max_norm=6.0,
-        mean_field_tolerance=1e-4, max_mean_field_updates=50, random_state=seed,
-    ).fit(X)  # fmt: skip
+        sizes, connectivity=masks, pretrain=level, batch_size=100, learning_rate=0.05, n_gibbs_steps=5,
+        max_norm=6.0, mean_field_tolerance=1e-4, max_mean_field_updates=50, random_state=seed,
+    )  # fmt: skip
+
+
+def pruned(machine, X, experiment, caps, seed, quick):
+    """The machine without what is at or below the tenth percentile; not trained on."""
+    _, criterion, remove = EXPERIMENTS[experiment]
+    joint = caps is BOTH
+    if quick and criterion != "random":
+        criterion = type(criterion)(n_samples=200, n_steps_between=2)
+    return IterativePruner(
+        FrozenEstimator(machine), sparsity=caps, n_rounds=1, criterion=criterion, remove=remove,
+        schedule=FractionOfRemaining(0.1, ties="all"), retrain=None,
+        grace_rounds=0 if joint else None, random_state=seed,
+    ).fit(X).estimator_  # fmt: skip
 
 
 class Judge:
@@ -86,23 +99,44 @@ class Judge:
 
     def __init__(self, X, y, X_test, y_test, quick):
         self.rows, self.quick = (X, y, X_test, y_test), quick
-        self.eye = LogisticRegression(max_iter=300).fit(X_test, y_test)
+        self.eye = LogisticRegression(max_iter=300).fit(X, y)
 
-    def __call__(self, machine):
+    def probes(self, features, svm):
+        """Accuracies of logistic regression (train, test), and of the other probe where it is asked."""
         X, y, X_test, y_test = self.rows
-        train, test = encoding_quality(machine, X, y, X_test, y_test)
+        scores = encoding_quality(features, X, y, X_test, y_test)
         few = slice(None, None, 1 if self.quick else 6)
-        _, svm = encoding_quality(machine, X[few], y[few], X_test, y_test, probe=SVC(C=1000))
-        samples = machine.sample(100 if self.quick else 1000, n_gibbs_steps=500, random_state=0)
-        found = sample_quality(samples, self.eye)
+        if svm:
+            probe = SVC(C=1000)
+            scores += encoding_quality(features, X[few], y[few], X_test, y_test, probe=probe)[1:]
+        return [round(score, 4) for score in scores] + ([] if svm else [""])
+
+    def pictures(self, images):
+        """Quality and diversity."""
+        found = sample_quality(images, self.eye)
+        return [round(found.quality, 4), round(found.diversity, 4)]
+
+    def machine(self, machine, svm):
+        """All columns of a machine."""
+        n_samples, n_steps = (50, 10) if self.quick else (1000, 500)
+        samples = machine.sample(n_samples, n_gibbs_steps=n_steps, random_state=0)
         masks = machine.connectivity_
         full = (400 * 400, 400 * 676)
         kept = [int(mask.sum()) for mask in masks]
         return [
             *(round(1 - k / size, 4) for k, size in zip(kept, full, strict=True)), *kept,
-            *(mask.shape[0] for mask in masks), round(train, 4), round(test, 4), round(svm, 4),
-            round(found.quality, 4), round(found.diversity, 4),
+            *(int(mask.any(axis=1).sum()) for mask in masks), *self.probes(machine, svm),
+            *self.pictures(samples),
         ]  # fmt: skip
+
+    def controls(self):
+        """Raw pixels as features, test digits and random patterns as pictures."""
+        X_test = self.rows[2]
+        raw = FunctionTransformer().fit(X_test)
+        patterns = np.random.default_rng(0).integers(0, 2, X_test.shape, dtype=np.uint8)
+        empty = [""] * 6
+        yield "raw pixels, test digits", [*empty, *self.probes(raw, True), *self.pictures(X_test)]
+        yield "random patterns", [*empty, "", "", "", *self.pictures(patterns)]
 
 
 def main():
@@ -122,60 +156,86 @@ def main():
     if path.exists():
         with path.open() as file:
             done = {
-                (r["experiment"], r["round"], r["stage"], r["seed"]) for r in csv.DictReader(file)
+                (r["experiment"], r["round"], r["level"], r["stage"], r["seed"])
+                for r in csv.DictReader(file)
             }
     X, y, X_test, y_test = load(options.quick)
     judge = Judge(X, y, X_test, y_test, options.quick)
     options.checkpoints.mkdir(parents=True, exist_ok=True)
 
-    def tell(experiment, number, stage, machine, seconds):
-        if (experiment, str(number), stage, str(seed)) in done:
+    def tell(experiment, number, level, stage, scores, seconds):
+        key = (experiment, str(number), str(level), stage, str(seed))
+        if key in done:
             return
         row = [
-            experiment, number, stage, *judge(machine), seed, round(seconds, 1),
+            experiment, number, level, stage, *scores(), seed, round(seconds, 1),
             time.strftime("%Y-%m-%d"), f"{platform.machine()}, {os.cpu_count()} cores",
         ]  # fmt: skip
         new = not path.exists()
         with path.open("a", newline="") as file:
             csv.writer(file).writerows([COLUMNS, row] if new else [row])
-        done.add((experiment, str(number), stage, str(seed)))
-        print(*row[:15], flush=True)
+        done.add(key)
+        print(*row[:16], flush=True)
 
     def kept(name, make):
         file = options.checkpoints / f"dbm-{seed}-{name}.joblib"
         if not file.exists():
-            started = time.perf_counter()
             partial = file.with_suffix(".part")
-            joblib.dump((make(), time.perf_counter() - started), partial)
+            joblib.dump(make(), partial)
             os.replace(partial, file)
         return joblib.load(file)
 
-    start, seconds = kept("initial", lambda: initial(X, seed, options.quick))
-    tell("initial", 0, "trained", start, seconds)
-    rounds, retrain = (2, 1) if options.quick else (ROUNDS, RETRAIN)
+    def trained(name, start, passes):
+        """The machine after so many passes, kept after each, and the seconds they took."""
+        last = options.checkpoints / f"dbm-{seed}-{name} {passes}.joblib"
+        machine, spent = (None, 0.0) if last.exists() else start()
+        for number in range(1, passes + 1):
+
+            def further(machine=machine, spent=spent, number=number):
+                started = time.perf_counter()
+                falling = FallingRate((number - 1) / passes, number / passes)
+                machine.set_params(
+                    n_iter=1, warm_start=hasattr(machine, "components_"),
+                    learning_rate_schedule=falling,
+                ).fit(X)  # fmt: skip
+                return machine, spent + time.perf_counter() - started
+
+            if number == passes or not last.exists():
+                machine, spent = kept(f"{name} {number}", further)
+                before = options.checkpoints / f"dbm-{seed}-{name} {number - 1}.joblib"
+                before.unlink(missing_ok=True)
+        return machine, spent
+
+    rounds, passes, retrain = (2, 1, 1) if options.quick else (ROUNDS, PASSES, RETRAIN)
+    for name, scores in judge.controls():
+        tell(name, 0, "", "", lambda scores=scores: scores, 0.0)
+    start, seconds = trained("initial", lambda: (untrained(seed, passes), 0.0), passes)
+    tell("initial", 0, "", "trained", lambda: judge.machine(start, True), seconds)
     for name in options.experiments:
-        machine = start
+        machine, (turns, _, _) = start, EXPERIMENTS[name]
         for number in range(1, rounds + 1):
+            for caps in turns:
+                level = {id(BOTH): "both", id(FIRST): 1, id(LAST): 2}[id(caps)]
 
-            def one_round(machine=machine, number=number, name=name):
-                order, criterion, remove = EXPERIMENTS[name]
-                pruner = IterativePruner(
-                    FrozenEstimator(machine), sparsity=None, n_rounds=1, criterion=criterion,
-                    schedule=FractionOfRemaining(0.1, ties="all"), order=order, remove=remove,
-                    n_retrain_iter=retrain, grace_rounds=0, random_state=seed + number,
+                def cut(machine=machine, number=number, name=name, caps=caps):
+                    return pruned(machine, X, name, caps, seed + number, options.quick)
+
+                where = f"{name} {number} level {level}"
+                machine = kept(f"{where} pruned", cut)
+                tell(name, number, level, "pruned", lambda m=machine: judge.machine(m, False), 0.0)
+                machine, seconds = trained(where, lambda m=machine: (m, 0.0), retrain)
+                whole = caps is turns[-1]
+                tell(
+                    name, number, level, "retrained",
+                    lambda m=machine, w=whole: judge.machine(m, w), seconds,
                 )  # fmt: skip
-                return pruner.fit(X).estimator_
-
-            machine, seconds = kept(f"{name}-{number}", one_round)
-            tell(name, number, "retrained", machine, seconds)
-
-        def minimal(machine=machine):
-            masks = [np.array(mask) for mask in machine.connectivity_]
-            sizes = tuple(mask.shape[0] for mask in masks)
-            return clone(start).set_params(hidden_layer_sizes=sizes, connectivity=masks).fit(X)
-
-        machine, seconds = kept(f"{name}-minimal", minimal)
-        tell(name, rounds, "minimal", machine, seconds)
+        masks = [np.array(mask) for mask in machine.connectivity_]
+        sizes = tuple(mask.shape[0] for mask in masks)
+        machine, seconds = trained(
+            f"{name} minimal",
+            lambda m=masks, s=sizes: (untrained(seed, passes, s, m), 0.0), passes,
+        )  # fmt: skip
+        tell(name, rounds, "", "minimal", lambda m=machine: judge.machine(m, True), seconds)
 
 
 if __name__ == "__main__":

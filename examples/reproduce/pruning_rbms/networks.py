@@ -10,7 +10,7 @@ chosen on the validation rows (``--validate`` trains without them and tests on t
 A trial is a seed, which both networks share. Finished trials are in
 ``networks.csv`` and not run again; ``--report`` prints means and the paired 95 % interval.
 
-Run: ``python examples/reproduce/pruning_rbms/networks.py [--only mnist] [--trials 5]``.
+Run: ``python examples/reproduce/pruning_rbms/networks.py [--only mnist] [--seeds 0 1 2 3 4]``.
 """
 
 import argparse
@@ -35,11 +35,11 @@ COLUMNS = (
 )  # fmt: skip
 SETTINGS = {
     "mnist": {
-        "sizes": (500, 500, 2000), "rounds": 7, "passes": 10, "retrain": 2, "epochs": 60,
+        "sizes": (500, 500, 2000), "rounds": 7, "passes": 10, "retrain": 2, "epochs": 100,
         "rbm": {"learning_rate": 0.05, "l2": 2e-4, "momentum": 0.5, "batch_size": 100},
         "tuning": {
             "learning_rate": 0.5, "momentum": 0.9, "batch_size": 100, "dropout": 0.1,
-            "input_dropout": 0.1,
+            "input_dropout": 0.2,
         },
     },
     "ocr": {
@@ -155,7 +155,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", default=list(SETTINGS), choices=list(SETTINGS))
     parser.add_argument("--networks", nargs="+", default=["full", "pruned"])
-    parser.add_argument("--trials", type=int, default=5)
+    parser.add_argument("--seeds", nargs="+", type=int, default=range(5))
     parser.add_argument("--results", type=pathlib.Path, default=HERE / "networks.csv")
     parser.add_argument("--validate", action="store_true")
     parser.add_argument("--report", action="store_true")
@@ -171,7 +171,7 @@ def main():
     if options.results.exists():
         with options.results.open() as file:
             done = {(r["data"], r["network"], r["seed"]) for r in csv.DictReader(file)}
-    for seed in range(options.trials):
+    for seed in options.seeds:
         for name in options.only:
             for network in options.networks:
                 if (name, network, str(seed)) in done:
