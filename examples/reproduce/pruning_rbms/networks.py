@@ -3,9 +3,10 @@
 The levels are trained by CD-1; pruned ones by Algorithm 2 of the paper: 30 % of
 what remains goes in each round, with retraining, before the next level is
 trained. The full levels get as many passes. Then a softmax layer is put on
-top and all is fine-tuned by stochastic gradient descent, for as many epochs.
+top and all is fine-tuned by stochastic gradients, for as many epochs.
 Training data are train and validation rows together. Settings were
-chosen on the validation rows (``--validate`` trains without them and tests on them).
+chosen on the validation rows (``--validate`` trains without them and tests on them), solver, rate and
+dropout for the full and the pruned network apart: Adam served the full one of MNIST worse (1.28 against 1.24 %).
 
 A trial is a seed, which both networks share. Finished trials are in
 ``networks.csv`` and not run again; ``--report`` prints means and the paired 95 % interval.
@@ -33,22 +34,20 @@ COLUMNS = (
     "data", "sizes", "network", "sparsity", "test_error", "train_error", "passes", "epochs", "seed",
     "seconds", "date", "machine",
 )  # fmt: skip
+RBM = {"learning_rate": 0.05, "l2": 2e-4, "momentum": 0.5, "batch_size": 100}
 SETTINGS = {
     "mnist": {
-        "sizes": (500, 500, 2000), "rounds": 7, "passes": 10, "retrain": 2, "epochs": 100,
-        "rbm": {"learning_rate": 0.05, "l2": 2e-4, "momentum": 0.5, "batch_size": 100},
-        "tuning": {
-            "learning_rate": 0.5, "momentum": 0.9, "batch_size": 100, "dropout": 0.1,
-            "input_dropout": 0.2,
-        },
-    },
-    "ocr": {
-        "sizes": (1000, 1000), "rounds": 4, "passes": 10, "retrain": 3, "epochs": 100,
-        "rbm": {"learning_rate": 0.05, "l2": 2e-4, "momentum": 0.5, "batch_size": 100},
-        "tuning": {
-            "learning_rate": 0.5, "momentum": 0.9, "batch_size": 100, "dropout": 0.2,
+        "sizes": (500, 500, 2000), "rounds": 7, "passes": 10, "retrain": 2, "epochs": 60,
+        "full": {
+            "solver": "sgd", "momentum": 0.9, "learning_rate": 0.1, "l2": 1e-5, "dropout": 0.1,
             "input_dropout": 0.1,
         },
+        "pruned": {"solver": "adam", "learning_rate": 2e-3, "dropout": 0.2, "input_dropout": 0.2},
+    },
+    "ocr": {
+        "sizes": (1000, 1000), "rounds": 4, "passes": 10, "retrain": 3, "epochs": 60,
+        "full": {"solver": "adam", "learning_rate": 2e-3, "dropout": 0.2, "input_dropout": 0.1},
+        "pruned": {"solver": "adam", "learning_rate": 3e-3, "dropout": 0.1, "input_dropout": 0.1},
     },
 }  # fmt: skip
 PAPER = {
@@ -84,7 +83,7 @@ def pretrained(setting, pruned, X, seed):
     passes = setting["passes"] + setting["rounds"] * setting["retrain"]
     rbm = PrunedBernoulliRBM(
         negative_phase="cd", n_iter=setting["passes"] if pruned else passes,
-        learning_rate_schedule="constant", **setting["rbm"],
+        learning_rate_schedule="constant", **RBM,
     )  # fmt: skip
     pruner = None
     if pruned:
@@ -112,8 +111,8 @@ def run(name, network, seed, options):
     started = time.perf_counter()
     dbn, passes = pretrained(setting, network == "pruned", X, seed)
     classifier = SparseDBNClassifier(
-        setting["sizes"], pretrain=FrozenEstimator(dbn), n_iter=setting["epochs"],
-        random_state=seed, verbose=options.verbose, **setting["tuning"],
+        setting["sizes"], pretrain=FrozenEstimator(dbn), batch_size=100,
+        n_iter=setting["epochs"], random_state=seed, verbose=options.verbose, **setting[network],
     ).fit(X, y)  # fmt: skip
     seconds = time.perf_counter() - started
     sparsities = [1 - mask.mean() for mask in classifier.connectivity_]
