@@ -2,7 +2,8 @@
 
 The levels are trained by CD-1; pruned ones by Algorithm 2 of the paper: 30 % of
 what remains goes in each round, with retraining, before the next level is
-trained. The full levels get as many passes. Then a softmax layer is put on
+trained. What goes is chosen within every unit by |w| times the standard deviation of the unit below
+(OCR letters, validation rows: 8.7 % wrong, where |w| within the level gives 9.0 %). The full levels get as many passes. Then a softmax layer is put on
 top and all is fine-tuned by stochastic gradients, for as many epochs.
 Training data are train and validation rows together. Settings were
 chosen on the validation rows (``--validate`` trains without them and tests on them), solver, rate and
@@ -89,7 +90,8 @@ def pretrained(setting, pruned, X, seed):
     if pruned:
         pruner = IterativePruner(
             schedule=FractionOfRemaining(0.3), sparsity=1 - 0.7 ** setting["rounds"],
-            n_rounds=setting["rounds"], n_retrain_iter=setting["retrain"],
+            n_rounds=setting["rounds"], n_retrain_iter=setting["retrain"], criterion="contribution",
+            scope="unit",
         )  # fmt: skip
     dbn = SparseDBN(setting["sizes"], rbm=rbm, pruner=pruner, random_state=seed).fit(X)
     return dbn, passes
