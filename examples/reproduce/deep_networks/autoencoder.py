@@ -12,7 +12,7 @@ import argparse
 import time
 
 import numpy as np
-from common import Table, kept, options
+from common import Table, kept, options, stretches
 from sklearn.decomposition import PCA
 from sklearn.frozen import FrozenEstimator
 
@@ -77,20 +77,16 @@ def main():
         folder = chosen.checkpoints / f"autoencoder-{sparsity}"
         dbn = kept(folder / "greedy.joblib", lambda s=sparsity: pretrained(X, s, chosen.quick))
         coder = SparseDBNAutoencoder(pretrain=FrozenEstimator(dbn), **tuned)
-        spent = 0.0
-        for done in range(stretch, epochs + 1, stretch):
 
-            def further(coder=coder, done=done, spent=spent):
-                started = time.perf_counter()
-                falling = FallingRate((done - stretch) / epochs, done / epochs)
-                coder.set_params(
-                    n_iter=stretch, warm_start=True, learning_rate_schedule=falling
-                ).fit(X)
-                return coder, spent + time.perf_counter() - started
+        def further(state, done, untrained=coder):
+            started = time.perf_counter()
+            coder, spent = state or (untrained, 0.0)
+            falling = FallingRate((done - stretch) / epochs, done / epochs)
+            coder.set_params(n_iter=stretch, warm_start=True, learning_rate_schedule=falling)
+            return coder.fit(X), spent + time.perf_counter() - started
 
-            coder, spent = kept(folder / f"epoch-{done}.joblib", further)
-            if done > stretch:
-                (folder / f"epoch-{done - stretch}.joblib").unlink(missing_ok=True)
+        numbers = range(stretch, epochs + 1, stretch)
+        for done, (coder, spent) in stretches(folder / "epochs", numbers, further):
             if not table.done(model="deep", sparsity=sparsity, epochs=done):
                 table.add(
                     model="deep", sparsity=sparsity, epochs=done,

@@ -9,6 +9,8 @@ import time
 
 import joblib
 
+from skprune.schedules import FallingRate
+
 HERE = pathlib.Path(__file__).parent
 
 
@@ -50,6 +52,47 @@ def kept(path, make):
     joblib.dump(result, partial)
     os.replace(partial, path)
     return result
+
+
+def stretches(folder, numbers, further):
+    """Yield (number, state) of a training in stretches, from the furthest that is on the disk on.
+
+    ``further(state, number)`` makes the next; the first gets None. A checkpoint goes when the next is there.
+    """
+    paths = {number: folder / f"{number}.joblib" for number in numbers}
+    there = [number for number, path in paths.items() if path.exists()]
+    state = None
+    for number, path in paths.items():
+        if there and number < there[-1]:
+            continue
+        before = state
+        state = kept(path, lambda number=number, before=before: further(before, number))
+        for earlier in paths.values():
+            if earlier != path:
+                earlier.unlink(missing_ok=True)
+        yield number, state
+
+
+def trained(folder, fresh, rows, total, stretch, cut=None):
+    """The machine after ``total`` passes whose rate falls to 0, and the seconds they took.
+
+    ``rows(done)`` are the data after so many passes; ``cut(machine, X, done)`` may prune before a stretch.
+    """
+
+    def further(state, number):
+        started = time.perf_counter()
+        done = number - stretch
+        machine, spent = state or (fresh(), 0.0)
+        X = rows(done)
+        if cut is not None and done:
+            machine = cut(machine, X, done)
+        falling = FallingRate(done / total, number / total)
+        machine.set_params(n_iter=stretch, warm_start=done > 0, learning_rate_schedule=falling)
+        return machine.fit(X), spent + time.perf_counter() - started
+
+    for number, state in stretches(folder, range(stretch, total + 1, stretch), further):
+        print(f"{folder.name}: {number} of {total} passes, {state[1]:.0f} s", flush=True)
+    return state
 
 
 def options(parser, name):

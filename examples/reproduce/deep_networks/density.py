@@ -10,24 +10,23 @@ Run: ``python examples/reproduce/deep_networks/density.py``.
 """
 
 import argparse
-import time
 import warnings
 
 import joblib
 import numpy as np
-from common import HERE, Table, kept, options
+from common import HERE, Table, options, trained
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 
 from skprune import IterativePruner, PrunedBernoulliRBM, SparseDBN, datasets
-from skprune.schedules import FallingRate, FractionOfRemaining
+from skprune.schedules import FractionOfRemaining
 
 COLUMNS = (
     "network", "pruned", "sparsity_1", "sparsity_2", "passes", "value", "low", "high", "first_level", "seed",
     "seconds",
 )  # fmt: skip
 FIRST = HERE.parent / "pruning_rbms" / "checkpoints" / "mnist-ours-500-0"
-PASSES, RETRAIN, ROUNDS, STRETCH = 28, 4, 7, 4
+PASSES, RETRAIN, ROUNDS = 28, 4, 7
 
 
 def first_level(pruned, X, quick):
@@ -47,24 +46,6 @@ def samples(codes, number):
     return (rng.uniform(size=codes.shape) < codes).astype(np.uint8)
 
 
-def second_level(machine, codes, size, done, n_iter, total, prune):
-    """The machine after ``n_iter`` more of ``total`` passes, a round of pruning before them if asked."""
-    if machine is None:
-        machine = PrunedBernoulliRBM(
-            size, batch_size=50, n_gibbs_steps=5, learning_rate=0.05, random_state=0
-        )
-    X = samples(codes, done)
-    if prune:
-        machine = IterativePruner(
-            FrozenEstimator(machine), schedule=FractionOfRemaining(0.3), sparsity=None, n_rounds=1,
-            retrain=None, random_state=0,
-        ).fit(X).estimator_  # fmt: skip
-    falling = FallingRate(done / total, (done + n_iter) / total)
-    return machine.set_params(
-        n_iter=n_iter, warm_start=done > 0, learning_rate_schedule=falling
-    ).fit(X)
-
-
 def main():
     """Run what is not there yet."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -74,7 +55,7 @@ def main():
     table = Table(chosen.results, COLUMNS)
     data = datasets.fetch_binarized_mnist()
     X, X_test = np.concatenate([data.X_train, data.X_valid]), data.X_test
-    passes, retrain, rounds, stretch, size = (2, 1, 2, 1, 40) if quick else (PASSES, RETRAIN, ROUNDS, STRETCH, 2000)  # fmt: skip
+    passes, retrain, rounds, size = (2, 1, 2, 40) if quick else (PASSES, RETRAIN, ROUNDS, 2000)
     if quick:
         X, X_test = X[::100], X_test[::100]
     for network in chosen.networks:
@@ -84,22 +65,26 @@ def main():
         below = first_level(pruned, X, quick)
         codes = below.transform(X)
         total = passes + rounds * retrain
-        folder = chosen.checkpoints / f"density-{network}"
 
-        machine, spent = None, 0.0
-        for done in range(0, total, stretch):
+        def fresh():
+            return PrunedBernoulliRBM(
+                size, batch_size=50, n_gibbs_steps=5, learning_rate=0.05, random_state=0
+            )
 
-            def further(machine=machine, done=done, spent=spent, codes=codes, prune=pruned):
-                started = time.perf_counter()
-                prune = prune and done >= passes
-                machine = second_level(
-                    machine, codes, size, done, stretch, passes + rounds * retrain, prune
-                )
-                return machine, spent + time.perf_counter() - started
+        def cut(machine, X, done):
+            """30 % of what remains, before every stretch after the first passes."""
+            if done < passes:
+                return machine
+            return IterativePruner(
+                FrozenEstimator(machine), schedule=FractionOfRemaining(0.3), sparsity=None,
+                n_rounds=1, retrain=None, random_state=0,
+            ).fit(X).estimator_  # fmt: skip
 
-            machine, spent = kept(folder / f"pass-{done + stretch}.joblib", further)
-            (folder / f"pass-{done}.joblib").unlink(missing_ok=True)
-            print(f"{network}: {done + stretch} of {total} passes, {spent:.0f} s", flush=True)
+        machine, spent = trained(
+            chosen.checkpoints / f"density-{network}", fresh,
+            lambda done, codes=codes: samples(codes, done), total, retrain,
+            cut if pruned else None,
+        )  # fmt: skip
         levels = [("first", FrozenEstimator(below)), ("second", FrozenEstimator(machine))]
         dbn = SparseDBN(levels, upward="samples", random_state=0).fit(X[:100])
         with warnings.catch_warnings():  # the bracket is in the table

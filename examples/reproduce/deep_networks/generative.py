@@ -13,7 +13,7 @@ import argparse
 import time
 
 import numpy as np
-from common import Table, kept, options
+from common import Table, kept, options, stretches
 from sklearn.svm import SVC
 
 from skprune import IterativePruner, PrunedBernoulliRBM, SparseDBN, datasets
@@ -81,20 +81,18 @@ def main():
         folder = chosen.checkpoints / f"generative-{sparsity}"
         started = time.perf_counter()
         dbn = kept(folder / "greedy.joblib", lambda s=sparsity: greedy(X, y, s, chosen.quick))
-        for done in range(0, passes + 1, stretch):
 
-            def further(dbn=dbn, done=done):
-                falling = FallingRate((done - stretch) / passes, done / passes)
-                tuning = UpDown(
-                    n_iter=stretch, learning_rate=0.1, n_gibbs_steps=3 + 7 * (done > passes / 2),
-                    learning_rate_schedule=falling,
-                )  # fmt: skip
-                return dbn.set_params(warm_start=True, fine_tune=tuning).fit(X, y)
+        def further(state, done, greedy=dbn):
+            if not done:
+                return greedy
+            falling = FallingRate((done - stretch) / passes, done / passes)
+            tuning = UpDown(
+                n_iter=stretch, learning_rate=0.1, n_gibbs_steps=3 + 7 * (done > passes / 2),
+                learning_rate_schedule=falling,
+            )  # fmt: skip
+            return state.set_params(warm_start=True, fine_tune=tuning).fit(X, y)
 
-            if done:
-                dbn = kept(folder / f"pass-{done}.joblib", further)
-                if done > stretch:
-                    (folder / f"pass-{done - stretch}.joblib").unlink(missing_ok=True)
+        for done, dbn in stretches(folder / "passes", range(0, passes + 1, stretch), further):
             if not table.done(network=name, passes=done):
                 table.add(
                     network=name, passes=done, test_error=error(dbn, X_test, y_test),

@@ -187,9 +187,13 @@ def main():
 
     def trained(name, start, passes):
         """The machine after so many passes, kept after each, and the seconds they took."""
-        last = options.checkpoints / f"dbm-{seed}-{name} {passes}.joblib"
-        machine, spent = (None, 0.0) if last.exists() else start()
-        for number in range(1, passes + 1):
+        paths = {
+            number: options.checkpoints / f"dbm-{seed}-{name} {number}.joblib"
+            for number in range(1, passes + 1)
+        }
+        there = max((number for number, path in paths.items() if path.exists()), default=0)
+        machine, spent = joblib.load(paths[there]) if there else start()
+        for number in range(there + 1, passes + 1):
 
             def further(machine=machine, spent=spent, number=number):
                 started = time.perf_counter()
@@ -200,10 +204,9 @@ def main():
                 ).fit(X)  # fmt: skip
                 return machine, spent + time.perf_counter() - started
 
-            if number == passes or not last.exists():
-                machine, spent = kept(f"{name} {number}", further)
-                before = options.checkpoints / f"dbm-{seed}-{name} {number - 1}.joblib"
-                before.unlink(missing_ok=True)
+            machine, spent = kept(f"{name} {number}", further)
+            if number > 1:
+                paths[number - 1].unlink(missing_ok=True)
         return machine, spent
 
     rounds, passes, retrain = (2, 1, 1) if options.quick else (ROUNDS, PASSES, RETRAIN)
