@@ -55,7 +55,7 @@ from .samplers import derived_key
 __all__ = ["SparseDBNAutoencoder", "SparseDBNClassifier"]
 
 PRETRAIN = ("rbm", "autoencoder", "supervised")
-SOLVERS = ("sgd", "adam")
+SOLVERS = {"sgd": 0.1, "adam": 0.005}  # and the learning rate of None
 KINDS = {"logistic": _kernels.LOGISTIC, "linear": _kernels.LINEAR, "softmax": _kernels.SOFTMAX}
 FIRST_MOMENTUM, SECOND_MOMENTUM, EPSILON = 0.9, 0.999, 1e-8  # of Adam
 
@@ -91,9 +91,10 @@ class _Network(Layered):
 
     def _check_parameters(self):
         integer = numbers.Integral
-        if self.solver not in SOLVERS:
+        if self.solver not in tuple(SOLVERS):
             raise ValueError(f"solver={self.solver!r} is not known. Use 'sgd' or 'adam'.")
-        check_number(self.learning_rate, "learning_rate", low=0, closed="right")
+        if self.learning_rate is not None:
+            check_number(self.learning_rate, "learning_rate", low=0, closed="right")
         check_number(self.momentum, "momentum", low=0, high=1, closed="left")
         check_number(self.batch_size, "batch_size", integer, low=1)
         check_number(self.n_iter, "n_iter", integer, low=0)
@@ -278,6 +279,7 @@ class _Network(Layered):
         kind = dtype.type
         batch_size = min(self.batch_size, X.shape[0])
         adam = self.solver == "adam"
+        rate = SOLVERS[self.solver] if self.learning_rate is None else self.learning_rate
         options = DescentOptions(
             kind(FIRST_MOMENTUM if adam else self.momentum), kind(SECOND_MOMENTUM), kind(EPSILON),
             kind(self.l2), kind(self.max_norm or 0), kind(self.dropout), kind(self.input_dropout),
@@ -302,9 +304,7 @@ class _Network(Layered):
                 task = context.subcontext(task_name="epoch") if context else None
                 if task:
                     task.call_on_fit_task_begin(estimator=self)
-                rates = minibatch_rates(
-                    self.learning_rate, schedule, epoch, n_epochs, n_minibatches
-                )
+                rates = minibatch_rates(rate, schedule, epoch, n_epochs, n_minibatches)
                 steps = rates
                 if adam:  # the moments start at zero, which this makes good
                     t = n_known + 1 + np.arange(n_minibatches)
@@ -478,9 +478,10 @@ or None, default="rbm"
         "supervised": greedily, each level as the hidden one of a shallow network. None: at random.
     n_pretrain_iter : int, default=10
         Epochs a level of "autoencoder" and "supervised".
-    solver : {"sgd", "adam"}, default="sgd"
+    solver : {"adam", "sgd"}, default="adam"
         Stochastic gradient descent with momentum, or Adam (Kingma & Ba 2015).
-    learning_rate : float, default=0.1
+    learning_rate : float, default=None
+        None is 0.005 with "adam" and 0.1 with "sgd".
     momentum : float, default=0.9
         Of "sgd".
     batch_size : int, default=32
@@ -561,8 +562,8 @@ class SparseDBNClassifier(ClassifierMixin, _Network):
         pruner=None,
         pretrain="rbm",
         n_pretrain_iter=10,
-        solver="sgd",
-        learning_rate=0.1,
+        solver="adam",
+        learning_rate=None,
         momentum=0.9,
         batch_size=32,
         n_iter=30,
@@ -823,8 +824,8 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
         pruner=None,
         pretrain="rbm",
         n_pretrain_iter=10,
-        solver="sgd",
-        learning_rate=0.1,
+        solver="adam",
+        learning_rate=None,
         momentum=0.9,
         batch_size=32,
         n_iter=30,

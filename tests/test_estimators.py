@@ -51,7 +51,9 @@ def very_sparse(shape, rng):
         SparseDBN((8, 6), join_labels=True, random_state=0),
         SparseDBN((8, 6), fine_tune="up_down", random_state=0),
         SparseDBNClassifier((8, 6), random_state=0),
-        SparseDBNClassifier((8, 6), pretrain=None, early_stopping=True, random_state=0),
+        SparseDBNClassifier(
+            (8, 6), pretrain=None, solver="sgd", early_stopping=True, random_state=0
+        ),
         SparseDBNAutoencoder((8, 3), random_state=0),
         IterativePruner(SparseDBN((8, 6), random_state=0), n_rounds=1),
         IterativePruner(SparseDBNClassifier((8, 6), random_state=0), sparsity=0.5, n_rounds=1),

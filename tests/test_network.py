@@ -222,14 +222,26 @@ def problem(n=300, seed=0):
 
 def classifier(**parameters):
     return SparseDBNClassifier(
-        **{"hidden_layer_sizes": (12, 8), "n_iter": 20, "batch_size": 20, "random_state": 0}
+        **{
+            "hidden_layer_sizes": (12, 8),
+            "solver": "sgd",
+            "n_iter": 20,
+            "batch_size": 20,
+            "random_state": 0,
+        }
         | parameters
     )
 
 
 def autoencoder(**parameters):
     return SparseDBNAutoencoder(
-        **{"hidden_layer_sizes": (12, 4), "n_iter": 20, "batch_size": 20, "random_state": 0}
+        **{
+            "hidden_layer_sizes": (12, 4),
+            "solver": "sgd",
+            "n_iter": 20,
+            "batch_size": 20,
+            "random_state": 0,
+        }
         | parameters
     )
 

@@ -28,7 +28,13 @@ EPOCHS = 3  # a turn
 def ours(X, y, sparsity):
     """A network that is warm, and its epoch."""
     network = SparseDBNClassifier(
-        SIZES, pretrain=None, n_iter=0, learning_rate=0.01, batch_size=BATCH, random_state=0
+        SIZES,
+        pretrain=None,
+        n_iter=0,
+        solver="sgd",
+        learning_rate=0.01,
+        batch_size=BATCH,
+        random_state=0,
     ).fit(X, y)
     if sparsity:
         rng = np.random.default_rng(0)

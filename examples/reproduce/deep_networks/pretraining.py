@@ -29,7 +29,7 @@ def network(pretrain, sparsity, seed, quick):
     return SparseDBNClassifier(
         (20, 20, 20) if quick else (500, 500, 500), pretrain=None if pretrain == "none" else pretrain, pruner=pruner,
         rbm=RBM if pretrain == "rbm" else None, n_pretrain_iter=1 if quick else 10, batch_size=100,
-        n_iter=2 if quick else 30, learning_rate=0.1, random_state=seed,
+        n_iter=2 if quick else 30, solver="sgd", learning_rate=0.1, random_state=seed,
     )  # fmt: skip
 
 
