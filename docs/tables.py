@@ -241,7 +241,7 @@ def networks():
                 ]
             )  # fmt: skip
         lines += [
-            "Test error after fine-tuning, mean and standard error over trials:",
+            "Test error after fine-tuning, mean and standard error over trials. Ours are pruned level by level as the paper's, but within units and by |w| times the standard deviation of the unit below:",
             "",
             *table(["network", "paper", "ours", "trials", "sparsity", "training", "time"], cells),
             "",

@@ -481,7 +481,7 @@ or None, default="rbm"
     solver : {"adam", "sgd"}, default="adam"
         Stochastic gradient descent with momentum, or Adam (Kingma & Ba 2015).
     learning_rate : float, default=None
-        None is 0.005 with "adam" and 0.1 with "sgd".
+        None is 0.005 with "adam" and 0.1 with "sgd"; a rate belongs to its solver.
     momentum : float, default=0.9
         Of "sgd".
     batch_size : int, default=32

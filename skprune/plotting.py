@@ -10,6 +10,8 @@ import math
 import numbers
 
 import numpy as np
+from scipy import sparse
+from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
@@ -25,17 +27,20 @@ __all__ = [
 ]
 
 
-def _axes(ax, size=None):
-    """The axes to draw on, new ones where none were given."""
-    if ax is not None:
-        return ax
+def _pyplot():
+    """matplotlib's pyplot, or a sentence."""
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
         raise ImportError(
             "Displays need matplotlib, which is not installed; run pip install 'skprune[plot]'."
         ) from error
-    return plt.subplots(figsize=size, layout="constrained")[1]
+    return plt
+
+
+def _axes(ax, size=None):
+    """The axes to draw on, new ones where none were given."""
+    return _pyplot().subplots(figsize=size, layout="constrained")[1] if ax is None else ax
 
 
 def _image_shape(image_shape, n_features):
@@ -47,25 +52,35 @@ def _image_shape(image_shape, n_features):
                 f"{n_features} features are no square image; give image_shape=(height, width)."
             )
         return side, side
-    if len(image_shape) != 2 or math.prod(image_shape) != n_features:
+    if np.ndim(image_shape) != 1 or len(image_shape) != 2 or math.prod(image_shape) != n_features:
         raise ValueError(
-            f"image_shape={tuple(image_shape)} does not hold {n_features} features; height times width "
-            "must be their number."
+            f"image_shape={image_shape} does not hold {n_features} features; give (height, width), whose "
+            "product must be their number."
         )
     return tuple(image_shape)
 
 
 def _machine(estimator):
-    """The machine that a fitted pruner or search holds."""
+    """The machine that a fitted pruner, search or pipeline (its last step) holds."""
+    _pyplot()
     check_is_fitted(estimator)
-    for name in ("best_estimator_", "estimator_"):
-        estimator = getattr(estimator, name, estimator)
-    return estimator
+    while True:
+        inner = getattr(estimator, "best_estimator_", getattr(estimator, "estimator_", None))
+        if isinstance(estimator, Pipeline):
+            inner = estimator[-1]
+        if inner is None:
+            return estimator
+        estimator = inner
 
 
 def _weights(estimator) -> list:
     """Weight matrices of the levels, bottom first."""
-    components = _machine(estimator).components_
+    machine = _machine(estimator)
+    if not hasattr(machine, "components_"):
+        raise TypeError(
+            f"{type(machine).__name__} has no components_; give a machine or network, or what holds one."
+        )
+    components = machine.components_
     return [components] if isinstance(components, np.ndarray) else list(components)
 
 
@@ -103,6 +118,7 @@ class ImagesDisplay:
     """
 
     _cmap = "gray_r"
+    _limits = None, None
 
     def __init__(self, images, *, image_shape=None, n_columns=10):
         self.images = check_array(images, dtype=np.float64, ensure_all_finite="allow-nan")
@@ -145,13 +161,18 @@ class ImagesDisplay:
         size = np.array(picture.shape[::-1]) * 8 / max(picture.shape)
         self.ax_ = _axes(ax, tuple(np.maximum(size, 1)))
         self.figure_ = self.ax_.figure
-        self.image_ = self.ax_.imshow(picture, **{"cmap": self._cmap, **options})
-        self.ax_.set(facecolor="0.7", xticks=[], yticks=[])
+        low, high = self._limits
+        settings = {} if "norm" in options else {"vmin": low, "vmax": high}
+        cmap = _pyplot().get_cmap(options.pop("cmap", self._cmap)).with_extremes(bad="0.7")
+        self.image_ = self.ax_.imshow(picture, cmap=cmap, **{**settings, **options})
+        self.ax_.set(xticks=[], yticks=[])
         return self
 
 
 class SamplesDisplay(ImagesDisplay):
-    """Samples of a machine as images."""
+    """Samples of a machine as images, black for 1."""
+
+    _limits = 0, 1
 
     @classmethod
     def from_estimator(
@@ -191,6 +212,12 @@ class ReceptiveFieldsDisplay(ImagesDisplay):
 
     _cmap = "RdBu_r"
 
+    @property
+    def _limits(self):
+        """Symmetric, so that white is no weight."""
+        limit = np.nanmax(np.abs(self.images), initial=0.0) or 1.0
+        return -limit, limit
+
     @classmethod
     def from_estimator(
         cls, estimator, *, level=0, units=None, image_shape=None, n_columns=10, ax=None,
@@ -226,9 +253,12 @@ class ReceptiveFieldsDisplay(ImagesDisplay):
         weights = _weights(estimator)
         check_number(level, "level", numbers.Integral, low=0, high=len(weights) - 1)
         n_units = weights[level].shape[0]
-        units = np.arange(min(50, n_units)) if units is None else np.asarray(units)
-        if units.size == 0 or units.min() < 0 or units.max() >= n_units:
-            raise ValueError(f"units must be between 0 and {n_units - 1}, and at least one.")
+        units = np.arange(min(50, n_units)) if units is None else np.atleast_1d(units)
+        whole = np.issubdtype(units.dtype, np.integer) and units.size > 0
+        if not whole or units.min() < 0 or units.max() >= n_units:
+            raise ValueError(
+                f"units must be whole numbers between 0 and {n_units - 1}, and at least one."
+            )
         fields = weights[level][units].astype(np.float64)
         seen = _machine(estimator).connectivity_[level][units]
         for below, mask in zip(
@@ -237,14 +267,17 @@ class ReceptiveFieldsDisplay(ImagesDisplay):
             strict=True,
         ):
             fields, seen = fields @ below, seen.astype(np.float64) @ mask > 0
-        limit = np.abs(fields).max() or 1.0
+        n_features = getattr(_machine(estimator), "n_features_in_", fields.shape[1])
+        fields, seen = fields[:, :n_features], seen[:, :n_features]  # without an unrolled posterior
         return cls(
             np.where(seen, fields, np.nan), image_shape=image_shape, n_columns=n_columns
-        ).plot(ax, **{"vmin": -limit, "vmax": limit, **(plot_options or {})})
+        ).plot(ax, **(plot_options or {}))
 
 
 class ReconstructionsDisplay(ImagesDisplay):
     """Rows above what a machine makes of them: a line of images, a line of reconstructions."""
+
+    _limits = 0, 1
 
     @classmethod
     def from_estimator(
@@ -252,13 +285,13 @@ class ReconstructionsDisplay(ImagesDisplay):
     ):
         """Draw rows and their reconstructions.
 
-        Where a value is missing (NaN), the machine's ``complete`` fills it; rows without
-        missing values go through ``transform`` and ``inverse_transform``.
+        Where some value is missing (NaN) the machine's ``complete`` fills it, and complete rows stay as they
+        are; where none is, rows go through ``transform`` and ``inverse_transform``.
 
         Parameters
         ----------
-        estimator : machine, autoencoder, or a pruner or search that holds one
-        X : array-like of shape (n_samples, n_features)
+        estimator : SparseDBN, DBMTransformer, SparseDBNAutoencoder, or what holds one
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
         image_shape : (int, int), default=None
         n_columns : int, default=10
         ax : matplotlib Axes, default=None
@@ -275,15 +308,23 @@ class ReconstructionsDisplay(ImagesDisplay):
             If the machine can do neither.
         """
         machine = _machine(estimator)
-        X = check_array(X, dtype=np.float64, ensure_all_finite="allow-nan")
+        check_number(n_columns, "n_columns", numbers.Integral, low=1)
+        given, X = (
+            X,
+            check_array(
+                X.toarray() if sparse.issparse(X) else X,
+                dtype=np.float64,
+                ensure_all_finite="allow-nan",
+            ),
+        )
         if np.isnan(X).any():
             if not hasattr(machine, "complete"):
                 raise TypeError(
                     f"{type(machine).__name__} cannot fill in missing values; give rows without NaN."
                 )
-            back = machine.complete(X)
+            back = machine.complete(given)
         elif hasattr(machine, "inverse_transform"):
-            back = machine.inverse_transform(machine.transform(X))
+            back = machine.inverse_transform(machine.transform(given))
         else:
             raise TypeError(f"{type(machine).__name__} has no inverse_transform.")
         n_columns = min(n_columns, len(X))
@@ -361,6 +402,8 @@ class WeightsDisplay:
         self.ax_ = _axes(ax)
         self.figure_ = self.ax_.figure
         for number, values in enumerate(self.weights, start=1):
+            if not values.size:
+                continue
             names = [label] if label else []
             if len(self.weights) > 1:
                 names.append(f"level {number}")
@@ -411,7 +454,8 @@ class SparsityDisplay:
         Parameters
         ----------
         estimator : IterativePruner with ``scoring``, IterativePrunerCV, or GridSearchCV over a sparsity
-            Fitted. In a grid over more than sparsity, the best at each sparsity is shown.
+            Fitted. In a grid over more than sparsity, the best at each sparsity is shown; of a list of
+            sparsities, the mean; candidates that failed or have none are left out.
         ax : matplotlib Axes, default=None
         label : str, default=None
         **options
@@ -430,6 +474,10 @@ class SparsityDisplay:
         results = getattr(estimator, "cv_results_", None)
         if results is None:
             history = getattr(estimator, "history_", {})
+            if "score" not in history and any(name.startswith("score_") for name in history):
+                raise ValueError(
+                    "The pruner kept several scores; fit it with one scorer as scoring to show it."
+                )
             if "score" not in history:
                 raise ValueError(
                     f"{type(estimator).__name__} kept no scores by sparsity; fit an IterativePruner with "
@@ -451,11 +499,20 @@ class SparsityDisplay:
                 raise ValueError(
                     f"The search must be over one parameter named sparsity; it has {names or 'none'}."
                 )
-            values = np.array([np.mean(value) for value in results[names[0]]], dtype=float)
-            means = np.asarray(results["mean_test_score"])
+            if "mean_test_score" not in results:
+                raise ValueError(
+                    "The search kept several scores; search with one scorer to show it."
+                )
+            values = np.array(
+                [
+                    np.nan if value is np.ma.masked or value is None else np.mean(value)
+                    for value in results[names[0]]
+                ]
+            )
+            means = np.where(np.isnan(values), np.nan, results["mean_test_score"])
             best = [
-                np.flatnonzero(values == value)[np.argmax(means[values == value])]
-                for value in np.unique(values)
+                np.flatnonzero(values == value)[np.nanargmax(means[values == value])]
+                for value in np.unique(values[np.isfinite(means)])
             ]
             shown = cls(values[best], means[best], spread=results["std_test_score"][best])
         return shown.plot(ax, label=label, **options)

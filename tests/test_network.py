@@ -233,6 +233,14 @@ def classifier(**parameters):
     )
 
 
+@pytest.mark.parametrize(("solver", "rate"), [("adam", 0.005), ("sgd", 0.1)])
+def test_a_rate_of_its_own_for_every_solver(solver, rate):
+    X, y = np.eye(6), np.arange(6) % 2
+    for network, given in ((classifier, (X, y)), (autoencoder, (X,))):
+        fitted = network(solver=solver, pretrain=None, n_iter=1, learning_rate_schedule="constant")
+        assert fitted.fit(*given).history_["learning_rate"] == [rate]
+
+
 def autoencoder(**parameters):
     return SparseDBNAutoencoder(
         **{

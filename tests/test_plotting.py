@@ -5,6 +5,8 @@ import sys
 import numpy as np
 import pytest
 from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import SVC
 
 from skprune import (
     DBMTransformer,
@@ -73,6 +75,9 @@ def test_receptive_fields_show_what_is_connected(rbm, digits):
     np.testing.assert_array_equal(display.images[mask], weights[mask])
     low, high = display.image_.get_clim()
     assert -low == high == np.abs(weights).max()
+    assert display.plot(cmap="viridis").image_.get_clim() == (low, high)  # drawn again
+    one = ReceptiveFieldsDisplay.from_estimator(make_pipeline(rbm), units=3)
+    np.testing.assert_array_equal(one.images, display.images[:1])
     dbm = DBMTransformer((6, 4), pretrain=False, n_iter=1, random_state=0).fit(digits[:100])
     above = ReceptiveFieldsDisplay.from_estimator(dbm, level=1)
     np.testing.assert_allclose(above.images, dbm.components_[1] @ dbm.components_[0], rtol=1e-4)
@@ -135,6 +140,10 @@ def test_scores_against_sparsity(digits):
     sparsities = np.array(grid.cv_results_["param_sparsity"], float)
     assert list(display.sparsity) == [0.5, 0.9]
     assert list(display.score) == [means[sparsities == s].max() for s in (0.5, 0.9)]
+    grid.cv_results_["mean_test_score"][np.argmax(means)] = np.nan  # a fit that failed
+    assert np.isfinite(SparsityDisplay.from_estimator(grid).score).all()
+    grid.cv_results_["param_sparsity"][:] = np.ma.masked
+    assert len(SparsityDisplay.from_estimator(grid).score) == 0
     # a search stands for the machine it found
     assert ReceptiveFieldsDisplay.from_estimator(grid).images.shape == (6, 64)
 
@@ -146,6 +155,9 @@ def test_scores_against_sparsity(digits):
         (lambda rbm: ImagesDisplay(np.zeros((2, 4)), image_shape=(3, 2)), ValueError, "must be their number"),
         (lambda rbm: ReceptiveFieldsDisplay.from_estimator(rbm, level=1), ValueError, "level"),
         (lambda rbm: ReceptiveFieldsDisplay.from_estimator(rbm, units=[12]), ValueError, "between 0 and 11"),
+        (lambda rbm: ReceptiveFieldsDisplay.from_estimator(SVC().fit([[0], [1]], [0, 1])), TypeError, "no components_"),
+        (lambda rbm: ReconstructionsDisplay.from_estimator(rbm, np.zeros((2, 64)), n_columns=0), ValueError, "n_columns"),
+        (lambda rbm: ReconstructionsDisplay.from_estimator(rbm, np.zeros((2, 64))), TypeError, "no inverse_transform"),
         (lambda rbm: SparsityDisplay.from_estimator(rbm), ValueError, "kept no scores by sparsity"),
         (lambda rbm: SamplesDisplay.from_estimator(PrunedBernoulliRBM()), ValueError, "not fitted"),
     ],

@@ -1,6 +1,6 @@
 """Seconds an epoch of joint training of a deep Boltzmann machine, 784-500-1000 on MNIST: full and pruned.
 
-Both machines are trained for two passes without pre-training, the pruned ones with every level diluted at
+All machines are trained for two passes without pre-training, the pruned ones with every level diluted at
 random; then epochs take turns in one process. Medians, and ratios of the full machine's time to the pruned one's in the same turn.
 
 Run: ``python examples/benchmarks/joint_epoch.py [--turns 7]``.
@@ -41,7 +41,7 @@ def main():
     parser.add_argument("--sparsities", nargs="+", type=float, default=[0.0, 0.8, 0.9, 0.95])
     options = parser.parse_args()
     X = (datasets.fetch_mnist().X_train[: options.rows] > 127).astype(np.uint8)
-    machines = {sparsity: machine(X, sparsity) for sparsity in options.sparsities}
+    machines = {sparsity: machine(X, sparsity) for sparsity in sorted({0.0, *options.sparsities})}
     times = {sparsity: [] for sparsity in machines}
     for _ in range(options.turns):
         for sparsity, dbm in machines.items():

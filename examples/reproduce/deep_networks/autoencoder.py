@@ -49,6 +49,8 @@ def main():
     step, epochs, stretch = (200, 2, 1) if chosen.quick else (1, chosen.epochs, STRETCH)
     X, X_test = (part[::step] * np.float32(1 / 255) for part in (data.X_train, data.X_test))
     n_code = 5 if chosen.quick else 30
+    if epochs % stretch:
+        parser.error(f"--epochs must be a multiple of {stretch}.")
     if not table.done(model="PCA"):
         started = time.perf_counter()
         pca = PCA(n_code, random_state=0).fit(X)
@@ -86,7 +88,7 @@ def main():
             return coder.fit(X), spent + time.perf_counter() - started
 
         numbers = range(stretch, epochs + 1, stretch)
-        for done, (coder, spent) in stretches(folder / "epochs", numbers, further):
+        for done, (coder, spent) in stretches(folder / f"{epochs} epochs", numbers, further):
             if not table.done(model="deep", sparsity=sparsity, epochs=done):
                 table.add(
                     model="deep", sparsity=sparsity, epochs=done,

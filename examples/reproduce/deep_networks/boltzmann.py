@@ -4,7 +4,8 @@ Salakhutdinov & Hinton (2009) report a bound of -84.62 nats and a test error of 
 pre-trained and trained together on binarized MNIST, train and validation rows; the pruned one loses 80 %
 of every level in rounds and gets as many passes. log Z is bracketed by AIS and reverse AIS; the bar is held against the
 pessimistic end. Then it is unrolled into a classifier whose input is the grey digit and the machine's posterior of the
-upper layer, and fine-tuned on the grey digits, as many epochs for both.
+upper layer, and fine-tuned on the grey digits, as many epochs for both; rate and dropout are set for each (``TUNING``). Passes
+are those of joint training.
 
 Run: ``python examples/reproduce/deep_networks/boltzmann.py``.
 """
@@ -103,7 +104,7 @@ def main():
         )
         y, y_test = grey.y_train[::step], grey.y_test[::step]
         classifier, tuning = kept(
-            folder / "classifier.joblib",
+            folder / f"classifier-{total}-{epochs}.joblib",
             lambda m=machine, of=network, r=rows, y=y: fine_tuned(m, r, y, of, epochs),
         )
         masks = machine.connectivity_

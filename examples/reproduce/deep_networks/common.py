@@ -79,6 +79,9 @@ def trained(folder, fresh, rows, total, stretch, cut=None):
     ``rows(done)`` are the data after so many passes; ``cut(machine, X, done)`` may prune before a stretch.
     """
 
+    folder = folder / f"{total} passes by {stretch}"  # another schedule is another training
+    assert total % stretch == 0, f"{total} passes are no whole number of stretches of {stretch}"
+
     def further(state, number):
         started = time.perf_counter()
         done = number - stretch
@@ -91,7 +94,7 @@ def trained(folder, fresh, rows, total, stretch, cut=None):
         return machine.fit(X), spent + time.perf_counter() - started
 
     for number, state in stretches(folder, range(stretch, total + 1, stretch), further):
-        print(f"{folder.name}: {number} of {total} passes, {state[1]:.0f} s", flush=True)
+        print(f"{folder.parent.name}: {number} of {total} passes, {state[1]:.0f} s", flush=True)
     return state
 
 

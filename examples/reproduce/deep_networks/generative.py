@@ -75,30 +75,36 @@ def main():
     y, y_test = data.y_train[::step], data.y_test[::step]
     n_held = min(N_HELD, len(X) // 5)
     X_judge, y_judge, X, y = X[-n_held:], y[-n_held:], X[:-n_held], y[:-n_held]
+    if passes % stretch:
+        parser.error(f"--passes must be a multiple of {stretch}.")
     judge = None
     for sparsity in chosen.sparsities:
         name = f"pruned {sparsity}" if sparsity else "full"
         folder = chosen.checkpoints / f"generative-{sparsity}"
-        started = time.perf_counter()
         dbn = kept(folder / "greedy.joblib", lambda s=sparsity: greedy(X, y, s, chosen.quick))
 
         def further(state, done, greedy=dbn):
             if not done:
-                return greedy
+                return greedy, 0.0
+            dbn, spent = state
+            started = time.perf_counter()
             falling = FallingRate((done - stretch) / passes, done / passes)
             tuning = UpDown(
                 n_iter=stretch, learning_rate=0.1, n_gibbs_steps=3 + 7 * (done > passes / 2),
                 learning_rate_schedule=falling,
             )  # fmt: skip
-            return state.set_params(warm_start=True, fine_tune=tuning).fit(X, y)
+            dbn.set_params(warm_start=True, fine_tune=tuning).fit(X, y)
+            return dbn, spent + time.perf_counter() - started
 
-        for done, dbn in stretches(folder / "passes", range(0, passes + 1, stretch), further):
+        for done, (dbn, spent) in stretches(
+            folder / f"{passes} passes", range(0, passes + 1, stretch), further
+        ):
             if not table.done(network=name, passes=done):
                 table.add(
                     network=name, passes=done, test_error=error(dbn, X_test, y_test),
                     test_error_20=error(dbn, X_test, y_test, 20), train_error=error(dbn, X, y),
                     sparsity=round(1 - np.mean(np.concatenate([m.ravel() for m in dbn.connectivity_])), 4),
-                    seed=0, seconds=round(time.perf_counter() - started, 1),
+                    seed=0, seconds=round(spent, 1),
                 )  # fmt: skip
         if not samples.done(network=name):
             if judge is None:

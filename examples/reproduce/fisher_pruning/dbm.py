@@ -2,8 +2,8 @@
 
 MNIST is cropped to 20 x 20 and made binary at its mean. A machine of 400-400-676 units, 5 x 5
 receptive fields in the first level, is pre-trained, trained together, and pruned in ten rounds:
-at or below the 10th percentile of the Fisher information of what remains in a level, everything goes, units
-that lose all connections too. Schedules: last level first and first level first within each round,
+at or below the 10th percentile of the Fisher information of what remains in a level, everything goes; in the joint
+schedules units cut off on a side go, too. Schedules: last level first and first level first within each round,
 and both at once by Fisher information, its heuristic estimate, its opposite, and chance. Minimal models
 are trained anew on the last mask.
 
@@ -135,8 +135,12 @@ class Judge:
         raw = FunctionTransformer().fit(X_test)
         patterns = np.random.default_rng(0).integers(0, 2, X_test.shape, dtype=np.uint8)
         empty = [""] * 6
-        yield "raw pixels, test digits", [*empty, *self.probes(raw, True), *self.pictures(X_test)]
-        yield "random patterns", [*empty, "", "", "", *self.pictures(patterns)]
+        return {
+            "raw pixels, test digits": lambda: [
+                *empty, *self.probes(raw, True), *self.pictures(X_test)
+            ],
+            "random patterns": lambda: [*empty, "", "", "", *self.pictures(patterns)],
+        }  # fmt: skip
 
 
 def main():
@@ -210,8 +214,8 @@ def main():
         return machine, spent
 
     rounds, passes, retrain = (2, 1, 1) if options.quick else (ROUNDS, PASSES, RETRAIN)
-    for name, scores in judge.controls():
-        tell(name, 0, "", "", lambda scores=scores: scores, 0.0)
+    for name, scores in judge.controls().items():
+        tell(name, 0, "", "", scores, 0.0)
     start, seconds = trained("initial", lambda: (untrained(seed, passes), 0.0), passes)
     tell("initial", 0, "", "trained", lambda: judge.machine(start, True), seconds)
     for name in options.experiments:
