@@ -260,14 +260,12 @@ class ReceptiveFieldsDisplay(ImagesDisplay):
                 f"units must be whole numbers between 0 and {n_units - 1}, and at least one."
             )
         fields = weights[level][units].astype(np.float64)
-        seen = _machine(estimator).connectivity_[level][units]
-        for below, mask in zip(
-            weights[level - 1 :: -1] if level else [],
-            _machine(estimator).connectivity_[level - 1 :: -1] if level else [],
-            strict=True,
-        ):
-            fields, seen = fields @ below, seen.astype(np.float64) @ mask > 0
-        n_features = getattr(_machine(estimator), "n_features_in_", fields.shape[1])
+        machine = _machine(estimator)
+        masks = machine.connectivity_
+        seen = masks[level][units]
+        for below in range(level - 1, -1, -1):
+            fields, seen = fields @ weights[below], seen.astype(np.float64) @ masks[below] > 0
+        n_features = machine.n_features_in_
         fields, seen = fields[:, :n_features], seen[:, :n_features]  # without an unrolled posterior
         return cls(
             np.where(seen, fields, np.nan), image_shape=image_shape, n_columns=n_columns
@@ -309,14 +307,9 @@ class ReconstructionsDisplay(ImagesDisplay):
         """
         machine = _machine(estimator)
         check_number(n_columns, "n_columns", numbers.Integral, low=1)
-        given, X = (
-            X,
-            check_array(
-                X.toarray() if sparse.issparse(X) else X,
-                dtype=np.float64,
-                ensure_all_finite="allow-nan",
-            ),
-        )
+        given = X  # the machine checks names and takes sparse rows itself
+        X = X.toarray() if sparse.issparse(X) else X
+        X = check_array(X, dtype=np.float64, ensure_all_finite="allow-nan")
         if np.isnan(X).any():
             if not hasattr(machine, "complete"):
                 raise TypeError(

@@ -78,7 +78,6 @@ def trained(folder, fresh, rows, total, stretch, cut=None):
 
     ``rows(done)`` are the data after so many passes; ``cut(machine, X, done)`` may prune before a stretch.
     """
-
     folder = folder / f"{total} passes by {stretch}"  # another schedule is another training
     assert total % stretch == 0, f"{total} passes are no whole number of stretches of {stretch}"
 
@@ -87,7 +86,7 @@ def trained(folder, fresh, rows, total, stretch, cut=None):
         done = number - stretch
         machine, spent = state or (fresh(), 0.0)
         X = rows(done)
-        if cut is not None and done:
+        if cut is not None:
             machine = cut(machine, X, done)
         falling = FallingRate(done / total, number / total)
         machine.set_params(n_iter=stretch, warm_start=done > 0, learning_rate_schedule=falling)
