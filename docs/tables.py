@@ -265,9 +265,136 @@ def networks():
     return lines
 
 
+def reproduced(name):
+    """Rows of a file of the deep networks, as far as they have been run."""
+    path = ROOT / "examples" / "reproduce" / "deep_networks" / name
+    if not path.exists():
+        return []
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def pruned_by(sparsity):
+    """A column's name."""
+    return f"{float(sparsity):.0%} pruned" if float(sparsity) else "full"
+
+
+def pretraining():
+    """What kinds of pre-training are worth."""
+    rows = reproduced("pretraining.csv")
+    if not rows:
+        return []
+    named = {}
+    for r in rows:
+        named.setdefault((r["pretrain"], r["sparsity"]), []).append(r)
+    cells = [
+        [
+            f"{name}, {pruned_by(sparsity)}" if float(sparsity) else name,
+            f"{mean([float(r['test_error']) for r in own]):.2f} ({', '.join(r['test_error'] for r in own)})",
+            f"{mean([float(r['train_error']) for r in own]):.2f}",
+        ]
+        for (name, sparsity), own in named.items()
+    ]
+    first = rows[0]
+    return [
+        f"Pre-training, MNIST 784-{first['sizes']}, {first['epochs']} epochs of the same fine-tuning; per cent wrong, mean (single seeds):",
+        "",
+        *table(["pre-training", "test", "train"], cells),
+    ]
+
+
+def generative():
+    """The curve of up-down, and samples."""
+    rows, samples = reproduced("generative.csv"), reproduced("generative_samples.csv")
+    if not rows:
+        return []
+    names = list(dict.fromkeys(r["network"] for r in rows))
+    passes = sorted({int(r["passes"]) for r in rows})
+
+    def cell(name, number):
+        own = [r for r in rows if (r["network"], int(r["passes"])) == (name, number)]
+        return f"{own[0]['test_error']} / {own[0]['test_error_20']}" if own else ""
+
+    lines = [
+        "A generative network of labelled digits (784-500-500-2000), test error in per cent by one pass up / by the mean of 20 stochastic ones, over passes of up-down:",
+        "",
+        *table(["passes", *names], [[str(n), *[cell(name, n) for name in names]] for n in passes]),
+    ]
+    for r in samples:
+        lines += [
+            "",
+            f"Drawn digits ({r['network']}, {r['drawn']}, each class clamped in turn, 1,000 Gibbs steps): a support vector machine on 10,000 digits the network has not seen agrees with {100 * float(r['agreement']):.1f} %.",
+        ]
+    return lines
+
+
+def bounds():
+    """The bound of a deep belief network."""
+    rows = reproduced("density.csv")
+    cells = [
+        [
+            f"784-{r['network']}, {r['pruned']}",
+            f"{float(r['sparsity_1']):.1%}, {float(r['sparsity_2']):.1%}",
+            f"{r['value']} [{r['low']}, {r['high']}]",
+            f"{r['first_level']} (≥ {r['first_level_low']})",
+        ]
+        for r in rows
+    ]
+    return rows and [
+        "Lower bound on the test log-likelihood of binarized MNIST in nats [ends of the bracket of log Z]; Salakhutdinov & Murray (2008) have −86.22:",
+        "",
+        *table(["network", "sparsity", "bound", "first level alone"], cells),
+    ]
+
+
+def autoencoders():
+    """Squared error of codes of 30 numbers."""
+    rows = reproduced("autoencoder.csv")
+    last = {}
+    for r in rows:
+        last[r["model"], r["sparsity"]] = r
+    cells = [
+        [
+            f"{name}, {pruned_by(sparsity)}" if name == "deep" else name,
+            *(f"{float(r[key]):.2f}" for key in ("test_error", "train_error")),
+            f"{int(r['n_connections']):,}",
+            f"{r['epochs']} epochs, {float(r['seconds']):.0f} s" if int(r["epochs"]) else f"{float(r['seconds']):.0f} s",
+        ]
+        for (name, sparsity), r in last.items()
+    ]  # fmt: skip
+    return rows and [
+        "Squared error of an MNIST image (784 pixels in [0, 1]) after codes of 30 numbers; deep: 784-1000-500-250-30:",
+        "",
+        *table(["code", "test", "train", "connections", "fine-tuning"], cells),
+    ]
+
+
+def documents():
+    """Accuracy against number retrieved."""
+    rows = reproduced("documents.csv")
+    if not rows:
+        return []
+    names = list(dict.fromkeys((r["model"], r["sparsity"]) for r in rows))
+    numbers = sorted({int(r["retrieved"]) for r in rows})
+    found = {(r["model"], r["sparsity"], int(r["retrieved"])): r["accuracy"] for r in rows}
+    heads = [
+        f"{name}, {pruned_by(sparsity)}" if name == "autoencoder" else name
+        for name, sparsity in names
+    ]
+    return [
+        f"20 newsgroups, share of the query's group among the documents retrieved by codes of ten numbers ({rows[0]['queries']} queries):",
+        "",
+        *table(
+            ["retrieved", *heads],
+            [[str(k), *[f"{float(found[*name, k]):.3f}" for name in names]] for k in numbers],
+        ),
+    ]
+
+
 TABLES = {
     "README.md": (drop_in, pruning_tables, networks, race, density, side_by_side, footprint),
     "docs/pruning.md": (criteria, dilution),
+    "docs/dbn.md": (pretraining, generative, bounds, autoencoders, documents),
 }
 
 

@@ -2768,7 +2768,8 @@ def descend_minibatches(
     The error at the input of the last layer is (output - target) times the
     weight of the sample, which is the gradient of the cross-entropy for
     logistic and softmax units and of half the squared error for linear ones.
-    ``targets`` (minibatches, units, lanes) of no minibatch: the data themselves.
+    ``targets`` (minibatches, units, lanes) of no minibatch: the data themselves. The
+    network reads ``input_gain`` times the data.
     ``losses`` adds up the weighted losses of every unit of the last layer.
     """
     if not _meet(barrier, n_threads):
@@ -2782,7 +2783,7 @@ def descend_minibatches(
         target = targets[m] if targets.shape[0] > 0 else data[m]
         for i in range(thread, states[0].shape[0], n_threads):
             for lane in range(states[0].shape[1]):
-                states[0][i, lane] = data[m, i, lane]
+                states[0][i, lane] = options.input_gain * data[m, i, lane]
         if options.input_dropout > 0:
             for i in range(thread, states[0].shape[0], n_threads):
                 _drop_rows(states[0], 0, i, i + 1, n_data, options.input_dropout, key, step)

@@ -70,6 +70,7 @@ class DescentOptions(NamedTuple):
     max_norm: float
     dropout: float
     input_dropout: float
+    input_gain: float
 
 
 class Moments(NamedTuple):
@@ -86,6 +87,7 @@ class _Network(Layered):
     """
 
     _prunes_units = False
+    _input_gain = 1.0  # what the data are multiplied by where they enter
 
     # ------------------------------------------------------------- validation
 
@@ -283,6 +285,7 @@ class _Network(Layered):
         options = DescentOptions(
             kind(FIRST_MOMENTUM if adam else self.momentum), kind(SECOND_MOMENTUM), kind(EPSILON),
             kind(self.l2), kind(self.max_norm or 0), kind(self.dropout), kind(self.input_dropout),
+            kind(self._input_gain),
         )  # fmt: skip
         moments, n_known = self._start_moments(stack)
         states, deltas = (inference.new_states(stack, batch_size) for _ in range(2))
@@ -782,8 +785,8 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
         "logistic", for values in [0, 1], reads them as probabilities and minimises the
         cross-entropy; "linear" the squared error. "softmax", for counts such as
         those of words, gives shares of a row's total and minimises the cross-entropy
-        of the counts, a multinomial likelihood: rows are divided by their total where they enter,
-        and weigh by it, relative to the mean.
+        of the counts, a multinomial likelihood: rows weigh by their total, relative to the mean,
+        and are brought to the mean total where they enter (machines that pre-train read at most 1).
     warm_start : bool, default=False
         Go on from the fitted weights, without pre-training.
     verbose : int, default=0
@@ -901,7 +904,10 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
         return self._biases[len(self._weights) // 2].size
 
     def _initialize(self, X, y, context=None):
+        """Pre-train on rows as they enter, of which machines read no more than 1."""
         rng = check_random_state(self.random_state)
+        if self.output == "softmax" and self.pretrain not in ("autoencoder", "supervised"):
+            X = X.minimum(1).tocsr() if sparse.issparse(X) else np.minimum(X, 1)
         self._take_levels(self._unrolled(self._encoder(X, y, rng, context)))
         self._key, self._n_steps = new_key(rng), 0
 
@@ -945,19 +951,20 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
             weights = _check_sample_weight(
                 sample_weight, X, dtype=np.float64, ensure_non_negative=True
             )
-            X, totals = self._shares(X)
+            X, totals = self._shares(X, reset=not going_on)
             weights = weights * totals
             context = self._init_callback_context(max_subtasks=None)
             context.call_on_fit_task_begin(estimator=self, X=X, y=y)
             if not going_on:
-                self._initialize(X, y, context)
+                self._initialize(self._input(X), y, context)
             held = None
             if self.early_stopping and self.n_iter:
                 stay, out = self._hold_back(X.shape[0])
                 X_held = X[out]
+                entering = self._input(X_held)
 
                 def held(stack):
-                    found = self._activations(X_held, len(self._weights), stack=stack)
+                    found = self._activations(entering, len(self._weights), stack=stack)
                     return -float(_squared_errors(X_held, found).mean())
 
                 X, weights = X[stay], weights[stay]
@@ -987,15 +994,20 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
             weights = _check_sample_weight(
                 sample_weight, X, dtype=np.float64, ensure_non_negative=True
             )
-            X, totals = self._shares(X)
+            X, totals = self._shares(X, reset=first)
             if first:
-                self._initialize(X, y)
+                self._initialize(self._input(X), y)
             self._descend(X, None, weights * totals, 1, constant=True)
         return self
 
-    def _shares(self, X):
-        """Divide rows by their totals where the output is softmax; return these over their mean."""
+    def _shares(self, X, reset=False):
+        """Divide rows by their totals where the output is softmax; return these over their mean.
+
+        The mean of the first fit is what shares are multiplied by where they enter (``_input``).
+        """
         if self.output != "softmax":
+            if reset:
+                self._input_gain = 1.0
             return X, 1.0
         lowest = X.data.min(initial=0) if sparse.issparse(X) else X.min()
         if lowest < 0:
@@ -1008,7 +1020,17 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
             X.data /= np.repeat(safe, np.diff(X.indptr)).astype(dtype)
         else:
             X = X.astype(dtype) / safe[:, None].astype(dtype)
-        return X, totals / max(totals.mean(), np.finfo(float).tiny)
+        mean = max(totals.mean(), np.finfo(float).tiny)
+        if reset:
+            self._input_gain = mean
+        return X, totals / mean
+
+    def _input(self, X):
+        """Rows as the network reads them: with softmax their totals are the mean of the first fit's."""
+        if self.output != "softmax":
+            return X
+        shares, _ = self._shares(X)
+        return shares * shares.dtype.type(self._input_gain)
 
     def transform(self, X):
         """Return the codes.
@@ -1022,7 +1044,7 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
         codes : ndarray of shape (n_samples, n_code_units)
         """
         check_is_fitted(self)
-        X, _ = self._shares(check_data(self, X, reset=False))
+        X = self._input(check_data(self, X, reset=False))
         return self._activations(X, len(self._weights) // 2)
 
     def inverse_transform(self, codes):
@@ -1053,7 +1075,7 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
         """
         check_is_fitted(self)
         X, _ = self._shares(check_data(self, X, reset=False))
-        return -_squared_errors(X, self._activations(X, len(self._weights)))
+        return -_squared_errors(X, self._activations(self._input(X), len(self._weights)))
 
     def score(self, X, y=None) -> float:
         """Return minus the mean squared error a row, as the literature counts it for images.

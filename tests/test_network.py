@@ -92,7 +92,7 @@ def test_gradient_is_that_of_finite_differences(kind, mask):
     stepped = pickle.loads(pickle.dumps(network)).fit(X, **given, sample_weight=sample_weight)
     inputs, weights = X, sample_weight
     if kinds[-1] == "softmax" and kind != "classifier":
-        inputs = targets
+        inputs = targets * X.sum(axis=1).mean()
         weights = sample_weight * X.sum(axis=1) / X.sum(axis=1).mean()
     assert stepped.history_["loss"][0] * weights.mean() == pytest.approx(
         loss(network, inputs, targets, weights, kinds, 0.0), rel=1e-9
@@ -354,6 +354,11 @@ def test_counts_are_read_as_shares():
     )  # fmt: skip
     entropy = -(X * np.log(np.maximum(X.mean(axis=0) / X.mean(axis=0).sum(), 1e-9))).sum() / X.sum()
     assert coder.history_["loss"][-1] < 0.9 * entropy
+    assert coder.fit(X * 4).history_["loss"][-1] < 0.9 * entropy  # rows as long as that enter so
+    pretrained = autoencoder(output="softmax", n_iter=60, learning_rate=0.01).fit(X)
+    assert pretrained.history_["loss"][-1] < 0.9 * entropy
+    greedy = autoencoder(output="softmax", n_iter=60, learning_rate=0.01, pretrain="autoencoder")
+    assert greedy.fit(X).history_["loss"][-1] < 0.9 * entropy
     with pytest.raises(ValueError, match="needs counts"):
         coder.fit(X - 1)
 

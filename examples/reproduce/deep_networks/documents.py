@@ -2,8 +2,9 @@
 
 Every test document of 20 newsgroups is the query; the others are ranked by the cosine of their
 codes; accuracy is the share of the same group among the first k. The network is
-2000-500-250-10; it reads, and gives back, whether a word occurs. LSA is a truncated singular value decomposition of
-the counts, and of their tf-idf.
+2000-500-250-10; counts are damped and weighted, (1 + log count) times idf, and the network gives back the share each word has in a
+document (softmax). It is pruned level by level, before it is fine-tuned, with equal passes for the full one. LSA is a truncated singular
+value decomposition of the counts, and of the same weights at length 1 (tf-idf).
 
 Run: ``python examples/reproduce/deep_networks/documents.py``.
 """
@@ -21,6 +22,7 @@ from sklearn.preprocessing import normalize
 from skprune import IterativePruner, PrunedBernoulliRBM, SparseDBNAutoencoder, datasets
 
 COLUMNS = ("model", "sparsity", "retrieved", "accuracy", "queries", "seed", "seconds")
+ROUNDS = 4
 NUMBERS = (1, 3, 7, 15, 31, 63, 127, 255, 511, 1023, 2047, 4095, 7530)
 
 
@@ -39,13 +41,17 @@ def accuracies(codes, y, numbers):
 
 
 def network(sparsity, quick):
-    """The autoencoder, which an outer pruner prunes where sparsity is not 0."""
-    rbm = PrunedBernoulliRBM(n_iter=2 if quick else 30, batch_size=50, l2=1e-3, learning_rate=0.05)
-    pruner = IterativePruner(sparsity=sparsity, n_rounds=4, n_retrain_iter=1 if quick else 10)
+    """The autoencoder, whose levels are pruned before the next is trained where sparsity is not 0."""
+    passes, retrain = (2, 1) if quick else (15, 5)
+    rbm = PrunedBernoulliRBM(
+        n_iter=passes if sparsity else passes + ROUNDS * retrain, batch_size=50, l2=1e-3,
+        learning_rate=0.05,
+    )  # fmt: skip
+    pruner = IterativePruner(sparsity=sparsity, n_rounds=ROUNDS, n_retrain_iter=retrain)
     return SparseDBNAutoencoder(
-        (20, 15, 5) if quick else (500, 250, 10), rbm=rbm, pruner=pruner, solver="adam",
-        learning_rate=1e-3, batch_size=50, n_iter=2 if quick else 60, early_stopping=not quick,
-        random_state=0,
+        (20, 15, 5) if quick else (500, 250, 10), rbm=rbm, pruner=pruner if sparsity else None,
+        solver="adam", learning_rate=1e-3, batch_size=50, n_iter=2 if quick else 30,
+        output="softmax", random_state=0,
     )  # fmt: skip
 
 
@@ -68,8 +74,9 @@ def main():
         return model.fit(X.astype(float)).transform(X_test.astype(float))
 
     def codes_of_network(sparsity):
-        seen, asked = ((np.minimum(part, 1)).astype(np.uint8) for part in (X, X_test))
-        return network(sparsity, chosen.quick).fit(seen).transform(asked)
+        weights = TfidfTransformer(sublinear_tf=True, norm=None)
+        model = make_pipeline(weights, network(sparsity, chosen.quick))
+        return model.fit(X.astype(np.float32)).transform(X_test.astype(np.float32))
 
     models = {
         ("LSA of counts", 0.0): lambda: codes_of_lsa("passthrough"),

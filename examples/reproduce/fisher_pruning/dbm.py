@@ -5,7 +5,8 @@ receptive fields in the first level, is pre-trained, trained together, and prune
 at or below the 10th percentile of the Fisher information of what remains in a level, everything goes; in the joint
 schedules units cut off on a side go, too. Schedules: last level first and first level first within each round,
 and both at once by Fisher information, its heuristic estimate, its opposite, and chance. Minimal models
-are trained anew on the last mask.
+are trained anew on the last mask. "full" is not pruned: the machine of the start trained on for as many passes as the
+joint schedules give (scored at round 10) and as the schedules by levels give (round 20). ``passes`` counts joint training.
 
 Every pruning is scored before and after training on: logistic regression on the top layer's
 probabilities, train and test; quality and diversity of 1,000 sampled digits by a logistic regression on
@@ -43,12 +44,13 @@ from skprune.schedules import FallingRate, FractionOfRemaining
 
 HERE = pathlib.Path(__file__).parent
 COLUMNS = (
-    "experiment", "round", "level", "stage", "sparsity_1", "sparsity_2", "connections_1", "connections_2",
+    "experiment", "round", "level", "stage", "passes", "sparsity_1", "sparsity_2", "connections_1", "connections_2",
     "units_1", "units_2", "logistic_train", "logistic_test", "svm_test", "quality", "diversity", "seed",
     "seconds", "date", "machine",
 )  # fmt: skip
 BOTH, FIRST, LAST = [None, None], [None, 0.0], [0.0, None]  # 0: no pruning at this level
 EXPERIMENTS = {  # what is pruned in turn within a round, criterion, what goes
+    "full": ([BOTH, BOTH], None, None),
     "last level first": ([LAST, FIRST], Fisher(), "least"),
     "first level first": ([FIRST, LAST], Fisher(), "least"),
     "joint fisher": ([BOTH], Fisher(), "least"),
@@ -167,19 +169,19 @@ def main():
     judge = Judge(X, y, X_test, y_test, options.quick)
     options.checkpoints.mkdir(parents=True, exist_ok=True)
 
-    def tell(experiment, number, level, stage, scores, seconds):
+    def tell(experiment, number, level, stage, passes, scores, seconds):
         key = (experiment, str(number), str(level), stage, str(seed))
         if key in done:
             return
         row = [
-            experiment, number, level, stage, *scores(), seed, round(seconds, 1),
+            experiment, number, level, stage, passes, *scores(), seed, round(seconds, 1),
             time.strftime("%Y-%m-%d"), f"{platform.machine()}, {os.cpu_count()} cores",
         ]  # fmt: skip
         new = not path.exists()
         with path.open("a", newline="") as file:
             csv.writer(file).writerows([COLUMNS, row] if new else [row])
         done.add(key)
-        print(*row[:16], flush=True)
+        print(*row[:17], flush=True)
 
     def kept(name, make):
         file = options.checkpoints / f"dbm-{seed}-{name}.joblib"
@@ -215,34 +217,44 @@ def main():
 
     rounds, passes, retrain = (2, 1, 1) if options.quick else (ROUNDS, PASSES, RETRAIN)
     for name, scores in judge.controls().items():
-        tell(name, 0, "", "", scores, 0.0)
+        tell(name, 0, "", "", 0, scores, 0.0)
     start, seconds = trained("initial", lambda: (untrained(seed, passes), 0.0), passes)
-    tell("initial", 0, "", "trained", lambda: judge.machine(start, True), seconds)
+    tell("initial", 0, "", "trained", passes, lambda: judge.machine(start, True), seconds)
     for name in options.experiments:
-        machine, (turns, _, _) = start, EXPERIMENTS[name]
-        for number in range(1, rounds + 1):
-            for caps in turns:
-                level = {id(BOTH): "both", id(FIRST): 1, id(LAST): 2}[id(caps)]
+        machine, (turns, criterion, _) = start, EXPERIMENTS[name]
+        steps = [(number, caps) for number in range(1, rounds + 1) for caps in turns]
+        for done, (number, caps) in enumerate(steps):
+            level = {id(BOTH): "both", id(FIRST): 1, id(LAST): 2}[id(caps)]
+            spent = passes + done * retrain
+            where = f"{name} {number} level {level}"
+            if criterion is None:  # a row for the passes of either kind of schedule
+                number, where = done + 1, f"{name} {done + 1}"
+            else:
 
                 def cut(machine=machine, number=number, name=name, caps=caps):
                     return pruned(machine, X, name, caps, seed + number, options.quick)
 
-                where = f"{name} {number} level {level}"
                 machine = kept(f"{where} pruned", cut)
-                tell(name, number, level, "pruned", lambda m=machine: judge.machine(m, False), 0.0)
-                machine, seconds = trained(where, lambda m=machine: (m, 0.0), retrain)
-                whole = caps is turns[-1]
                 tell(
-                    name, number, level, "retrained",
-                    lambda m=machine, w=whole: judge.machine(m, w), seconds,
+                    name, number, level, "pruned", spent,
+                    lambda m=machine: judge.machine(m, False), 0.0,
                 )  # fmt: skip
+            machine, seconds = trained(where, lambda m=machine: (m, 0.0), retrain)
+            whole = done + 1 == len(steps) or steps[done + 1][0] != steps[done][0]
+            if criterion is not None or number % rounds == 0:
+                tell(
+                    name, number, level, "retrained", spent + retrain,
+                    lambda m=machine, w=whole or criterion is None: judge.machine(m, w), seconds,
+                )  # fmt: skip
+        if criterion is None:
+            continue
         masks = [np.array(mask) for mask in machine.connectivity_]
         sizes = tuple(mask.shape[0] for mask in masks)
         machine, seconds = trained(
             f"{name} minimal",
             lambda m=masks, s=sizes: (untrained(seed, passes, s, m), 0.0), passes,
         )  # fmt: skip
-        tell(name, rounds, "", "minimal", lambda m=machine: judge.machine(m, True), seconds)
+        tell(name, rounds, "", "minimal", passes, lambda m=machine: judge.machine(m, True), seconds)
 
 
 if __name__ == "__main__":
