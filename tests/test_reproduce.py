@@ -172,6 +172,7 @@ def test_deep_boltzmann_machines_of_the_thesis(tmp_path):
     needs("mnist")
     arguments = (
         "--experiments",
+        "full",
         "last level first",
         "--folder",
         tmp_path,
@@ -183,8 +184,11 @@ def test_deep_boltzmann_machines_of_the_thesis(tmp_path):
     assert [row["experiment"] for row in rows[:3]] == [
         "raw pixels, test digits", "random patterns", "initial"
     ]  # fmt: skip
+    full, rows = rows[3:5], [*rows[:3], *rows[5:]]
+    assert [(row["round"], row["passes"]) for row in full] == [("2", "3"), ("4", "5")]
     assert [row["level"] for row in rows[3:]] == ["2", "2", "1", "1"] * 2 + [""]
     assert [row["stage"] for row in rows[3:]] == ["pruned", "retrained"] * 4 + ["minimal"]
+    assert [row["passes"] for row in rows[3:7]] == ["1", "2", "2", "3"]
     assert [int(row["connections_1"]) for row in rows[2:6]] == [8836, 8836, 8836, 7852]
     assert float(rows[-1]["sparsity_2"]) == pytest.approx(0.2, abs=0.02)
     assert run_script("fisher_pruning/dbm.py", *arguments) == ""

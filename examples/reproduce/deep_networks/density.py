@@ -26,7 +26,7 @@ COLUMNS = (
     "seconds",
 )  # fmt: skip
 FIRST = HERE.parent / "pruning_rbms" / "checkpoints" / "mnist-ours-500-0"
-PASSES, RETRAIN, ROUNDS = 28, 4, 7
+PASSES, RETRAIN, ROUNDS = 16, 2, 7
 
 
 def first_level(pruned, X, quick):

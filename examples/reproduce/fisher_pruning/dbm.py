@@ -28,6 +28,7 @@ import pathlib
 import platform
 import tempfile
 import time
+from copy import deepcopy
 
 import joblib
 import numpy as np
@@ -125,9 +126,10 @@ class Judge:
         masks = machine.connectivity_
         full = (400 * 400, 400 * 676)
         kept = [int(mask.sum()) for mask in masks]
+        first = masks[0].any(axis=1) & masks[1].any(axis=0)
         return [
             *(round(1 - k / size, 4) for k, size in zip(kept, full, strict=True)), *kept,
-            *(int(mask.any(axis=1).sum()) for mask in masks), *self.probes(machine, svm),
+            int(first.sum()), int(masks[1].any(axis=1).sum()), *self.probes(machine, svm),
             *self.pictures(samples),
         ]  # fmt: skip
 
@@ -223,24 +225,26 @@ def main():
     for name in options.experiments:
         machine, (turns, criterion, _) = start, EXPERIMENTS[name]
         steps = [(number, caps) for number in range(1, rounds + 1) for caps in turns]
-        for done, (number, caps) in enumerate(steps):
+        for turn, (number, caps) in enumerate(steps):
             level = {id(BOTH): "both", id(FIRST): 1, id(LAST): 2}[id(caps)]
-            spent = passes + done * retrain
+            spent = passes + turn * retrain
             where = f"{name} {number} level {level}"
             if criterion is None:  # a row for the passes of either kind of schedule
-                number, where = done + 1, f"{name} {done + 1}"
+                number, where = turn + 1, f"{name} {turn + 1}"
             else:
 
                 def cut(machine=machine, number=number, name=name, caps=caps):
-                    return pruned(machine, X, name, caps, seed + number, options.quick)
+                    started = time.perf_counter()
+                    machine = pruned(machine, X, name, caps, seed + number, options.quick)
+                    return machine, time.perf_counter() - started
 
-                machine = kept(f"{where} pruned", cut)
+                machine, seconds = kept(f"{where} pruned", cut)
                 tell(
                     name, number, level, "pruned", spent,
-                    lambda m=machine: judge.machine(m, False), 0.0,
+                    lambda m=machine: judge.machine(m, False), seconds,
                 )  # fmt: skip
-            machine, seconds = trained(where, lambda m=machine: (m, 0.0), retrain)
-            whole = done + 1 == len(steps) or steps[done + 1][0] != steps[done][0]
+            machine, seconds = trained(where, lambda m=machine: (deepcopy(m), 0.0), retrain)
+            whole = turn + 1 == len(steps) or steps[turn + 1][0] != number
             if criterion is not None or number % rounds == 0:
                 tell(
                     name, number, level, "retrained", spent + retrain,
