@@ -159,6 +159,11 @@ class SparseDBN(
         nothing, fine-tuning included. Where a warm start only fine-tunes, passes of that.
     upward : {"probabilities", "samples"}, default="probabilities"
         What the next level is trained on.
+    transpose : bool, default=False
+        Start each level after the first as the one below, upside down
+        (``PrunedBernoulliRBM(transpose_of=...)``): the bound then starts at the log-likelihood
+        of the levels below, which training can only raise. A level needs no fewer units than the
+        layer two below it.
     join_labels : bool, default=False
         Join the classes in ``y`` to the layer below the top, as units of which
         one is on. The top level then learns p(features, label) with persistent
@@ -223,6 +228,7 @@ class SparseDBN(
         pruner=None,
         n_iter=None,
         upward="probabilities",
+        transpose=False,
         join_labels=False,
         fine_tune=None,
         warm_start=False,
@@ -234,6 +240,7 @@ class SparseDBN(
         self.pruner = pruner
         self.n_iter = n_iter
         self.upward = upward
+        self.transpose = transpose
         self.join_labels = join_labels
         self.fine_tune = fine_tune
         self.warm_start = warm_start
@@ -355,6 +362,14 @@ class SparseDBN(
                 "join_labels needs a PrunedBernoulliRBM as the top level, got "
                 f"{type(levels[-1]).__name__}."
             )
+        if self.transpose:
+            inner = [getattr(level, "estimator", level) for level in levels]
+            others = [level for level in inner if not isinstance(level, PrunedBernoulliRBM)]
+            if others or self.join_labels:
+                raise TypeError(
+                    "transpose needs levels that are PrunedBernoulliRBM, without labels; got "
+                    + ("join_labels." if self.join_labels else f"{type(others[0]).__name__}.")
+                )
         if self.fine_tune is not None:
             others = [level for level in levels if not isinstance(level, PrunedBernoulliRBM)]
             if others:
@@ -451,6 +466,11 @@ class SparseDBN(
             if top and labels is not None:
                 given = _joined(below, labels[:, None] == np.arange(len(self.classes_)))
             changed = {}
+            frozen = isinstance(level, FrozenEstimator)
+            turned = self.transpose and number > 0 and not (going_on or frozen)
+            if turned:
+                owner = "estimator__" if "estimator" in level.get_params(deep=False) else ""
+                changed[f"{owner}transpose_of"] = FrozenEstimator(machines[-1])
             if going_on:
                 level, changed = deepcopy(level), {"warm_start": True}
                 if "warm_start" not in level.get_params():
@@ -470,9 +490,11 @@ class SparseDBN(
             finally:
                 level.set_params(**own)
             task.call_on_fit_task_end(estimator=self, X=X)
-            if isinstance(level, FrozenEstimator):
+            if frozen:
                 level = level.estimator
             machines.append(getattr(level, "estimator_", level))
+            if turned:
+                machines[-1].set_params(transpose_of=None)  # it would carry the levels below along
             histories.append(getattr(level, "history_", {}))
             if not top:
                 below = _features(machines[-1], below)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numbers
 
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from . import connectivity as masks_module
@@ -21,6 +22,8 @@ from ._options import check_number
 from .samplers import check_negative_phase
 
 __all__ = ["PrunedBernoulliRBM"]
+
+START_SCALE = 0.01  # of weights beside those taken over: a unit of 0 input changes no probability
 
 
 class PrunedBernoulliRBM(BoltzmannMachine):
@@ -84,6 +87,10 @@ class PrunedBernoulliRBM(BoltzmannMachine):
         (shape, rng). None is full.
     initial_sparsity : float in [0, 1), default=0.0
         Share of the full matrix diluted at random before training.
+    transpose_of : FrozenEstimator or None, default=None
+        A fitted machine whose hidden units are the visible ones here. This one starts as that one
+        upside down, connections included (Hinton, Osindero & Teh 2006): as far as it has visible
+        units, the hidden ones here take their weights and biases; others start with weights near 0.
     warm_start : bool, default=False
         Go on from the fitted parameters, connectivity and chains.
     verbose : int, default=0
@@ -166,6 +173,7 @@ class PrunedBernoulliRBM(BoltzmannMachine):
         drop_connect=0.0,
         connectivity=None,
         initial_sparsity=0.0,
+        transpose_of=None,
         warm_start=False,
         verbose=0,
         random_state=None,
@@ -188,6 +196,7 @@ class PrunedBernoulliRBM(BoltzmannMachine):
         self.drop_connect = drop_connect
         self.connectivity = connectivity
         self.initial_sparsity = initial_sparsity
+        self.transpose_of = transpose_of
         self.warm_start = warm_start
         self.verbose = verbose
         self.random_state = random_state
@@ -222,16 +231,47 @@ class PrunedBernoulliRBM(BoltzmannMachine):
             scores = rng.uniform(size=shape)
             mask = masks_module.keep_best(scores, min(n_kept, int(mask.sum())), mask)
         means = inference.column_means(X)
+        weights, visible = random_weights(mask, means, rng), log_odds(means, X.shape[0])
+        hidden = np.zeros(self.n_components)
+        if self.transpose_of is not None:
+            below = self._machine_below(shape)
+            n_taken, mask = below.n_features_in_, mask.copy()
+            mask[:n_taken] &= below.connectivity_[0].T
+            weights = np.concatenate([below.components_.T, START_SCALE * weights[n_taken:]]) * mask
+            visible, hidden[:n_taken] = below.intercept_hidden_, below.intercept_visible_
         self._weights, self._connections = [None], [None]
-        self._set_level(0, random_weights(mask, means, rng).astype(dtype), mask)
-        visible = log_odds(means, X.shape[0]).astype(dtype)
-        self._biases = [visible, np.zeros(self.n_components, dtype)]
+        self._set_level(0, weights.astype(dtype), mask)
+        self._biases = [visible.astype(dtype), hidden.astype(dtype)]
         self._activity = [means.astype(dtype), np.full(self.n_components, 0.5, dtype)]
         n_chains = self._wanted_chains()
         self._chains = [None, rng.randint(0, 2, (n_chains, self.n_components)).astype(np.uint8)]
         self._velocity = self._log_partition = None
         self._step = self._gibbs_calls = 0
         self._key = new_key(rng)
+
+    def _machine_below(self, shape):
+        """The machine that this one starts from, upside down."""
+        below = getattr(self.transpose_of, "estimator", None)
+        if not isinstance(self.transpose_of, FrozenEstimator) or not isinstance(
+            below, PrunedBernoulliRBM
+        ):
+            raise TypeError(
+                "transpose_of must be a FrozenEstimator of a fitted PrunedBernoulliRBM, got "
+                f"{self.transpose_of!r}."
+            )
+        check_is_fitted(below)
+        n_hidden, n_visible = below.components_.shape
+        if n_hidden != shape[1]:
+            raise ValueError(
+                f"transpose_of has {n_hidden} hidden units, X has {shape[1]} features: the hidden "
+                "units of the machine below must be the visible ones here."
+            )
+        if n_visible > shape[0]:
+            raise ValueError(
+                f"n_components={shape[0]} is too few for the {n_visible} visible units of "
+                "transpose_of, which become hidden ones here."
+            )
+        return below
 
     def _set_sizes(self, sizes):
         self.n_components = sizes[0]

@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import BernoulliRBM
@@ -449,6 +450,44 @@ def test_greedy_stacking_is_that_of_the_levels():
     assert list(dbn.get_feature_names_out()[:1]) == ["sparsedbn0"]
     drawn = dbn.layer_samples(X, random_state=0)
     assert set(np.unique(drawn[1])) <= {0.0, 1.0} and drawn[2].shape == (100, 5)
+
+
+def test_upside_down_the_next_level_leaves_the_likelihood_as_it_is():
+    X, states = data(), oracles.all_states(5)
+    rbm = PrunedBernoulliRBM(n_iter=30, learning_rate=0.3)
+    levels = [("first", rbm.set_params(n_components=4)), ("next", PrunedBernoulliRBM(5, n_iter=0))]
+    dbn = SparseDBN(levels, transpose=True, random_state=0).fit(X)
+    alone = dbn.estimators_[0].score_samples(states)
+    assert alone.std() > 0.5
+    np.testing.assert_allclose(dbn.score_samples(states), alone, atol=1e-10)
+    assert dbn.estimators_[1].transpose_of is None
+    wider = SparseDBN([levels[0], ("next", PrunedBernoulliRBM(9, n_iter=0))], transpose=True)
+    bound = wider.set_params(random_state=0).fit(X).score_samples(states)
+    np.testing.assert_allclose(bound, alone, atol=0.02)
+    pruner = IterativePruner(sparsity=0.5, n_rounds=1, n_retrain_iter=1)
+    dbn = SparseDBN((4, 5), pruner=pruner, transpose=True, n_iter=0, random_state=0).fit(X)
+    first, second = dbn.connectivity_
+    np.testing.assert_array_equal(second, first.T)
+    assert first.sum() == 10
+
+
+@pytest.mark.parametrize(
+    ("size", "below", "message"),
+    [
+        (4, 3, "too few for the 5 visible"),
+        (6, PrunedBernoulliRBM(), "must be a FrozenEstimator"),
+        (6, 2, "2 hidden units, X has 3"),
+    ],
+)
+def test_only_what_fits_is_turned_upside_down(size, below, message):
+    if isinstance(below, int):
+        below = FrozenEstimator(PrunedBernoulliRBM(below, n_iter=1, random_state=0).fit(data()))
+    with pytest.raises((TypeError, ValueError), match=message):
+        PrunedBernoulliRBM(size, transpose_of=below).fit(data(width=3))
+    with pytest.raises(TypeError, match="without labels"):
+        SparseDBN((4, 5), transpose=True, join_labels=True).fit(data(), np.arange(60) % 3)
+    with pytest.raises(TypeError, match="got BernoulliRBM"):
+        SparseDBN([("a", BernoulliRBM(4)), ("b", BernoulliRBM(5))], transpose=True).fit(data())
 
 
 def test_every_level_is_pruned_before_the_next_is_trained():
