@@ -162,7 +162,7 @@ class SparseDBN(
     transpose : bool, default=False
         Start each level after the first as the one below, upside down
         (``PrunedBernoulliRBM(transpose_of=...)``): the bound then starts at the log-likelihood
-        of the levels below, which training can only raise. A level needs no fewer units than the
+        of the levels below, and training sets out from there. A level needs no fewer units than the
         layer two below it.
     join_labels : bool, default=False
         Join the classes in ``y`` to the layer below the top, as units of which
