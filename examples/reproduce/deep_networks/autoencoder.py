@@ -5,7 +5,7 @@ equal passes and epochs; errors are sums over the pixels in [0, 1], means over t
 Logistic PCA is a linear code of the same size with logistic outputs. Fine-tuning goes in stretches that are
 kept on disk; a row for each is in ``autoencoder.csv``.
 
-Run: ``python examples/reproduce/deep_networks/autoencoder.py [--epochs 200]``.
+Run: ``python examples/reproduce/deep_networks/autoencoder.py [--epochs 100]``.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def pretrained(X, sparsity, quick):
 def main():
     """Run what is not there yet."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=200)
+    parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--sparsities", nargs="+", type=float, default=[0.0, 0.8])
     chosen = options(parser, "autoencoder.csv")
     table = Table(chosen.results, COLUMNS)
