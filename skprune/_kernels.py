@@ -25,7 +25,7 @@ from numba.core.compiler import Compiler
 from numba.extending import get_cython_function_address, intrinsic
 
 VECTOR_BYTES = 64
-CHUNKS = (8, 4, 2, 1)  # vectors of lanes held in registers at a time
+CHUNKS = (8, 7, 4, 2, 1)  # vectors of lanes held in registers at a time; 7: batches of 100
 PACKED_CHUNKS = (8, 4)  # the same for packed states, four vectors a word
 EDGE_BLOCK = 16  # upper units a block on pruned levels
 DRAWS_PER_MINIBATCH = 4096
@@ -2680,7 +2680,9 @@ def _descend_level(
     lower, upper = states[number], deltas[number + 1]
     one = biases.dtype.type(1)
     scale = one / biases.dtype.type(n_data)
-    block = block_rows(stack, number + 1)
+    block = max(
+        block_rows(stack, number + 1), EDGE_BLOCK
+    )  # BLAS packs the layer below once a block
     n_lower, stride = lower.shape
     for b in range(thread, (biases.size + block - 1) // block, n_threads):
         start, stop = b * block, min(b * block + block, biases.size)

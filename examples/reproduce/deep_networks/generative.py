@@ -6,7 +6,7 @@ are drawn with the class clamped by chains of 1,000 Gibbs steps of the top level
 machine trained on 10,000 rows held back from the network: the share it agrees with is in
 ``generative_samples.csv``.
 
-Run: ``python examples/reproduce/deep_networks/generative.py [--passes 60]``.
+Run: ``python examples/reproduce/deep_networks/generative.py [--passes 80]``.
 """
 
 import argparse
@@ -64,7 +64,7 @@ def agreement(dbn, judge, n, n_gibbs_steps):
 def main():
     """Run what is not there yet."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--passes", type=int, default=60)
+    parser.add_argument("--passes", type=int, default=80)
     parser.add_argument("--sparsities", nargs="+", type=float, default=[0.0, 0.8])
     chosen = options(parser, "generative.csv")
     table = Table(chosen.results, COLUMNS)
@@ -90,7 +90,7 @@ def main():
             started = time.perf_counter()
             falling = FallingRate((done - stretch) / passes, done / passes)
             tuning = UpDown(
-                n_iter=stretch, learning_rate=0.1, n_gibbs_steps=3 + 7 * (done > passes / 2),
+                n_iter=stretch, learning_rate=0.05, n_gibbs_steps=3 + 3 * (done > passes / 2),
                 learning_rate_schedule=falling,
             )  # fmt: skip
             dbn.set_params(warm_start=True, fine_tune=tuning).fit(X, y)
