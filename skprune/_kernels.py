@@ -2680,9 +2680,8 @@ def _descend_level(
     lower, upper = states[number], deltas[number + 1]
     one = biases.dtype.type(1)
     scale = one / biases.dtype.type(n_data)
-    block = max(
-        block_rows(stack, number + 1), EDGE_BLOCK
-    )  # BLAS packs the layer below once a block
+    # BLAS packs the layer below once a block: few units are one.
+    block = max(block_rows(stack, number + 1), EDGE_BLOCK)
     n_lower, stride = lower.shape
     for b in range(thread, (biases.size + block - 1) // block, n_threads):
         start, stop = b * block, min(b * block + block, biases.size)
