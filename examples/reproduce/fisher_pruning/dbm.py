@@ -51,7 +51,6 @@ COLUMNS = (
 )  # fmt: skip
 BOTH, FIRST, LAST = [None, None], [None, 0.0], [0.0, None]  # 0: no pruning at this level
 EXPERIMENTS = {  # what is pruned in turn within a round, criterion, what goes
-    "full": ([BOTH, BOTH], None, None),
     "last level first": ([LAST, FIRST], Fisher(), "least"),
     "first level first": ([FIRST, LAST], Fisher(), "least"),
     "joint fisher": ([BOTH], Fisher(), "least"),
@@ -150,7 +149,7 @@ class Judge:
 def main():
     """Run what is not there yet."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--experiments", nargs="+", default=list(EXPERIMENTS))
+    parser.add_argument("--experiments", nargs="+", default=["full", *EXPERIMENTS])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=pathlib.Path, default=HERE)
     parser.add_argument("--checkpoints", type=pathlib.Path, default=HERE / "checkpoints")
@@ -222,36 +221,41 @@ def main():
         tell(name, 0, "", "", 0, scores, 0.0)
     start, seconds = trained("initial", lambda: (untrained(seed, passes), 0.0), passes)
     tell("initial", 0, "", "trained", passes, lambda: judge.machine(start, True), seconds)
-    for name in options.experiments:
-        machine, (turns, criterion, _) = start, EXPERIMENTS[name]
+    if "full" in options.experiments:
+        machine = start
+        for turn in range(1, 2 * rounds + 1):
+            machine, seconds = trained(
+                f"full {turn}", lambda m=machine: (deepcopy(m), 0.0), retrain
+            )
+            if turn % rounds == 0:
+                tell(
+                    "full", turn, "both", "retrained", passes + turn * retrain,
+                    lambda m=machine: judge.machine(m, True), seconds,
+                )  # fmt: skip
+    for name in [name for name in options.experiments if name != "full"]:
+        machine, turns = start, EXPERIMENTS[name][0]
         steps = [(number, caps) for number in range(1, rounds + 1) for caps in turns]
         for turn, (number, caps) in enumerate(steps):
             level = {id(BOTH): "both", id(FIRST): 1, id(LAST): 2}[id(caps)]
-            spent = passes + turn * retrain
             where = f"{name} {number} level {level}"
-            if criterion is None:  # a row for the passes of either kind of schedule
-                number, where = turn + 1, f"{name} {turn + 1}"
-            else:
+            spent = passes + turn * retrain
 
-                def cut(machine=machine, number=number, name=name, caps=caps):
-                    started = time.perf_counter()
-                    machine = pruned(machine, X, name, caps, seed + number, options.quick)
-                    return machine, time.perf_counter() - started
+            def cut(machine=machine, number=number, name=name, caps=caps):
+                started = time.perf_counter()
+                machine = pruned(machine, X, name, caps, seed + number, options.quick)
+                return machine, time.perf_counter() - started
 
-                machine, seconds = kept(f"{where} pruned", cut)
-                tell(
-                    name, number, level, "pruned", spent,
-                    lambda m=machine: judge.machine(m, False), seconds,
-                )  # fmt: skip
+            machine, seconds = kept(f"{where} pruned", cut)
+            tell(
+                name, number, level, "pruned", spent,
+                lambda m=machine: judge.machine(m, False), seconds,
+            )  # fmt: skip
             machine, seconds = trained(where, lambda m=machine: (deepcopy(m), 0.0), retrain)
             whole = turn + 1 == len(steps) or steps[turn + 1][0] != number
-            if criterion is not None or number % rounds == 0:
-                tell(
-                    name, number, level, "retrained", spent + retrain,
-                    lambda m=machine, w=whole or criterion is None: judge.machine(m, w), seconds,
-                )  # fmt: skip
-        if criterion is None:
-            continue
+            tell(
+                name, number, level, "retrained", spent + retrain,
+                lambda m=machine, w=whole: judge.machine(m, w), seconds,
+            )  # fmt: skip
         masks = [np.array(mask) for mask in machine.connectivity_]
         sizes = tuple(mask.shape[0] for mask in masks)
         machine, seconds = trained(
