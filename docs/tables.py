@@ -3,6 +3,8 @@
 import csv
 import pathlib
 
+from scipy import stats
+
 ROOT = pathlib.Path(__file__).parents[1]
 RESULTS = ROOT / "examples" / "results"
 
@@ -248,6 +250,8 @@ def networks():
             "",
             *table(["network", "paper", "ours", "trials", "sparsity", "training", "time"], cells),
             "",
+            f"Pruned minus full, paired by seed, with its 95 % interval: {'; '.join(paired_errors(rows))}.",
+            "",
         ]
     if (RESULTS / "fine_tuning.csv").exists():
         rows = read("fine_tuning.csv")
@@ -266,6 +270,19 @@ def networks():
             ),
         ]  # fmt: skip
     return lines
+
+
+def paired_errors(rows):
+    """Errors of pruned networks minus those of the full ones with the same seed."""
+    for data in dict.fromkeys(r["data"] for r in rows):
+        full, pruned = (
+            {r["seed"]: float(r["test_error"]) for r in rows if (r["data"], r["network"]) == (data, network)}
+            for network in ("full", "pruned")
+        )  # fmt: skip
+        differences = [pruned[seed] - full[seed] for seed in full if seed in pruned]
+        if len(differences) > 1:
+            half = stats.t.ppf(0.975, len(differences) - 1) * stats.sem(differences)
+            yield f"{data} {mean(differences):+.3f} ± {half:.3f} % ({len(differences)} seeds)"
 
 
 def pruned_by(sparsity):
@@ -378,14 +395,29 @@ def documents():
         f"{name}, {pruned_by(sparsity)}" if name == "autoencoder" else name
         for name, sparsity in names
     ]
-    return [
-        f"20 newsgroups, share of the query's group among the documents retrieved by codes of ten numbers ({rows[0]['queries']} queries). What the network reads was chosen among some ten ways by these same documents, so its lead is flattered by selection:",
+    lines = [
+        f"20 newsgroups, share of the query's group among the documents retrieved by codes of ten numbers ({rows[0]['queries']} queries):",
         "",
         *table(
             ["retrieved", *heads],
             [[str(k), *[f"{float(found[*name, k]):.3f}" for name in names]] for k in numbers],
         ),
     ]
+    choice = reproduced("deep_networks/documents_choice.csv")
+    if choice:
+        found = {(r["model"], int(r["retrieved"])): r["accuracy"] for r in choice}
+        numbers = [k for k in (1, 7, 31, 127, 511, 2047) if k in {n for _, n in found}]
+        models = list(dict.fromkeys(r["model"] for r in choice))
+        lines += [
+            "",
+            f"What the network reads was chosen on training documents, a quarter of which were held back as queries ({choice[0]['queries']}); presence has a logistic output, counts are multinomial:",
+            "",
+            *table(
+                ["read", *map(str, numbers)],
+                [[m, *[f"{float(found[m, k]):.3f}" for k in numbers]] for m in models],
+            ),
+        ]
+    return lines
 
 
 TABLES = {

@@ -11,7 +11,7 @@ dropout for the full and the pruned network apart: Adam served the full one of M
 the full one of MNIST: 60 had been run first, with 1.28 % of the test rows wrong for seed 0.
 
 A trial is a seed, which both networks share. Finished trials are in
-``networks.csv`` and not run again; ``--report`` prints means and the paired 95 % interval.
+``networks.csv`` and not run again; ``docs/tables.py`` has means and the paired 95 % interval.
 
 Run: ``python examples/reproduce/pruning_rbms/networks.py [--only mnist] [--seeds 0 1 2 3 4]``.
 """
@@ -25,7 +25,6 @@ import tempfile
 import time
 
 import numpy as np
-from scipy import stats
 from sklearn.frozen import FrozenEstimator
 
 from skprune import IterativePruner, PrunedBernoulliRBM, SparseDBN, SparseDBNClassifier, datasets
@@ -61,12 +60,6 @@ SETTINGS = {
         },
     },
 }  # fmt: skip
-PAPER = {
-    ("mnist", "full"): 1.23,
-    ("mnist", "pruned"): 1.25,
-    ("ocr", "full"): 9.68,
-    ("ocr", "pruned"): 9.26,
-}
 
 
 def load(name, validate=False, quick=False):
@@ -139,43 +132,17 @@ def run(name, network, seed, options):
     ]  # fmt: skip
 
 
-def report(path):
-    """Means over the trials, and the paired interval of pruned minus full."""
-    with path.open() as file:
-        rows = list(csv.DictReader(file))
-    for name in dict.fromkeys(row["data"] for row in rows):
-        errors = {
-            network: {r["seed"]: float(r["test_error"]) for r in rows if (r["data"], r["network"]) == (name, network)}
-            for network in ("full", "pruned")
-        }  # fmt: skip
-        for network, found in errors.items():
-            values = np.array(list(found.values()))
-            print(
-                f"{name} {network}: {values.mean():.3f} % over {values.size} trials, paper "
-                f"{PAPER[name, network]} %"
-            )
-        seeds = sorted(set(errors["full"]) & set(errors["pruned"]))
-        difference = np.array([errors["pruned"][s] - errors["full"][s] for s in seeds])
-        if len(seeds) > 1:
-            half = stats.t.ppf(0.975, len(seeds) - 1) * stats.sem(difference)
-            print(f"{name} pruned - full: {difference.mean():+.3f} +- {half:.3f} (95 %, paired)")
-
-
 def main():
-    """Run what is not there yet, or report."""
+    """Run what is not there yet."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", default=list(SETTINGS), choices=list(SETTINGS))
     parser.add_argument("--networks", nargs="+", default=["full", "pruned"])
     parser.add_argument("--seeds", nargs="+", type=int, default=range(5))
     parser.add_argument("--results", type=pathlib.Path, default=HERE / "networks.csv")
     parser.add_argument("--validate", action="store_true")
-    parser.add_argument("--report", action="store_true")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
-    if options.report:
-        report(options.results)
-        return
     if options.quick and options.results == HERE / "networks.csv":
         options.results = pathlib.Path(tempfile.mkdtemp()) / "networks.csv"
     done = set()
