@@ -24,7 +24,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 from . import connectivity as masks_module
 from . import inference, likelihood
 from ._compat import CallbackSupportMixin, with_callbacks
-from ._options import check_number, resolve
+from ._options import check_number, resolve_function
 from ._structures import Connections, LogPartition, Stack
 from ._threads import Team
 from ._training import (
@@ -403,7 +403,9 @@ class BoltzmannMachine(
         check_gibbs_steps(self.n_gibbs_steps)
         self._activity_goal()
         check_negative_phase(self.negative_phase)
-        resolve(self.learning_rate_schedule, LEARNING_RATE_SCHEDULES, "learning_rate_schedule")
+        resolve_function(
+            self.learning_rate_schedule, LEARNING_RATE_SCHEDULES, "learning_rate_schedule"
+        )
 
     def _activity_goal(self) -> tuple[float, float]:
         """Return (target, strength) of the hidden activity; strength 0 where there is none."""

@@ -25,6 +25,21 @@ def resolve(value, registry: dict, parameter: str):
     return registry[value]
 
 
+def resolve_function(value, registry: dict, parameter: str):
+    """Return the registered function for a name, or the function itself.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the name is not in the registry, or ``value`` cannot be called.
+    """
+    function = resolve(value, registry, parameter)
+    if not callable(function):
+        legal = ", ".join(repr(name) for name in registry)
+        raise TypeError(f"{parameter} must be one of {legal} or a function, got {value!r}.")
+    return function
+
+
 def check_number(value, parameter, kind=numbers.Real, low=None, high=None, closed="both"):
     """Return ``value`` if it is a finite number of this kind within the limits.
 
@@ -59,7 +74,12 @@ def check_layer_sizes(sizes) -> list:
     TypeError, ValueError
         If there is no layer, or a size is no positive integer.
     """
-    sizes = [sizes] if isinstance(sizes, numbers.Integral) else list(sizes)
+    sizes = [sizes] if isinstance(sizes, numbers.Integral) else sizes
+    if not np.iterable(sizes) or isinstance(sizes, str):
+        raise TypeError(
+            f"hidden_layer_sizes must be a number of units, or hold one a layer, got {sizes!r}."
+        )
+    sizes = list(sizes)
     if not sizes:
         raise ValueError("hidden_layer_sizes is empty; give the units of one layer or more.")
     for size in sizes:

@@ -29,7 +29,7 @@ from ._base import (
     new_key,
 )
 from ._compat import CallbackSupportMixin, with_callbacks
-from ._options import check_layer_sizes, check_number, new_seeds, resolve
+from ._options import check_layer_sizes, check_number, new_seeds, resolve, resolve_function
 from ._structures import LogPartition, Stack
 from ._threads import Team
 from ._training import (
@@ -131,9 +131,46 @@ def _joins_labels(self):
     return self.join_labels
 
 
-class SparseDBN(
-    CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, _BaseComposition
-):
+class LevelList(_BaseComposition):
+    """Estimators named in ``hidden_layer_sizes`` are parameters of whoever holds them."""
+
+    def get_params(self, deep=True) -> dict:
+        """Return the parameters, with those of named levels.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+
+        Returns
+        -------
+        params : dict
+        """
+        if self._named_levels():
+            return self._get_params("hidden_layer_sizes", deep=deep)
+        return super().get_params(deep=deep)
+
+    def set_params(self, **params):
+        """Set parameters, those of named levels too.
+
+        Parameters
+        ----------
+        **params : dict
+
+        Returns
+        -------
+        self : object
+        """
+        if self._named_levels():
+            self._set_params("hidden_layer_sizes", **params)
+            return self
+        return super().set_params(**params)
+
+    def _named_levels(self):
+        sizes = self.hidden_layer_sizes
+        return isinstance(sizes, list) and any(isinstance(entry, tuple) for entry in sizes)
+
+
+class SparseDBN(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, LevelList):
     """Deep belief network: restricted Boltzmann machines, each fitted on the features below it.
 
     Greedy stacking (Hinton, Osindero & Teh 2006; Algorithm 1 of Zuo et al. 2019).
@@ -247,41 +284,6 @@ class SparseDBN(
         self.verbose = verbose
         self.random_state = random_state
 
-    def get_params(self, deep=True) -> dict:
-        """Return the parameters, with those of named levels.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-
-        Returns
-        -------
-        params : dict
-        """
-        if self._named_levels():
-            return self._get_params("hidden_layer_sizes", deep=deep)
-        return super().get_params(deep=deep)
-
-    def set_params(self, **params):
-        """Set parameters, those of named levels too.
-
-        Parameters
-        ----------
-        **params : dict
-
-        Returns
-        -------
-        self : SparseDBN
-        """
-        if self._named_levels():
-            self._set_params("hidden_layer_sizes", **params)
-            return self
-        return super().set_params(**params)
-
-    def _named_levels(self):
-        sizes = self.hidden_layer_sizes
-        return isinstance(sizes, list) and any(isinstance(entry, tuple) for entry in sizes)
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
@@ -311,7 +313,7 @@ class SparseDBN(
             tuning.n_gibbs_steps, "n_gibbs_steps of UpDown", numbers.Integral, low=1, high=1000
         )
         check_number(tuning.learning_rate, "learning_rate of UpDown", low=0, closed="right")
-        resolve(
+        resolve_function(
             tuning.learning_rate_schedule,
             LEARNING_RATE_SCHEDULES,
             "learning_rate_schedule of UpDown",
@@ -340,6 +342,8 @@ class SparseDBN(
             self._check_levels(levels)
             return levels
         sizes = check_layer_sizes(sizes)
+        if self.pruner is not None and not hasattr(self.pruner, "n_rounds"):
+            raise TypeError(f"pruner must be an IterativePruner or None, got {self.pruner!r}.")
         if self.pruner is not None and self.pruner.estimator is not None:
             if self.rbm is not None:
                 raise ValueError(
@@ -357,6 +361,12 @@ class SparseDBN(
 
     def _check_levels(self, levels):
         """Say before training what would fail after it."""
+        for number, level in enumerate(levels, start=1):
+            if not hasattr(level, "transform"):
+                raise TypeError(
+                    f"Level {number}, a {type(level).__name__}, has no transform; the level above is "
+                    "trained on what that gives."
+                )
         if self.join_labels and type(levels[-1]) is not PrunedBernoulliRBM:
             raise TypeError(
                 "join_labels needs a PrunedBernoulliRBM as the top level, got "
@@ -383,15 +393,12 @@ class SparseDBN(
                 )
 
     def _prepare(self, templates, rng) -> list:
-        """Seed the levels, set their passes, and let the top one know its labels."""
+        """Seed the levels, and let the top one know its labels."""
         for template in templates:
             if isinstance(template, FrozenEstimator):
                 continue
-            inner = template.estimator if self.pruner is not None else template
             if self.random_state is not None:
                 template.set_params(**new_seeds(template, rng))
-            if self.n_iter is not None:
-                inner.set_params(n_iter=self.n_iter)
         if self.join_labels:
             inner = templates[-1].estimator if self.pruner is not None else templates[-1]
             parameters = inner.get_params(deep=False)
@@ -428,11 +435,18 @@ class SparseDBN(
             going_on = self.warm_start and hasattr(self, "estimators_")
             X = check_data(self, X, reset=not going_on)
             labels = None
+            if going_on and self.join_labels != hasattr(self, "classes_"):
+                raise ValueError(
+                    "join_labels cannot change while training goes on; fit anew with warm_start=False."
+                )
             if self.join_labels:
                 self.classes_, labels = check_classes(X, y, self.classes_ if going_on else None)
             rng = check_random_state(self.random_state)
             if going_on:
-                levels = self.estimators_
+                levels = [
+                    FrozenEstimator(level) if frozen else level
+                    for level, frozen in zip(self.estimators_, self._frozen, strict=True)
+                ]
                 stacks = tuning is None or not self._stack_is_trained
             else:
                 levels, key, stacks = self._prepare(self._templates(), rng), new_key(rng), True
@@ -445,6 +459,7 @@ class SparseDBN(
                 self.estimators_, self.history_ = self._stacked(
                     levels, X, labels, going_on, rng, context
                 )
+                self._frozen = [isinstance(level, FrozenEstimator) for level in levels]
                 self._generative, self._directed_top = None, False
                 self._stack_is_trained = self.n_iter != 0
             if not going_on:
@@ -465,37 +480,20 @@ class SparseDBN(
             given = below
             if top and labels is not None:
                 given = _joined(below, labels[:, None] == np.arange(len(self.classes_)))
-            changed = {}
             frozen = isinstance(level, FrozenEstimator)
             turned = self.transpose and number > 0 and not (going_on or frozen)
-            if turned:
-                owner = "estimator__" if "estimator" in level.get_params(deep=False) else ""
-                changed[f"{owner}transpose_of"] = FrozenEstimator(machines[-1])
-            if going_on:
-                level, changed = deepcopy(level), {"warm_start": True}
-                if "warm_start" not in level.get_params():
-                    raise TypeError(
-                        f"warm_start needs levels that can go on; level {number + 1}, a "
-                        f"{type(level).__name__}, has no warm_start."
-                    )
-            if going_on and self.n_iter is not None:
-                changed["n_iter"] = self.n_iter
-            own = {name: level.get_params()[name] for name in changed}
             task = context.subcontext(task_name="level")
             task.call_on_fit_task_begin(estimator=self, X=X)
-            level.set_params(**changed)
-            try:
-                with task.propagate_callback_context(level):
-                    level.fit(given, None)
-            finally:
-                level.set_params(**own)
-            task.call_on_fit_task_end(estimator=self, X=X)
             if frozen:
-                level = level.estimator
-            machines.append(getattr(level, "estimator_", level))
-            if turned:
-                machines[-1].set_params(transpose_of=None)  # it would carry the levels below along
-            histories.append(getattr(level, "history_", {}))
+                machine, history = deepcopy(level.estimator), {}
+                check_is_fitted(machine)
+            else:
+                machine, history = self._fit_level(
+                    level, number, given, machines[-1] if turned else None, going_on, task
+                )
+            task.call_on_fit_task_end(estimator=self, X=X)
+            machines.append(machine)
+            histories.append(history)
             if not top:
                 below = _features(machines[-1], below)
                 if self.upward == "samples":
@@ -507,6 +505,45 @@ class SparseDBN(
                     f"time = {seconds:.2f}s"
                 )
         return machines, histories
+
+    def _fit_level(self, level, number, X, below, going_on, task):
+        """Fit a level, with parameters it is lent for that; return its machine and history."""
+        lent = {}
+        if going_on:
+            level, lent = deepcopy(level), {"warm_start": True}
+            if "warm_start" not in level.get_params():
+                raise TypeError(
+                    f"warm_start needs levels that can go on; level {number + 1}, a "
+                    f"{type(level).__name__}, has no warm_start."
+                )
+        inner = level
+        if hasattr(level, "estimator"):
+            if self.n_iter == 0:  # a pruner's rounds would train, and prune what is not trained
+                level = inner = clone(level.estimator)
+            else:
+                inner = level.estimator
+        owner = "" if inner is level else "estimator__"
+        if self.n_iter is not None:
+            lent[f"{owner}n_iter"] = self.n_iter
+        if below is not None:
+            lent[f"{owner}transpose_of"] = FrozenEstimator(below)
+        parameters = level.get_params()
+        if f"{owner}n_iter" in lent and f"{owner}n_iter" not in parameters:
+            raise TypeError(
+                f"n_iter={self.n_iter} needs levels that count passes; level {number + 1}, a "
+                f"{type(inner).__name__}, has no n_iter."
+            )
+        own = {name: parameters[name] for name in lent}
+        level.set_params(**lent)
+        try:
+            with task.propagate_callback_context(level):
+                level.fit(X, None)
+        finally:
+            level.set_params(**own)
+        machine = getattr(level, "estimator_", level)
+        if machine is not level:
+            machine.set_params(**{name.removeprefix(owner): own[name] for name in own})
+        return machine, getattr(level, "history_", {})
 
     # ------------------------------------------------------------------ seam
 
@@ -592,7 +629,11 @@ class SparseDBN(
         if X is not None:
             X = check_data(self, X, reset=False)
             layers = [X.toarray() if sparse.issparse(X) else X]
-            for number in range(len(self.estimators_)):
+            for number, level in enumerate(self.estimators_):
+                if len(getattr(level, "connectivity_", ())) > 1:  # it has layers of its own
+                    seed = rng.randint(np.iinfo(np.int32).max)
+                    layers += level.layer_samples(layers[-1], random_state=seed)[1:]
+                    continue
                 means = self._up(number, layers[-1])
                 layers.append((rng.uniform(size=means.shape) < means).astype(means.dtype))
             return [layers[0].astype(layers[1].dtype), *layers[1:]]
@@ -654,7 +695,7 @@ class SparseDBN(
         return _features(level, below)
 
     def _team(self, n_samples) -> Team:
-        n_units = sum(level._n_features_out for level in self.estimators_)
+        n_units = sum(_n_upper(level) for level in self.estimators_)
         return Team(work=float(n_samples) * n_units * self.n_features_in_)
 
     # ---------------------------------------------------------------- up-down
@@ -806,7 +847,7 @@ class SparseDBN(
 
     @property
     def _n_features_out(self) -> int:
-        return self.estimators_[-1]._n_features_out
+        return _n_upper(self.estimators_[-1])
 
     @available_if(_joins_labels)
     def predict_proba(self, X, n_passes=None) -> np.ndarray:
@@ -871,9 +912,8 @@ class SparseDBN(
     @staticmethod
     def _label_scores(classes, below, team) -> np.ndarray:
         """Return log p*(features, label) of the top level, one column a class."""
-        return np.column_stack(
-            [bias - inference.free_energy(stack, below, team) for stack, bias in classes]
-        )
+        stacks, biases = zip(*classes, strict=True)
+        return np.array(biases) - inference.free_energies(stacks, below, team)
 
     # ------------------------------------------------------------- likelihood
 
@@ -1162,6 +1202,12 @@ def _summed_bound(X, ups, generators, log_top, team) -> np.ndarray:
         log_p = fixed_p + top + likelihood.log_conditional(generators[0], row, first, team)
         bound[i] = np.exp(log_q) @ (log_p - log_q)
     return bound
+
+
+def _n_upper(level) -> int:
+    """Units of a level's top layer."""
+    known = getattr(level, "_n_features_out", None)
+    return level.connectivity_[-1].shape[0] if known is None else known
 
 
 def _features(level, below) -> np.ndarray:

@@ -313,6 +313,23 @@ def free_energy(stack: Stack, X, team) -> np.ndarray:
     return np.concatenate(team.map(one_block, blocks(X.shape[0])))
 
 
+def free_energies(stacks, X, team) -> np.ndarray:
+    """Return F(v) in nats of RBMs that differ in their hidden biases alone, one column each."""
+    stack = stacks[0]
+    below, above = stack.biases
+    base = Stack(stack.levels, (below, np.zeros_like(above)))
+
+    def one_block(block):
+        states, packed = load_visible(base, X, block)
+        _kernels.fields(base, 1, states, packed, states[1], blas_address(base))
+        totals = np.zeros((len(stacks), block.stop - block.start))
+        for own, total in zip(stacks, totals, strict=True):
+            _kernels.add_softplus(states[1] + own.biases[1][:, None], total)
+        return -totals.T - (X[block] @ below.astype(np.float64))[:, None]
+
+    return np.concatenate(team.map(one_block, blocks(X.shape[0])))
+
+
 def conditional_means(stack: Stack, layer, *layers) -> np.ndarray:
     """Return p(unit = 1 | neighbouring layers) of one layer.
 

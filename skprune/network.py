@@ -23,7 +23,7 @@ from sklearn.base import (
 )
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state, compute_sample_weight
+from sklearn.utils import check_random_state, compute_class_weight, compute_sample_weight
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from . import _kernels, inference
@@ -37,7 +37,7 @@ from ._base import (
     new_key,
 )
 from ._compat import with_callbacks
-from ._options import check_layer_sizes, check_number, resolve
+from ._options import check_layer_sizes, check_number, resolve_function
 from ._structures import Stack
 from ._training import (
     LEARNING_RATE_SCHEDULES,
@@ -49,7 +49,7 @@ from ._training import (
     one_hot,
 )
 from .dbm import DBMTransformer
-from .dbn import SparseDBN
+from .dbn import LevelList, SparseDBN
 from .samplers import derived_key
 
 __all__ = ["SparseDBNAutoencoder", "SparseDBNClassifier"]
@@ -80,7 +80,7 @@ class Moments(NamedTuple):
     second: tuple
 
 
-class _Network(Layered):
+class _Network(Layered, LevelList):
     """Levels that feed forward: pre-training, the loop over epochs, the seam to the pruners.
 
     ``_biases[0]`` belongs to the input and stays zero.
@@ -93,7 +93,7 @@ class _Network(Layered):
 
     def _check_parameters(self):
         integer = numbers.Integral
-        if self.solver not in tuple(SOLVERS):
+        if not (isinstance(self.solver, str) and self.solver in SOLVERS):
             raise ValueError(f"solver={self.solver!r} is not known. Use 'sgd' or 'adam'.")
         if self.learning_rate is not None:
             check_number(self.learning_rate, "learning_rate", low=0, closed="right")
@@ -109,11 +109,16 @@ class _Network(Layered):
         )
         check_number(self.n_iter_no_change, "n_iter_no_change", integer, low=1)
         check_number(self.tol, "tol", low=0)
+        if not isinstance(self.early_stopping, bool | np.bool_):
+            raise TypeError(f"early_stopping must be True or False, got {self.early_stopping!r}.")
         if self.max_norm is not None:
             check_number(self.max_norm, "max_norm", low=0, closed="right")
-        resolve(self.learning_rate_schedule, LEARNING_RATE_SCHEDULES, "learning_rate_schedule")
+        resolve_function(
+            self.learning_rate_schedule, LEARNING_RATE_SCHEDULES, "learning_rate_schedule"
+        )
         ready = isinstance(self.pretrain, SparseDBN | DBMTransformer | FrozenEstimator)
-        if not (self.pretrain is None or ready or self.pretrain in PRETRAIN):
+        named = isinstance(self.pretrain, str) and self.pretrain in PRETRAIN
+        if not (self.pretrain is None or ready or named):
             raise ValueError(
                 f"pretrain={self.pretrain!r} is not known. Use 'rbm', 'autoencoder', 'supervised', "
                 "None, a SparseDBN or DBMTransformer, or a fitted one in a FrozenEstimator."
@@ -302,6 +307,11 @@ class _Network(Layered):
         losses = np.zeros(stack.biases[-1].size)
         no_targets = np.zeros((0, 0, 0), dtype)
         total_weight = float(weights.sum()) / X.shape[0]
+        if n_epochs and not total_weight > 0:
+            raise ValueError(
+                "The rows to train on have weight 0 together, so nothing can be learned; rows held back "
+                "for early stopping and rows without a count do not help."
+            )
         history, best, n_steps = [], None, self._n_steps
         with self._team(X.shape[0]) as team:
             work = np.empty((team.n_threads, max(room, max(rows_of_block))), dtype)
@@ -665,7 +675,8 @@ class SparseDBNClassifier(ClassifierMixin, _Network):
             going_on = self.warm_start and hasattr(self, "_weights")
             X = check_data(self, X, reset=not going_on)
             self.classes_, numbers_ = check_classes(X, y, self.classes_ if going_on else None)
-            weights = self._weights_of(X, y, sample_weight)
+            given = _weights_of_samples(sample_weight, X)
+            weights = given * self._weights_of_classes(y)
             context = self._init_callback_context(max_subtasks=None)
             context.call_on_fit_task_begin(estimator=self, X=X, y=y)
             if not going_on:
@@ -674,24 +685,23 @@ class SparseDBNClassifier(ClassifierMixin, _Network):
             held = None
             if self.early_stopping and self.n_iter:
                 stay, out = self._hold_back(X.shape[0], numbers_)
-                X_held, y_held = X[out], numbers_[out]
+                X_held, y_held, held_weights = X[out], numbers_[out], _or_equal(given[out])
 
                 def held(stack):
                     found = self._activations(X_held, len(self._weights), stack=stack)
-                    return float(np.mean(found.argmax(axis=1) == y_held))
+                    return float(np.average(found.argmax(axis=1) == y_held, weights=held_weights))
 
                 X, numbers_, weights = X[stay], numbers_[stay], weights[stay]
             self.history_ = self._descend(X, numbers_, weights, self.n_iter, context, held)
             context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
-    def _weights_of(self, X, y, sample_weight):
-        weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        if self.class_weight is not None:
-            weights = weights * compute_sample_weight(self.class_weight, y)
-        if not weights.sum() > 0:
-            raise ValueError("All samples have weight 0; nothing can be learned.")
-        return weights
+    def _weights_of_classes(self, y):
+        """What the class of every row counts in the loss."""
+        if isinstance(self.class_weight, dict):  # rows of this call may lack some of the classes
+            of_class = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
+            return of_class[np.searchsorted(self.classes_, y)]
+        return compute_sample_weight(self.class_weight, y)
 
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Walk through this part of the data once, at the constant rate.
@@ -711,6 +721,11 @@ class SparseDBNClassifier(ClassifierMixin, _Network):
         self : SparseDBNClassifier
         """
         self._check_parameters()
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                f"class_weight={self.class_weight!r} needs all the data, which partial_fit does not see; "
+                "give the weights of the classes as a dict."
+            )
         with as_it_was(self):
             first = not hasattr(self, "_weights")
             X = check_data(self, X, reset=first)
@@ -721,7 +736,7 @@ class SparseDBNClassifier(ClassifierMixin, _Network):
             elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
                 raise ValueError("classes is not the same as on the first call to partial_fit.")
             self.classes_, numbers_ = check_classes(X, y, classes if first else self.classes_)
-            weights = self._weights_of(X, y, sample_weight)
+            weights = _weights_of_samples(sample_weight, X) * self._weights_of_classes(y)
             if first:
                 self._initialize(X, y)
             self._descend(self._input(X), numbers_, weights, 1, constant=True)
@@ -951,11 +966,9 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
         with as_it_was(self):
             going_on = self.warm_start and hasattr(self, "_weights")
             X = check_data(self, X, reset=not going_on)
-            weights = _check_sample_weight(
-                sample_weight, X, dtype=np.float64, ensure_non_negative=True
-            )
+            given = _weights_of_samples(sample_weight, X)
             X, totals = self._shares(X, reset=not going_on)
-            weights = weights * totals
+            weights = given * totals
             context = self._init_callback_context(max_subtasks=None)
             context.call_on_fit_task_begin(estimator=self, X=X, y=y)
             if not going_on:
@@ -963,12 +976,12 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
             held = None
             if self.early_stopping and self.n_iter:
                 stay, out = self._hold_back(X.shape[0])
-                X_held = X[out]
+                X_held, held_weights = X[out], _or_equal(given[out])
                 entering = self._input(X_held)
 
                 def held(stack):
                     found = self._activations(entering, len(self._weights), stack=stack)
-                    return -float(_squared_errors(X_held, found).mean())
+                    return -float(np.average(_squared_errors(X_held, found), weights=held_weights))
 
                 X, weights = X[stay], weights[stay]
             self.history_ = self._descend(X, None, weights, self.n_iter, context, held)
@@ -994,9 +1007,7 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
         with as_it_was(self):
             first = not hasattr(self, "_weights")
             X = check_data(self, X, reset=first)
-            weights = _check_sample_weight(
-                sample_weight, X, dtype=np.float64, ensure_non_negative=True
-            )
+            weights = _weights_of_samples(sample_weight, X)
             X, totals = self._shares(X, reset=first)
             if first:
                 self._initialize(self._input(X), y)
@@ -1068,6 +1079,8 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
     def score_samples(self, X) -> np.ndarray:
         """Return minus the squared error of every row, summed over its features.
 
+        With ``output="softmax"`` it is that of the features' shares of the row, not of the counts.
+
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
@@ -1083,6 +1096,8 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
     def score(self, X, y=None) -> float:
         """Return minus the mean squared error a row, as the literature counts it for images.
 
+        With ``output="softmax"`` it is that of the features' shares of the row, not of the counts.
+
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
@@ -1094,6 +1109,16 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
         score : float
         """
         return float(self.score_samples(X).mean())
+
+
+def _weights_of_samples(sample_weight, X) -> np.ndarray:
+    """Return what each row counts in the loss."""
+    return _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+
+
+def _or_equal(weights):
+    """Return the weights of a mean, or None where none of them counts."""
+    return weights if weights.any() else None
 
 
 def _squared_errors(X, Y) -> np.ndarray:

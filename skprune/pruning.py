@@ -83,6 +83,11 @@ class Units(BaseEstimator):
 
 
 TARGETS = {"connections": None, "units": Units()}
+SPARSE_LEVELS = {  # parameters of levels that are sparse from the start, and what makes them full
+    "__connectivity": None,
+    "__initial_sparsity": 0.0,
+    "pruner__sparsity": 0.0,
+}
 RETRAIN = {"continue": "continue", "rewind": Rewind(), "reinitialize": "reinitialize"}
 
 
@@ -118,25 +123,29 @@ class _Pruner(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
     free_energy = _delegated("free_energy")
     log_partition = _delegated("log_partition")
     pseudo_log_likelihood = _delegated("pseudo_log_likelihood")
+    layer_means = _delegated("layer_means")
+    lower_bound = _delegated("lower_bound")
     sample = _delegated("sample")
     gibbs = _delegated("gibbs")
     get_feature_names_out = _delegated("get_feature_names_out")
 
     @available_if(_estimator_has("score"))
-    def score(self, X, y=None) -> float:
+    def score(self, X, y=None, **score_params) -> float:
         """Return the score of the pruned estimator.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : array-like of shape (n_samples,), default=None
+        **score_params
+            Handed to the estimator's ``score``, such as ``sample_weight``.
 
         Returns
         -------
         score : float
         """
         check_is_fitted(self)
-        return self.estimator_.score(X, y)
+        return self.estimator_.score(X, y, **score_params)
 
     @available_if(_estimator_has("transform"))
     def fit_transform(self, X, y=None, **fit_params):
@@ -451,13 +460,16 @@ class IterativePruner(_Pruner):
             estimator.set_params(**new_seeds(estimator, rng))
         return estimator, True
 
-    def _check_seam(self, estimator, plan):
-        needed = SEAM + (("warm_start",) if plan.retrain else ())
+    def _check_has_units(self, estimator, plan):
+        """Say before training that units of this estimator cannot go."""
         if plan.units is not None and not getattr(estimator, "_prunes_units", True):
             raise TypeError(
                 f"{type(estimator).__name__} has outputs among its units, and cannot lose them; prune "
                 "its connections, or the units of a machine."
             )
+
+    def _check_seam(self, estimator, plan):
+        needed = SEAM + (("warm_start",) if plan.retrain else ())
         missing = [name for name in needed if not hasattr(estimator, name)]
         if missing:
             raise TypeError(
@@ -497,6 +509,7 @@ class IterativePruner(_Pruner):
             If a parameter is not legal, or nothing would be left of a level.
         """
         plan = self._check_parameters()
+        self._check_has_units(getattr(self.estimator, "estimator", self.estimator), plan)
         fit_params = process_routing(self, "fit", **fit_params)["estimator"]["fit"]
         X, y = indexable(X, y)
         context = self._init_callback_context(max_subtasks=self._n_tasks(plan))
@@ -835,7 +848,10 @@ class _Trainer:
         own = fresh.get_params(deep=False)
         start = {"connectivity": masks if len(masks) > 1 else masks[0], "initial_sparsity": 0.0}
         start = {name: value for name, value in start.items() if name in own}
-        restored = {name: own[name] for name in start} | seeds_of(fresh)
+        parameters = fresh.get_params()
+        for ending, value in SPARSE_LEVELS.items():  # what they lack would stay 0
+            start |= {name: value for name in parameters if name.endswith(ending)}
+        restored = {name: parameters[name] for name in start} | seeds_of(fresh)
         fresh.set_params(**new_seeds(fresh, rng), **start)
         fresh = self.fit("initialize", fresh, n_iter=0, warm_start=False)
         return fresh.set_params(**restored).set_connectivity(masks)
@@ -1041,7 +1057,8 @@ class IterativePrunerCV(_Pruner):
     retrain : {"continue", "rewind", "reinitialize", None} or Rewind, default="continue"
     n_retrain_iter : int, default=None
         Passes after each pruning; None takes an eighth of the estimator's
-        ``n_iter``, so that the path costs little, or all of it where retraining starts anew.
+        ``n_iter``, so that the path costs little, or all of it where retraining starts anew or
+        the estimator has no ``n_iter`` of its own (a :class:`~skprune.SparseDBN`, whose levels have).
     verbose : int, default=0
     random_state : int, RandomState instance or None, default=None
 
@@ -1210,20 +1227,23 @@ class IterativePrunerCV(_Pruner):
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
-    def score(self, X, y=None) -> float:
+    def score(self, X, y=None, **score_params) -> float:
         """Return the score of the pruned estimator, by ``scoring``.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : array-like of shape (n_samples,), default=None
+        **score_params
+            Handed to the scorer, such as ``sample_weight``.
 
         Returns
         -------
         score : float
         """
         check_is_fitted(self)
-        return _score(check_scoring(self.estimator_, self.scoring), self.estimator_, X, y)
+        scorer = check_scoring(self.estimator_, self.scoring)
+        return _score(scorer, self.estimator_, X, y, **score_params)
 
     def get_metadata_routing(self):
         """Return the routing of ``fit``'s metadata to the estimator and the splitter.
@@ -1240,9 +1260,9 @@ class IterativePrunerCV(_Pruner):
         return router
 
 
-def _score(scorer, estimator, X, y):
+def _score(scorer, estimator, X, y, **params):
     """What a scorer says, with y where there is one."""
-    return scorer(estimator, X) if y is None else scorer(estimator, X, y)
+    return scorer(estimator, X, **params) if y is None else scorer(estimator, X, y, **params)
 
 
 def _fold_scores(pruner, X, y, train, test, scoring, fit_params):

@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -14,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 
 from skprune import IterativePruner, PrunedBernoulliRBM, SparseDBN, _kernels, inference
 from skprune._threads import Team
+from skprune.criteria import Fisher
 from skprune.dbn import UpDown
 from skprune.samplers import LabelledChains
 from tests import oracles
@@ -465,7 +467,7 @@ def test_upside_down_the_next_level_leaves_the_likelihood_as_it_is():
     bound = wider.set_params(random_state=0).fit(X).score_samples(states)
     np.testing.assert_allclose(bound, alone, atol=0.02)
     pruner = IterativePruner(sparsity=0.5, n_rounds=1, n_retrain_iter=1)
-    dbn = SparseDBN((4, 5), pruner=pruner, transpose=True, n_iter=0, random_state=0).fit(X)
+    dbn = SparseDBN((4, 5), pruner=pruner, transpose=True, n_iter=1, random_state=0).fit(X)
     first, second = dbn.connectivity_
     np.testing.assert_array_equal(second, first.T)
     assert first.sum() == 10
@@ -562,6 +564,8 @@ def test_warm_start_goes_on():
     assert dbn.estimators_[0].random_state == seed
     assert not np.array_equal(before, dbn.components_[0])
     assert dbn.estimators_[0].warm_start is False
+    with pytest.raises(ValueError, match="join_labels cannot change"):
+        dbn.set_params(join_labels=True).fit(X, np.arange(100) % 2)
 
 
 def test_other_machines_as_levels():
@@ -583,6 +587,12 @@ def test_other_machines_as_levels():
     ("parameters", "message"),
     [
         ({"hidden_layer_sizes": ()}, "is empty"),
+        ({"hidden_layer_sizes": None}, "hidden_layer_sizes must be a number of units"),
+        ({"pruner": 3}, "pruner must be an IterativePruner or None, got 3"),
+        (
+            {"fine_tune": UpDown(learning_rate_schedule=None)},
+            "learning_rate_schedule of UpDown must",
+        ),
         ({"hidden_layer_sizes": (4, 0)}, "hidden_layer_sizes"),
         ({"upward": "means"}, "upward"),
         ({"n_iter": -1}, "n_iter"),
@@ -655,19 +665,92 @@ def test_a_level_pruner_leaves_the_labels():
 def test_rewinding_trains_the_levels_again(monkeypatch):
     X = data(60, 8)
     told = []
-    original = SparseDBN._stacked
+    original = PrunedBernoulliRBM.fit
 
-    def spy(self, *arguments):
+    def spy(self, X, y=None):
         told.append(self.n_iter)
-        return original(self, *arguments)
+        return original(self, X, y)
 
-    monkeypatch.setattr(SparseDBN, "_stacked", spy)
-    tuned = SparseDBN((6, 4), n_iter=5, fine_tune=UpDown(n_iter=2), random_state=0)
-    for retrain, expected in (("rewind", [0, 5, 5]), ("reinitialize", [5, 0, 5])):
-        told.clear()
-        pruner = IterativePruner(tuned, sparsity=0.5, n_rounds=1, retrain=retrain).fit(X)
-        assert told == expected
-        assert len(pruner.estimator_.history_[-1]["seconds"]) == 2
+    monkeypatch.setattr(PrunedBernoulliRBM, "fit", spy)
+    rbm = PrunedBernoulliRBM(n_iter=5)
+    for own in ({"n_iter": 5}, {"rbm": rbm}):  # passes of the network, or of its levels
+        tuned = SparseDBN((6, 4), fine_tune=UpDown(n_iter=2), random_state=0, **own)
+        for retrain, expected in (("rewind", [0, 5, 5]), ("reinitialize", [5, 0, 5])):
+            told.clear()
+            pruner = IterativePruner(tuned, sparsity=0.5, n_rounds=1, retrain=retrain).fit(X)
+            assert told == np.repeat(expected, 2).tolist()
+            assert len(pruner.estimator_.history_[-1]["seconds"]) == 2
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [
+        {"rbm": PrunedBernoulliRBM(initial_sparsity=0.5)},
+        {"pruner": IterativePruner(sparsity=0.5, n_rounds=1, n_retrain_iter=2)},
+    ],
+)
+def test_new_starts_are_full_and_untrained(levels):
+    """Where levels are sparse by themselves, what other connections survive still begins at random."""
+    X = data(60, 8)
+    dbn = SparseDBN((6, 4), random_state=0, **levels)
+    start = SparseDBN((6, 4), n_iter=0, random_state=0, **levels).fit(X)
+    assert all(history == {} or len(history["seconds"]) == 0 for history in start.history_)
+    assert ("pruner" in levels) == all(mask.all() for mask in start.connectivity_)
+    seen = []
+    pruner = IterativePruner(dbn, sparsity=0.2, n_rounds=1, retrain="reinitialize")
+    for step in pruner.fit(X).estimator_.components_:
+        seen.append(np.count_nonzero(step))
+    assert seen == [int(mask.sum()) for mask in pruner.connectivity_]
+
+
+def test_levels_of_other_kinds():
+    """With layers of their own, without scikit-learn's private names, and what is no level."""
+    from skprune import DBMTransformer
+
+    X = data(60, 8)
+    deep = [("a", DBMTransformer((6, 5), n_iter=1)), ("b", PrunedBernoulliRBM(4, n_iter=1))]
+    dbn = SparseDBN(deep, random_state=0).fit(X)
+    layers = dbn.layer_samples(X, random_state=0)
+    assert [layer.shape[1] for layer in layers] == [8, 6, 5, 4]
+    for options in (
+        {"criterion": "contribution"}, {"criterion": Fisher(source="data")},
+        {"target": "units", "criterion": "mutual_information"},
+    ):  # fmt: skip
+        pruner = IterativePruner(
+            SparseDBN(deep, random_state=0), sparsity=0.5, n_rounds=1, **options
+        )
+        assert pruner.fit(X).sparsity_ > 0.4
+    top = SparseDBN([("a", PrunedBernoulliRBM(6)), ("b", ThirdParty())], random_state=0).fit(X)
+    assert list(top.get_feature_names_out()) == [f"sparsedbn{k}" for k in range(3)]
+    with pytest.raises(TypeError, match="level 2 is a ThirdParty"):
+        top.inverse_transform(np.zeros((2, 3)))
+    with pytest.raises(TypeError, match="Level 2, a LogisticRegression, has no transform"):
+        SparseDBN([("a", PrunedBernoulliRBM(6)), ("b", LogisticRegression())]).fit(X)
+    with pytest.raises(TypeError, match="n_iter=3 needs levels that count passes; level 2"):
+        SparseDBN([("a", PrunedBernoulliRBM(6)), ("b", ThirdParty())], n_iter=3).fit(X)
+    pruned = [
+        ("a", IterativePruner(PrunedBernoulliRBM(6), sparsity=0.5)),
+        ("b", PrunedBernoulliRBM(4)),
+    ]
+    dbn = SparseDBN(pruned, n_iter=3, random_state=0).fit(X)
+    assert [level.n_iter for level in dbn.estimators_] == [10, 10]
+    assert dbn.connectivity_[0].sum() == 24
+
+
+class ThirdParty(BaseEstimator):
+    """The seam and features, and nothing else."""
+
+    def fit(self, X, y=None):
+        self.connectivity_ = [np.ones((3, X.shape[1]), bool)]
+        self.components_ = np.random.RandomState(0).normal(size=(3, X.shape[1]))
+        return self
+
+    def set_connectivity(self, masks):
+        self.connectivity_ = masks
+        return self
+
+    def transform(self, X):
+        return X @ self.components_.T
 
 
 def test_samples_upwards_keep_the_dtype():
@@ -734,8 +817,17 @@ def test_containers_and_frozen_levels():
     first = PrunedBernoulliRBM(6, n_iter=1, random_state=0).fit(X)
     levels = [("a", FrozenEstimator(first)), ("b", PrunedBernoulliRBM(4))]
     dbn = SparseDBN(levels, n_iter=2, random_state=0).fit(X)
-    assert dbn.estimators_[0] is first and first.n_iter == 1
     assert dbn.transform(X).shape == (60, 4)
+    weights = first.components_.copy()
+    np.testing.assert_array_equal(dbn.estimators_[0].components_, weights)
+    dbn.set_params(warm_start=True).fit(X)  # trains the other level on
+    np.testing.assert_array_equal(dbn.estimators_[0].components_, weights)
+    above = dbn.estimators_[1].components_
+    pruner = IterativePruner(SparseDBN(levels, random_state=0), sparsity=0.5, n_rounds=1).fit(X)
+    kept = pruner.connectivity_[0]
+    assert kept.sum() == 24 and first.connectivity_[0].all() and first.n_iter == 1
+    np.testing.assert_array_equal(pruner.estimator_.components_[0], weights * kept)
+    assert not np.array_equal(pruner.estimator_.components_[1][0], above[0])
 
 
 def test_memory_maps(tmp_path):

@@ -414,6 +414,49 @@ def test_class_weight_is_sample_weight():
         classifier(n_iter=3).fit(X, y, sample_weight=np.zeros(len(y)))
     with pytest.raises(ValueError, match="weight 0"):
         classifier(class_weight=dict.fromkeys("abc", 0.0)).fit(X, y)
+    some = np.isin(y, ["a", "b"])
+    network = classifier(class_weight={"c": 3.0}, pretrain=None)
+    plain = classifier(pretrain=None)
+    for own in (network, plain):  # a part of the data lacks a class
+        own.partial_fit(X[some], y[some], classes=["a", "b", "c"])
+    np.testing.assert_array_equal(network._weights[0], plain._weights[0])
+    with pytest.raises(ValueError, match="'balanced' needs all the data"):
+        classifier(class_weight="balanced").partial_fit(X, y, classes=["a", "b", "c"])
+
+
+def test_rows_that_are_held_back_count_as_given():
+    X, y = problem()
+    for make, targets in ((classifier, (y,)), (autoencoder, ())):
+        weight = np.random.RandomState(0).uniform(size=len(y)) ** 4
+        network = make(early_stopping=True, n_iter=2, pretrain=None).fit(
+            X, *targets, sample_weight=weight
+        )
+        numbers = () if make is autoencoder else (np.searchsorted(network.classes_, y),)
+        _, out = network._hold_back(len(X), *numbers)
+        if make is classifier:
+            expected = network.score(X[out], y[out], sample_weight=weight[out])
+        else:
+            expected = np.average(network.score_samples(X[out]), weights=weight[out])
+        assert network.history_["validation_score"].max() == pytest.approx(expected, rel=1e-5)
+        alone = np.zeros(len(y))
+        alone[out[0]] = 1
+        with pytest.raises(ValueError, match="have weight 0 together"):
+            make(early_stopping=True, pretrain=None).fit(X, *targets, sample_weight=alone)
+    with pytest.raises(ValueError, match="have weight 0 together"):
+        autoencoder(output="softmax", pretrain=None).fit(np.zeros((20, 5)))
+
+
+def test_named_levels_are_parameters():
+    X, y = problem()
+    levels = [("a", PrunedBernoulliRBM(12, n_iter=1)), ("b", PrunedBernoulliRBM(8, n_iter=1))]
+    for make in (classifier, autoencoder):
+        network = clone(make(hidden_layer_sizes=levels, n_iter=1)).set_params(a__n_components=9)
+        assert network.fit(X, y).components_[0].shape == (9, 16)
+        assert network.get_params()["b__n_components"] == 8
+    pruner = IterativePruner(classifier(n_iter=1), n_rounds=1).fit(X, y)
+    weight = (y == "a").astype(float)
+    hits = pruner.predict(X) == y
+    assert pruner.score(X, y, sample_weight=weight) == pytest.approx(hits[y == "a"].mean())
 
 
 def test_layer_samples_of_a_network():
@@ -452,6 +495,11 @@ def test_in_pipelines_and_grids():
     ("parameters", "message"),
     [
         ({"solver": "lbfgs"}, "Use 'sgd' or 'adam'"),
+        ({"solver": np.zeros(2)}, "Use 'sgd' or 'adam'"),
+        ({"pretrain": np.zeros(2)}, "is not known. Use 'rbm'"),
+        ({"hidden_layer_sizes": 2.5, "pretrain": None}, "must be a number of units"),
+        ({"early_stopping": "yes"}, "early_stopping must be True or False"),
+        ({"learning_rate_schedule": None}, "must be one of 'constant', 'linear' or a function"),
         ({"pretrain": "gan"}, "is not known. Use 'rbm'"),
         ({"hidden_layer_sizes": (), "pretrain": None}, "is empty"),
         ({"hidden_layer_sizes": (0,), "pretrain": None}, "hidden_layer_sizes"),
@@ -639,9 +687,12 @@ def test_sample_weight_is_routed():
     assert weighted[:, 0].mean() > plain[:, 0].mean()
 
 
-def test_units_of_networks_are_not_pruned():
+def test_units_of_networks_are_not_pruned(monkeypatch):
+    """Which is said before anything is trained."""
     X, y = problem()
-    for network in (classifier(), autoencoder()):
+    for make in (classifier, autoencoder):
+        network = make()
+        monkeypatch.setattr(type(network), "fit", None)
         with pytest.raises(TypeError, match="outputs among its units"):
             IterativePruner(network, target="units").fit(X, y)
 

@@ -22,9 +22,9 @@ RBM = PrunedBernoulliRBM(
 
 
 def network(pretrain, sparsity, seed, quick):
-    """An unfitted classifier."""
+    """An unfitted classifier; pre-trained by machines, full and pruned get as many passes."""
     pruner = None
-    if sparsity:
+    if pretrain == "rbm":
         pruner = IterativePruner(sparsity=sparsity, n_rounds=4, n_retrain_iter=2)
     return SparseDBNClassifier(
         (20, 20, 20) if quick else (500, 500, 500), pretrain=None if pretrain == "none" else pretrain, pruner=pruner,
