@@ -676,7 +676,7 @@ class SparseDBNClassifier(ClassifierMixin, _Network):
             X = check_data(self, X, reset=not going_on)
             self.classes_, numbers_ = check_classes(X, y, self.classes_ if going_on else None)
             given = _weights_of_samples(sample_weight, X)
-            weights = given * self._weights_of_classes(y)
+            weights = given * self._weights_of_classes(numbers_)
             context = self._init_callback_context(max_subtasks=None)
             context.call_on_fit_task_begin(estimator=self, X=X, y=y)
             if not going_on:
@@ -696,11 +696,11 @@ class SparseDBNClassifier(ClassifierMixin, _Network):
             context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
-    def _weights_of_classes(self, y):
+    def _weights_of_classes(self, numbers_):
         """What the class of every row counts in the loss."""
+        y = self.classes_[numbers_]
         if isinstance(self.class_weight, dict):  # rows of this call may lack some of the classes
-            of_class = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
-            return of_class[np.searchsorted(self.classes_, y)]
+            return compute_class_weight(self.class_weight, classes=self.classes_, y=y)[numbers_]
         return compute_sample_weight(self.class_weight, y)
 
     def partial_fit(self, X, y, classes=None, sample_weight=None):
@@ -736,7 +736,7 @@ class SparseDBNClassifier(ClassifierMixin, _Network):
             elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
                 raise ValueError("classes is not the same as on the first call to partial_fit.")
             self.classes_, numbers_ = check_classes(X, y, classes if first else self.classes_)
-            weights = _weights_of_samples(sample_weight, X) * self._weights_of_classes(y)
+            weights = _weights_of_samples(sample_weight, X) * self._weights_of_classes(numbers_)
             if first:
                 self._initialize(X, y)
             self._descend(self._input(X), numbers_, weights, 1, constant=True)
