@@ -84,6 +84,9 @@ class UpDown(BaseEstimator):
 
 
 FINE_TUNE = {"up_down": UpDown()}
+UNPRUNED = {  # a level's pruner where nothing is trained, so that nothing is pruned either
+    "sparsity": 0.0, "schedule": "geometric", "n_rounds": 1, "regrow": None, "retrain": None,
+}  # fmt: skip
 
 
 class _Directed(Layered):
@@ -516,13 +519,10 @@ class SparseDBN(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transform
                     f"warm_start needs levels that can go on; level {number + 1}, a "
                     f"{type(level).__name__}, has no warm_start."
                 )
-        inner = level
-        if hasattr(level, "estimator"):
-            if self.n_iter == 0:  # a pruner's rounds would train, and prune what is not trained
-                level = inner = clone(level.estimator)
-            else:
-                inner = level.estimator
+        inner = getattr(level, "estimator", level)
         owner = "" if inner is level else "estimator__"
+        if owner and self.n_iter == 0:
+            lent |= UNPRUNED
         if self.n_iter is not None:
             lent[f"{owner}n_iter"] = self.n_iter
         if below is not None:
@@ -541,8 +541,9 @@ class SparseDBN(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transform
         finally:
             level.set_params(**own)
         machine = getattr(level, "estimator_", level)
-        if machine is not level:
-            machine.set_params(**{name.removeprefix(owner): own[name] for name in own})
+        if owner:
+            inner_own = {name: value for name, value in own.items() if name.startswith(owner)}
+            machine.set_params(**{n.removeprefix(owner): v for n, v in inner_own.items()})
         return machine, getattr(level, "history_", {})
 
     # ------------------------------------------------------------------ seam
