@@ -330,14 +330,14 @@ def generative():
         return f"{own[0]['test_error']} / {own[0]['test_error_20']}" if own else ""
 
     lines = [
-        "A generative network of labelled digits (784-500-500-2000), test error in per cent by one pass up / by the mean of 20 stochastic ones, over passes of up-down:",
+        'A generative network of labelled digits (784-500-500-2000), test error in per cent by one pass up / by the mean of 20 stochastic ones, over passes of up-down. "CD": the top level\'s chains start at the data, as in the paper; else they are persistent:',
         "",
         *table(["passes", *names], [[str(n), *[cell(name, n) for name in names]] for n in passes]),
     ]
     for r in samples:
         lines += [
             "",
-            f"Drawn digits ({r['network']}, {r['drawn']}, each class clamped in turn, 1,000 Gibbs steps): a support vector machine on 10,000 digits the network has not seen agrees with {100 * float(r['agreement']):.1f} %.",
+            f"Drawn digits ({r['network']}; {r['drawn']}, each class clamped in turn, 1,000 Gibbs steps): a support vector machine on 10,000 digits the network has not seen agrees with {100 * float(r['agreement']):.1f} %.",
         ]
     return lines
 

@@ -2450,8 +2450,8 @@ def _step_means(biases, states, rate, n_lanes, thread, n_threads):
 @_kernel
 def wake_sleep_minibatches(
     recognition, generative, top, undirected, n_labels, wake, dream, errors, top_wake, top_dream,
-    data, labels, sizes, rates, n_gibbs_steps, key, first_step, work, blas, barrier, thread,
-    n_threads,
+    data, labels, sizes, rates, n_gibbs_steps, chains_from, key, first_step, work, blas, barrier,
+    thread, n_threads,
 ):  # fmt: skip
     """The up-down algorithm on consecutive minibatches, by a team.
 
@@ -2460,7 +2460,8 @@ def wake_sleep_minibatches(
     and ``n_labels`` units of which one is on. Without ``undirected`` the last
     layer has independent units, with biases ``generative.biases[-1]``. Wake: up
     by recognition, generative levels learn to predict. Top: contrastive
-    divergence. Sleep: down from where the top's chains end, recognition learns.
+    divergence; from step ``chains_from`` on its chains are not started at the
+    data, but go on from ``top_dream``. Sleep: down from where the top's chains end, recognition learns.
     """
     if not _meet(barrier, n_threads):
         return
@@ -2502,7 +2503,7 @@ def wake_sleep_minibatches(
                 thread, n_threads,
             )  # fmt: skip
             _meet(barrier, n_threads)
-            states = top_wake[1]
+            states = top_wake[1] if first_step + m < chains_from else top_dream[1]
             for _ in range(n_gibbs_steps):
                 _directed_draw(
                     level, True, states, below, errors[last], dream[last], n_data, key, step + 1,

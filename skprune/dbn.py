@@ -68,6 +68,9 @@ class UpDown(BaseEstimator):
     learning_rate : float, default=0.05
     n_gibbs_steps : int, default=3
         Steps of the top level's chains.
+    negative_phase : {"cd", "pcd"}, default="cd"
+        Whether these start at the data, as in the paper, or go on from one minibatch to the next (Tieleman
+        2008), which takes away what the chains of data never reach.
     batch_size : int, default=100
     learning_rate_schedule : {"linear", "constant"} or callable, default="linear"
     undirected_top : bool, default=True
@@ -78,12 +81,14 @@ class UpDown(BaseEstimator):
     n_iter: int = 10
     learning_rate: float = 0.05
     n_gibbs_steps: int = 3
+    negative_phase: str = "cd"
     batch_size: int = 100
     learning_rate_schedule: object = "linear"
     undirected_top: bool = True
 
 
 FINE_TUNE = {"up_down": UpDown()}
+NEVER = np.iinfo(np.int64).max
 UNPRUNED = {  # a level's pruner where nothing is trained, so that nothing is pruned either
     "sparsity": 0.0, "schedule": "geometric", "n_rounds": 1, "regrow": None, "retrain": None,
 }  # fmt: skip
@@ -315,6 +320,10 @@ class SparseDBN(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transform
         check_number(
             tuning.n_gibbs_steps, "n_gibbs_steps of UpDown", numbers.Integral, low=1, high=1000
         )
+        if tuning.negative_phase not in ("cd", "pcd"):
+            raise ValueError(
+                f"negative_phase={tuning.negative_phase!r} of UpDown is not known. Use 'cd' or 'pcd'."
+            )
         check_number(tuning.learning_rate, "learning_rate of UpDown", low=0, closed="right")
         resolve_function(
             tuning.learning_rate_schedule,
@@ -737,6 +746,7 @@ class SparseDBN(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transform
         n_top = top.biases[1].size
         top_wake, top_dream = room([n_top, n_top]), room([n_top, n_top])
         key, rows, first_step = derived_key(self._key, 7), [], self._n_steps
+        chains_from = first_step + 1 if tuning.negative_phase == "pcd" else NEVER
         n_minibatches = -(-X.shape[0] // batch_size)
         given = np.zeros((0, 0, 0), dtype)
         with self._team(X.shape[0]) as team:
@@ -758,7 +768,7 @@ class SparseDBN(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transform
                         _kernels.wake_sleep_minibatches, recognition, generative, top,
                         tuning.undirected_top, n_labels, wake, dream, errors, top_wake, top_dream,
                         data, given, counts, rates[first : first + counts.size].astype(dtype),
-                        tuning.n_gibbs_steps, key, first_step + first, work,
+                        tuning.n_gibbs_steps, chains_from, key, first_step + first, work,
                         _kernels.BLAS_ADDRESS[dtype],
                     )  # fmt: skip
                 first_step += n_minibatches

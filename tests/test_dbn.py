@@ -2,6 +2,7 @@
 
 import itertools
 import pickle
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -387,6 +388,39 @@ def test_up_down_is_the_algorithm_of_the_paper(undirected, pruned):
         assert not after._generative._matrix(k)[~masks[k]].any()
 
 
+def test_persistent_chains_go_on_where_they_stood():
+    """The second step of the top level against a NumPy twin; lanes in place of rows."""
+    from skprune.samplers import derived_key
+
+    X = data(24, seed=4)
+    dbn = SparseDBN((4, 3), rbm=PrunedBernoulliRBM(n_iter=5), random_state=0).fit(X)
+    tuning = UpDown(
+        learning_rate=0.01, batch_size=24, learning_rate_schedule="constant", n_gibbs_steps=1,
+        negative_phase="pcd",
+    )  # fmt: skip
+    (before, first), (_, second) = (
+        one_step(deepcopy(dbn), X, clone(tuning).set_params(n_iter=n)) for n in (1, 2)
+    )
+    key, lanes = derived_key(before._key, 7), np.arange(24)
+
+    def draw(means, step, place):
+        return (draws_of(before, step, place, means.shape[1], lanes) < means).astype(float)
+
+    hidden = None
+    for step, network in enumerate((before, first)):
+        order = np.random.default_rng([int(key), step]).permutation(24)
+        level, top = network.estimators_
+        rows = draw(sigmoid(X[order] @ level.components_.T + level.intercept_hidden_), step, 1)
+        W, b, c = top.components_, top.intercept_visible_, top.intercept_hidden_
+        positive = sigmoid(rows @ W.T + c)
+        hidden = draw(positive, step, 2) if hidden is None else hidden
+        dream = draw(sigmoid(hidden @ W + b), step, 3)
+        negative = sigmoid(dream @ W.T + c)
+        hidden = draw(negative, step, 4)
+    expected = W + 0.01 * (positive.T @ rows - negative.T @ dream) / 24
+    np.testing.assert_allclose(second.estimators_[1].components_, expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize("undirected", [True, False])
 def test_up_down_raises_the_likelihood(undirected):
     X = data(200)
@@ -599,6 +633,7 @@ def test_other_machines_as_levels():
         ({"fine_tune": "wake"}, "fine_tune"),
         ({"fine_tune": 3}, "fine_tune must be"),
         ({"fine_tune": UpDown(n_iter=-1)}, "n_iter of UpDown"),
+        ({"fine_tune": UpDown(negative_phase="ais")}, "Use 'cd' or 'pcd'"),
         ({"fine_tune": UpDown(learning_rate=0)}, "learning_rate of UpDown"),
         ({"fine_tune": UpDown(), "hidden_layer_sizes": (4,)}, "two hidden layers"),
         ({"fine_tune": UpDown(undirected_top=False), "join_labels": True}, "undirected top"),
