@@ -307,8 +307,7 @@ class DBMTransformer(BoltzmannMachine):
         Returns
         -------
         means : list of ndarray of shape (n_samples, n_units)
-            Bottom first. A row's updates stop by that row alone; the last bits on pruned levels
-            may depend on how many rows are computed together.
+            Bottom first. A row's updates stop by that row alone, whatever others there are.
         """
         check_is_fitted(self)
         return self._means(check_data(self, X, reset=False))

@@ -350,12 +350,17 @@ def conditional_means(stack: Stack, layer, *layers) -> np.ndarray:
     return to_rows(states[layer], n_samples)
 
 
-def mean_field(stack: Stack, X, team, tolerance=1e-6, max_updates=100, block=BLOCK) -> list:
+def mean_field(
+    stack: Stack, X, team, tolerance=1e-6, max_updates=100, block=BLOCK, alike=True
+) -> list:
     """Return the mean-field means of every hidden layer given the visible units.
 
     With one hidden layer they are the exact posterior. Deeper, the layers are
     updated in turn from 0.5 until no unit of a row moves by more than
     ``tolerance``; rows stop one by one. ``block`` rows are computed at a time.
+
+    Last bits decide when a row stops, so those of a deep machine are ``alike``
+    whatever its company: by sums in one order. Not alike, they may be looked up.
     """
     result = [np.empty((X.shape[0], bias.size), bias.dtype) for bias in stack.biases[1:]]
 
@@ -369,7 +374,12 @@ def mean_field(stack: Stack, X, team, tolerance=1e-6, max_updates=100, block=BLO
             _kernels.means_of_rows(rows, level.weights, stack.biases[1], out, blas)
             return
         n_rows = part.stop - part.start
-        states, packed = load_visible(stack, X, part)
+        if alike and len(result) > 1:
+            # So many lanes are summed connection by connection; fewer by fours.
+            states, packed = new_states(stack, 64 * -(-n_rows // 64)), unpacked(stack)
+            load(X, np.arange(part.start, part.stop), states[0])
+        else:
+            states, packed = load_visible(stack, X, part)
         if len(result) == 1:
             key = np.uint64(0)
             _kernels.update_layer(

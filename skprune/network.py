@@ -123,6 +123,14 @@ class _Network(Layered, LevelList):
                 f"pretrain={self.pretrain!r} is not known. Use 'rbm', 'autoencoder', 'supervised', "
                 "None, a SparseDBN or DBMTransformer, or a fitted one in a FrozenEstimator."
             )
+        machine = getattr(self.pretrain, "estimator", self.pretrain)
+        if isinstance(machine, DBMTransformer):
+            n_layers = len(check_layer_sizes(machine.hidden_layer_sizes))
+            if not is_classifier(self) or n_layers > 2:
+                raise ValueError(
+                    "A DBMTransformer can be unrolled into a classifier where it has one or two hidden "
+                    f"layers; got {n_layers} for a {type(self).__name__}."
+                )
         if self.pretrain != "rbm" and (self.rbm is not None or self.pruner is not None):
             raise ValueError(
                 f"rbm and pruner are for pretrain='rbm'; with pretrain={self.pretrain!r} leave them "
@@ -193,11 +201,6 @@ class _Network(Layered, LevelList):
 
         So the network begins as the mean field does (Salakhutdinov & Hinton 2009).
         """
-        if not is_classifier(self) or len(dbm.connectivity_) > 2:
-            raise ValueError(
-                "A DBMTransformer can be unrolled into a classifier where it has one or two hidden "
-                f"layers; got {len(dbm.connectivity_)} for a {type(self).__name__}."
-            )
         matrices, masks, biases = dbm.components_, dbm.connectivity_, dbm.intercepts_
         below = biases[0]
         if len(masks) == 2:

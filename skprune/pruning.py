@@ -125,6 +125,7 @@ class _Pruner(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
     pseudo_log_likelihood = _delegated("pseudo_log_likelihood")
     layer_means = _delegated("layer_means")
     lower_bound = _delegated("lower_bound")
+    complete = _delegated("complete")
     sample = _delegated("sample")
     gibbs = _delegated("gibbs")
     get_feature_names_out = _delegated("get_feature_names_out")

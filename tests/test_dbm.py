@@ -239,6 +239,25 @@ def test_missing_values_are_completed():
         machine.complete(holes[:, :3])
 
 
+@pytest.mark.parametrize("sparsity", [0.7, 0.0])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_features_of_a_row_are_its_own(sparsity, dtype):
+    """Slow convergence, where last bits decide about another update; grey rows among binary ones."""
+    rng = np.random.RandomState(0)
+    X = (rng.uniform(size=(700, 60)) < 0.3).astype(dtype)
+    dbm = DBMTransformer((50, 40), n_iter=0, pretrain=False, random_state=0).fit(X)
+    for weights in dbm._weights:
+        weights[:] = rng.normal(scale=0.9, size=weights.shape)
+    if sparsity:
+        dbm.set_connectivity([rng.uniform(size=m.shape) > sparsity for m in dbm.connectivity_])
+    expected = dbm.layer_means(X)
+    for start, stop in ((0, 20), (20, 21), (21, 121), (121, 177), (177, 700)):
+        for means, own in zip(expected, dbm.layer_means(X[start:stop]), strict=True):
+            np.testing.assert_array_equal(own, means[start:stop])
+    X[3:] = rng.uniform(size=X[3:].shape)
+    np.testing.assert_array_equal(dbm.transform(X)[:3], expected[-1][:3])
+
+
 def test_a_pass_down():
     machine = small(2)
     weights, biases = parts(machine)
