@@ -409,32 +409,40 @@ class DBMTransformer(BoltzmannMachine):
         """
         return self.lower_bound(X) - self._kept_log_partition().value
 
-    def complete(self, X, n_updates=50) -> np.ndarray:
+    def complete(self, X, tolerance=1e-4, max_updates=500) -> np.ndarray:
         """Return rows with their missing values replaced by probabilities, by mean field.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             NaN where a value is missing.
-        n_updates : int, default=50
-            Updates of the missing units, from their means over the data.
+        tolerance : float, default=1e-4
+            The missing units of a row are updated, from their means over the data, until none moves by more.
+        max_updates : int, default=500
 
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
-            Draws instead of probabilities are made by ``sample(clamped=X)``.
+            Draws instead of probabilities are made by ``sample(len(X), clamped=X)``.
         """
         check_is_fitted(self)
-        check_number(n_updates, "n_updates", numbers.Integral, low=1)
+        check_number(tolerance, "tolerance", low=0, closed="right")
+        check_number(max_updates, "max_updates", numbers.Integral, low=1)
         X = validate_data(
             self, X, dtype=(np.float64, np.float32), ensure_all_finite="allow-nan", reset=False
         )
         missing = np.isnan(X)
         filled = np.where(missing, self._activity[0], X).astype(self._biases[0].dtype)
         weights, bias = self._matrix(0), self._biases[0]
-        for _ in range(n_updates):
-            above = self._means(filled)[0]
-            filled = np.where(missing, expit(above @ weights + bias), filled)
+        rows = np.flatnonzero(missing.any(axis=1))
+        for _ in range(max_updates):
+            if not rows.size:
+                break
+            above = self._means(filled[rows])[0]
+            new = np.where(missing[rows], expit(above @ weights + bias), filled[rows])
+            moved = np.abs(new - filled[rows]).max(axis=1)
+            filled[rows] = new
+            rows = rows[moved > tolerance]
         return filled
 
 

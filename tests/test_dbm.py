@@ -233,8 +233,11 @@ def test_missing_values_are_completed():
     full = machine.complete(holes)
     np.testing.assert_array_equal(full[:, [0, 2, 3, 4]], X[:50][:, [0, 2, 3, 4]])
     assert ((full[:, 1] > 0.5) == X[:50, 1]).mean() > 0.75
-    np.testing.assert_array_equal(machine.complete(holes[3:5]), full[3:5])
+    np.testing.assert_allclose(machine.complete(holes[3:5]), full[3:5], rtol=1e-12)
     np.testing.assert_array_equal(machine.complete(X[:4]), X[:4])
+    fixed = machine.complete(holes, tolerance=1e-9, max_updates=10_000)
+    np.testing.assert_allclose(full, fixed, atol=1e-3)
+    assert np.abs(machine.complete(holes, max_updates=1) - fixed).max() > 1e-3
     with pytest.raises(ValueError, match="features"):
         machine.complete(holes[:, :3])
 
