@@ -2,11 +2,12 @@
 
 Every test document of 20 newsgroups is the query; the others are ranked by the cosine of their
 codes; accuracy is the share of the same group among the first k. The network is
-2000-500-250-10; counts are damped and weighted, (1 + log count) times idf, and the network gives back the share each word has in a
+2000-500-250-10; it reads damped counts, 1 + log count, and gives back the share each word has in a
 document (softmax). It is pruned level by level, before it is fine-tuned, with equal passes for the full one. LSA is a truncated singular
 value decomposition of the counts, and of the same weights at length 1 (tf-idf).
 What the network reads is chosen on training documents: with ``--choose`` every way is trained without
-a quarter of them, which are the queries (``documents_choice.csv``).
+a quarter of them, which are the queries (``documents_choice.csv``). The damped counts times idf stand beside: they
+did best among some ten ways tried on the test documents before.
 
 Run: ``python examples/reproduce/deep_networks/documents.py [--choose]``.
 """
@@ -34,7 +35,7 @@ TREATMENTS = {  # what the network reads, and its output
     "counts times idf": (TfidfTransformer(norm=None), "softmax"),
     "log counts times idf": (TfidfTransformer(sublinear_tf=True, norm=None), "softmax"),
 }
-CHOSEN = "log counts times idf"
+CHOSEN, BESIDE = "log counts", "log counts times idf"
 NUMBERS = (1, 3, 7, 15, 31, 63, 127, 255, 511, 1023, 2047, 4095, 7530)
 
 
@@ -93,7 +94,7 @@ def main():
         model = make_pipeline(transformer, TruncatedSVD(n_code, random_state=0))
         return model.fit(X.astype(float)).transform(X_test.astype(float))
 
-    def codes_of_network(sparsity, treatment=CHOSEN):
+    def codes_of_network(sparsity, treatment):
         model = network(treatment, sparsity, chosen.quick)
         return model.fit(X.astype(np.float32)).transform(X_test.astype(np.float32))
 
@@ -108,7 +109,10 @@ def main():
         }
     else:
         models |= {
-            ("autoencoder", sparsity): lambda s=sparsity: codes_of_network(s)
+            (f"autoencoder of {treatment}", sparsity): lambda s=sparsity, t=treatment: (
+                codes_of_network(s, t)
+            )
+            for treatment in (CHOSEN, BESIDE)
             for sparsity in (0.0, 0.8)
         }
     for (model, sparsity), codes in models.items():
