@@ -1240,6 +1240,12 @@ def block_rows(stack, layer):
     return (n_units + n_blocks - 1) // n_blocks
 
 
+@_kernel
+def descent_rows(stack, layer):
+    """The same for gradients. BLAS packs the layer below once a block: few units are one."""
+    return max(block_rows(stack, layer), EDGE_BLOCK)
+
+
 # ----------------------------------------------------------- blocks of lanes
 
 NO_BITS, NO_PACKED = np.zeros((0, 0), np.uint16), np.zeros((0, 0), np.uint32)
@@ -2681,8 +2687,7 @@ def _descend_level(
     lower, upper = states[number], deltas[number + 1]
     one = biases.dtype.type(1)
     scale = one / biases.dtype.type(n_data)
-    # BLAS packs the layer below once a block: few units are one.
-    block = max(block_rows(stack, number + 1), EDGE_BLOCK)
+    block = descent_rows(stack, number + 1)
     n_lower, stride = lower.shape
     for b in range(thread, (biases.size + block - 1) // block, n_threads):
         start, stop = b * block, min(b * block + block, biases.size)

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from . import _kernels, inference
-from ._options import resolve_function
+from ._options import resolve
 from ._structures import Stack
 from ._threads import Team
 from .samplers import gibbs_steps_at
@@ -208,7 +208,7 @@ def run_pass(loop: Loop, X, number: int, n_passes: int, first_step: int, team: T
 
 def minibatch_rates(learning_rate, schedule, number, n_passes, n_minibatches) -> np.ndarray:
     """Return the learning rate of every minibatch of a pass."""
-    schedule = resolve_function(schedule, LEARNING_RATE_SCHEDULES, "learning_rate_schedule")
+    schedule = resolve(schedule, LEARNING_RATE_SCHEDULES, "learning_rate_schedule")
     progress = (number + np.arange(n_minibatches) / n_minibatches) / n_passes
     return learning_rate * np.array([schedule(p) for p in progress])
 

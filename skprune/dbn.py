@@ -91,6 +91,7 @@ FINE_TUNE = {"up_down": UpDown()}
 NEVER = np.iinfo(np.int64).max
 UNPRUNED = {  # a level's pruner where nothing is trained, so that nothing is pruned either
     "sparsity": 0.0, "schedule": "geometric", "n_rounds": 1, "regrow": None, "retrain": None,
+    "sparsities": (0.0,),
 }  # fmt: skip
 
 
@@ -354,7 +355,7 @@ class SparseDBN(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transform
             self._check_levels(levels)
             return levels
         sizes = check_layer_sizes(sizes)
-        if self.pruner is not None and not hasattr(self.pruner, "n_rounds"):
+        if self.pruner is not None and not hasattr(self.pruner, "estimator"):
             raise TypeError(f"pruner must be an IterativePruner or None, got {self.pruner!r}.")
         if self.pruner is not None and self.pruner.estimator is not None:
             if self.rbm is not None:
@@ -530,13 +531,13 @@ class SparseDBN(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transform
                 )
         inner = getattr(level, "estimator", level)
         owner = "" if inner is level else "estimator__"
+        parameters = level.get_params()
         if owner and self.n_iter == 0:
-            lent |= UNPRUNED
+            lent |= {name: value for name, value in UNPRUNED.items() if name in parameters}
         if self.n_iter is not None:
             lent[f"{owner}n_iter"] = self.n_iter
         if below is not None:
             lent[f"{owner}transpose_of"] = FrozenEstimator(below)
-        parameters = level.get_params()
         if f"{owner}n_iter" in lent and f"{owner}n_iter" not in parameters:
             raise TypeError(
                 f"n_iter={self.n_iter} needs levels that count passes; level {number + 1}, a "

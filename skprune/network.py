@@ -300,10 +300,7 @@ class _Network(Layered, LevelList):
         kinds = self._kinds()
         schedule = "constant" if constant else self.learning_rate_schedule
         n_minibatches = -(-X.shape[0] // batch_size)
-        rows_of_block = [
-            max(int(_kernels.block_rows(stack, k)), _kernels.EDGE_BLOCK)
-            for k in range(1, len(stack.biases))
-        ]
+        rows_of_block = [int(_kernels.descent_rows(stack, k)) for k in range(1, len(stack.biases))]
         room = max(
             block * bias.size for block, bias in zip(rows_of_block, stack.biases[:-1], strict=True)
         )

@@ -510,7 +510,6 @@ class IterativePruner(_Pruner):
             If a parameter is not legal, or nothing would be left of a level.
         """
         plan = self._check_parameters()
-        self._check_has_units(getattr(self.estimator, "estimator", self.estimator), plan)
         fit_params = process_routing(self, "fit", **fit_params)["estimator"]["fit"]
         X, y = indexable(X, y)
         context = self._init_callback_context(max_subtasks=self._n_tasks(plan))
@@ -536,6 +535,7 @@ class IterativePruner(_Pruner):
         plan = self._check_parameters()
         rng = check_random_state(self.random_state)
         estimator, unfitted = self._starting_estimator(rng)
+        self._check_has_units(estimator, plan)
         if self.random_state is None:
             seed = seeds_of(estimator).get("random_state")
             rng = rng if seed is None else check_random_state(deepcopy(seed))

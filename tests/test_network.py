@@ -14,6 +14,7 @@ from sklearn.preprocessing import MinMaxScaler
 from skprune import (
     DBMTransformer,
     IterativePruner,
+    IterativePrunerCV,
     PrunedBernoulliRBM,
     SparseDBN,
     SparseDBNAutoencoder,
@@ -693,8 +694,9 @@ def test_units_of_networks_are_not_pruned(monkeypatch):
     for make in (classifier, autoencoder):
         network = make()
         monkeypatch.setattr(type(network), "fit", None)
-        with pytest.raises(TypeError, match="outputs among its units"):
-            IterativePruner(network, target="units").fit(X, y)
+        for pruner in (IterativePruner, IterativePrunerCV):
+            with pytest.raises(TypeError, match="outputs among its units"):
+                pruner(network, target="units").fit(X, y)
 
 
 def test_wide_layers_are_shared_out(force_threads):
