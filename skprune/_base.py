@@ -412,7 +412,13 @@ class BoltzmannMachine(
         goal = self.hidden_activity_target
         if goal is None:
             return 0.0, 0.0
-        target, strength = goal if isinstance(goal, tuple | list) else (goal, 0.1)
+        goal = goal if isinstance(goal, tuple | list) else (goal, 0.1)
+        if len(goal) != 2:
+            raise ValueError(
+                f"hidden_activity_target={goal!r} has {len(goal)} entries; give the share, or the "
+                "pair (share, strength of the pull)."
+            )
+        target, strength = goal
         check_number(target, "hidden_activity_target", low=0, high=1, closed="neither")
         check_number(strength, "the strength in hidden_activity_target", low=0)
         return target, strength
@@ -704,7 +710,9 @@ class BoltzmannMachine(
         Raises
         ------
         ValueError
-            If ``clamped`` has another shape.
+            If ``clamped`` has another shape, or holds a value outside [0, 1].
+        TypeError
+            If ``clamped`` is sparse.
         """
         check_is_fitted(self)
         check_number(n_samples, "n_samples", numbers.Integral, low=1)
@@ -721,11 +729,21 @@ class BoltzmannMachine(
             )[0]  # fmt: skip
 
     def _check_clamped(self, clamped, shape):
+        if sparse.issparse(clamped):
+            raise TypeError(
+                "clamped is sparse, which does not tell units that are free from units clamped to 0; "
+                "give an array with NaN where a visible unit is free."
+            )
         clamped = np.asarray(clamped, dtype=self._biases[0].dtype)
         if clamped.shape not in (shape, shape[1:]):
             raise ValueError(
                 f"clamped has shape {clamped.shape}; give {shape[1:]} or {shape}, "
                 "with NaN where a visible unit is free."
+            )
+        given = clamped[~np.isnan(clamped)]
+        if ((given < 0) | (given > 1)).any():
+            raise ValueError(
+                f"clamped holds {given.min():g} to {given.max():g}; states that stay are in [0, 1]."
             )
         return np.ascontiguousarray(np.broadcast_to(clamped, shape))
 

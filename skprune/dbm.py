@@ -45,12 +45,14 @@ class DBMTransformer(BoltzmannMachine):
         One entry a level: None for all connections, a boolean mask (n_upper, n_lower), a
         sparse matrix, or a callable ``(shape, rng) -> mask``, as
         :func:`~skprune.connectivity.receptive_fields` makes them.
-    pretrain : bool or estimator, default=True
-        Train the levels one by one first. An estimator is the template of the machine of a level;
-        True takes a :class:`PrunedBernoulliRBM` with CD-1, ten passes, and this machine's learning
-        rate, batch size and L2. The first machine sees its inputs twice, the last one
-        has its hidden units twice, the weights of those in between are halved, so
-        that no unit counts its inputs twice when the levels are put together.
+    pretrain : bool, estimator or list of estimators, default=True
+        Train the levels one by one first. An estimator is the template of the machine of a level,
+        a list holds one a level; True takes a :class:`PrunedBernoulliRBM` with CD-1, ten passes, and
+        this machine's learning rate, batch size and L2. The first machine sees its inputs twice, the
+        last one has its hidden units twice, the weights of those in between are halved, so
+        that no unit counts its inputs twice when the levels are put together. Progress of
+        the levels is shown where a template has ``verbose``. The first ``partial_fit``
+        pre-trains, too, on the rows that it is given.
     learning_rate : float, default=0.05
     batch_size : int, default=50
     n_iter : int, default=10
@@ -155,16 +157,18 @@ class DBMTransformer(BoltzmannMachine):
     def _check_parameters(self):
         super()._check_parameters()
         self._sizes()
-        template = self.pretrain
-        if not isinstance(template, bool) and not isinstance(template, PrunedBernoulliRBM):
-            raise TypeError(
-                f"pretrain must be True, False or a PrunedBernoulliRBM, got {template!r}."
-            )
-        if getattr(template, "initial_sparsity", 0.0):
-            raise ValueError(
-                "The machine in pretrain cannot dilute a level; set initial_sparsity=0 there, and give "
-                "the masks as connectivity."
-            )
+        if not isinstance(self.pretrain, bool):
+            for template in self._templates():
+                if not isinstance(template, PrunedBernoulliRBM):
+                    raise TypeError(
+                        "pretrain must be True, False, a PrunedBernoulliRBM or a list of one a level, got "
+                        f"{template!r}."
+                    )
+                if template.initial_sparsity:
+                    raise ValueError(
+                        "The machine in pretrain cannot dilute a level; set initial_sparsity=0 there, "
+                        "and give the masks as connectivity."
+                    )
         check_number(self.mean_field_tolerance, "mean_field_tolerance", low=0)
         check_number(self.max_mean_field_updates, "max_mean_field_updates", numbers.Integral, low=1)
         if self.negative_phase == "cd" or getattr(self.negative_phase, "persistent", True) is False:
@@ -172,6 +176,10 @@ class DBMTransformer(BoltzmannMachine):
                 "Deep machines need persistent chains: the data say nothing of the layers above the "
                 "first. Use negative_phase='pcd' or 'tempering'."
             )
+
+    @property
+    def _n_levels(self) -> int:
+        return len(self._sizes())
 
     def _sizes(self) -> list:
         sizes, connectivity = check_layer_sizes(self.hidden_layer_sizes), self.connectivity
@@ -183,6 +191,23 @@ class DBMTransformer(BoltzmannMachine):
                 "where all connections exist."
             )
         return sizes
+
+    def _templates(self) -> list:
+        """The machine of every level that is trained alone, unfitted."""
+        if isinstance(self.pretrain, list | tuple):
+            if len(self.pretrain) != self._n_levels:
+                raise ValueError(
+                    f"pretrain has {len(self.pretrain)} machines for {self._n_levels} levels; give one, "
+                    "or one a level."
+                )
+            return list(self.pretrain)
+        template = self.pretrain
+        if template is True:
+            template = PrunedBernoulliRBM(
+                negative_phase="cd", learning_rate=self.learning_rate, batch_size=self.batch_size,
+                l2=self.l2,
+            )  # fmt: skip
+        return [template] * self._n_levels
 
     def _set_sizes(self, sizes):
         self.hidden_layer_sizes = tuple(sizes)
@@ -240,15 +265,9 @@ class DBMTransformer(BoltzmannMachine):
 
     def _pretrained_levels(self, X, masks, rng) -> list:
         """The same of machines trained one by one, with doubled units at the ends."""
-        template = self.pretrain
-        if template is True:
-            template = PrunedBernoulliRBM(
-                negative_phase="cd", learning_rate=self.learning_rate, batch_size=self.batch_size,
-                l2=self.l2,
-            )  # fmt: skip
         levels, below = [], X
         last = len(masks) - 1
-        for number, mask in enumerate(masks):
+        for number, (mask, template) in enumerate(zip(masks, self._templates(), strict=True)):
             doubled_below = number == 0 and last > 0
             doubled_above = number == last and last > 0
             tiles = (2, 1) if doubled_above else (1, 2) if doubled_below else (1, 1)

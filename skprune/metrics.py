@@ -19,8 +19,10 @@ from sklearn.utils.validation import check_is_fitted
 from .criteria import Fisher, LevelView
 
 __all__ = [
+    "MinimalComparison",
     "MomentCheck",
     "SampleQuality",
+    "compare_minimal",
     "compare_moments",
     "encoding_quality",
     "fisher_matrix",
@@ -175,11 +177,14 @@ class SampleQuality(NamedTuple):
         Smallest number of samples that a class wins over the largest; 0 where one wins nowhere.
     counts : ndarray of shape (n_classes,)
         Samples that each class wins.
+    class_quality : ndarray of shape (n_classes,)
+        Mean probability of each class where it wins; NaN where it wins nowhere.
     """
 
     quality: float
     diversity: float
     counts: np.ndarray
+    class_quality: np.ndarray
 
 
 def sample_quality(samples, classifier) -> SampleQuality:
@@ -210,9 +215,9 @@ def sample_quality(samples, classifier) -> SampleQuality:
     winners = probabilities.argmax(axis=1)
     counts = np.bincount(winners, minlength=probabilities.shape[1])
     sums = np.bincount(winners, probabilities.max(axis=1), minlength=probabilities.shape[1])
-    present = counts > 0
+    means = np.divide(sums, counts, out=np.full(counts.size, np.nan), where=counts > 0)
     return SampleQuality(
-        float((sums[present] / counts[present]).mean()), float(counts.min() / counts.max()), counts
+        float(np.nanmean(means)), float(counts.min() / counts.max()), counts, means
     )
 
 
@@ -249,6 +254,78 @@ def encoding_quality(machine, X, y, X_test, y_test, probe=None) -> tuple[float, 
     features = machine.transform(X)
     probe.fit(features, y)
     return float(probe.score(features, y)), float(probe.score(machine.transform(X_test), y_test))
+
+
+class MinimalComparison(NamedTuple):
+    """A pruned machine beside one that never had more than what pruning left.
+
+    Attributes
+    ----------
+    pruned, minimal : float
+        Scores of both.
+    n_connections : int
+        Connections of either.
+    estimator : estimator
+        The minimal machine, fitted.
+    """
+
+    pruned: float
+    minimal: float
+    n_connections: int
+    estimator: object
+
+
+def compare_minimal(machine, X, X_test, scoring=None) -> MinimalComparison:
+    """Train a minimal model, and score it beside the pruned machine whose connections it has.
+
+    The minimal model starts from new weights, pre-training included, on the connections and units that pruning has left
+    (thesis, section 4.2.4): is it worth starting from more?
+
+    Parameters
+    ----------
+    machine : machine
+        Pruned and fitted, with a ``connectivity`` parameter.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        What the minimal model is trained on, as its parameters say.
+    X_test : {array-like, sparse matrix} of shape (n_test_samples, n_features)
+    scoring : callable, default=None
+        ``scoring(machine, X_test)``, higher is better; None takes the machines' own ``score``.
+
+    Returns
+    -------
+    comparison : MinimalComparison
+
+    Raises
+    ------
+    TypeError
+        If the machine has no ``connectivity`` to start from.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skprune import IterativePruner, PrunedBernoulliRBM
+    >>> from skprune.metrics import compare_minimal
+    >>> X = np.random.RandomState(0).randint(0, 2, (100, 8))
+    >>> pruner = IterativePruner(PrunedBernoulliRBM(5, random_state=0), sparsity=0.5).fit(X)
+    >>> compare_minimal(pruner.estimator_, X, X).n_connections
+    20
+    """
+    check_is_fitted(machine)
+    if "connectivity" not in machine.get_params(deep=False):
+        raise TypeError(
+            f"{type(machine).__name__} has no parameter connectivity, so that no minimal model can be made of "
+            "it; give a PrunedBernoulliRBM or a DBMTransformer, of a pruner its estimator_."
+        )
+    masks = [np.array(mask) for mask in machine.connectivity_]
+    start = {"connectivity": masks if len(masks) > 1 else masks[0], "warm_start": False}
+    if "initial_sparsity" in machine.get_params(deep=False):
+        start["initial_sparsity"] = 0.0
+    minimal = clone(machine).set_params(**start).fit(X)
+    scores = [
+        float(one.score(X_test) if scoring is None else scoring(one, X_test))
+        for one in (machine, minimal)
+    ]
+    return MinimalComparison(*scores, sum(int(mask.sum()) for mask in masks), minimal)
 
 
 class MomentCheck(NamedTuple):

@@ -290,7 +290,8 @@ class IterativePruner(_Pruner):
         sparse evolutionary training (Mocanu et al. 2018).
     grace_rounds : int, default=None
         Hidden units that are left without connections on a side for more than
-        so many rounds are removed for good. None keeps them.
+        so many rounds are removed for good, and those that had no others as neighbours
+        there. None keeps them.
     scoring : str, callable, list or dict, default=None
         Scores of the machine on the data of ``fit``, before and after every
         retraining, for ``history_``.
@@ -461,8 +462,11 @@ class IterativePruner(_Pruner):
             estimator.set_params(**new_seeds(estimator, rng))
         return estimator, True
 
-    def _check_has_units(self, estimator, plan):
-        """Say before training that units of this estimator cannot go."""
+    def _check_before(self, estimator, plan):
+        """Say before training what this estimator cannot lose, and has not."""
+        n_levels = getattr(estimator, "_n_levels", None)  # unknown where only training tells
+        for sparsity in plan.sparsities if n_levels else ():
+            _check_n_levels(sparsity, n_levels)
         if plan.units is not None and not getattr(estimator, "_prunes_units", True):
             raise TypeError(
                 f"{type(estimator).__name__} has outputs among its units, and cannot lose them; prune "
@@ -535,7 +539,7 @@ class IterativePruner(_Pruner):
         plan = self._check_parameters()
         rng = check_random_state(self.random_state)
         estimator, unfitted = self._starting_estimator(rng)
-        self._check_has_units(estimator, plan)
+        self._check_before(estimator, plan)
         if self.random_state is None:
             seed = seeds_of(estimator).get("random_state")
             rng = rng if seed is None else check_random_state(deepcopy(seed))
@@ -572,7 +576,7 @@ class IterativePruner(_Pruner):
                     stay = masks_module.connected_units(estimator.connectivity_)
                     estimator, start, _ = _without(estimator, start, stay, plan.units)
                 elif self.grace_rounds is not None and turn is turns[-1]:
-                    connected = [masks_module.has_both_sides(step.masks, k) for k in levels]
+                    connected = masks_module.connected_units(step.masks)
                     idle = [np.where(on, 0, n + 1) for on, n in zip(connected, idle, strict=True)]
                     stay = [count <= self.grace_rounds for count in idle]
                     estimator, start, idle = _without(estimator, start, stay, Units(), idle)
@@ -599,12 +603,8 @@ class IterativePruner(_Pruner):
 
     def _targets(self, sparsity, sizes, n_start, kind) -> list:
         """Return how many items each level must have left, at the least."""
+        _check_n_levels(sparsity, len(sizes))
         sparsity = _per_level(sparsity, len(sizes))
-        if len(sparsity) != len(sizes):
-            raise ValueError(
-                f"sparsity has {len(sparsity)} entries for {len(sizes)} levels; give one number, "
-                "or one a level."
-            )
         targets = []
         for share, size, present in zip(sparsity, sizes, n_start, strict=True):
             n_end = 1 if share is None else size - round(share * size)
@@ -938,6 +938,15 @@ def _per_level(sparsity, n_levels=1) -> list:
     """The entries of a sparsity: one number for all levels, or one a level."""
     listed = isinstance(sparsity, list | tuple | np.ndarray)
     return list(sparsity) if listed else [sparsity] * n_levels
+
+
+def _check_n_levels(sparsity, n_levels):
+    """Say where a sparsity has entries for other levels than there are."""
+    n_given = len(_per_level(sparsity, n_levels))
+    if n_given != n_levels:
+        raise ValueError(
+            f"sparsity has {n_given} entries for {n_levels} levels; give one number, or one a level."
+        )
 
 
 def _columns(rows) -> dict:

@@ -203,6 +203,8 @@ class PrunedBernoulliRBM(BoltzmannMachine):
 
     # --------------------------------------------------------------- training
 
+    _n_levels = 1
+
     def _check_parameters(self):
         super()._check_parameters()
         check_number(self.n_components, "n_components", numbers.Integral, low=1)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 from scipy.optimize import fixed_point
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -215,6 +216,22 @@ def test_pretraining_is_that_of_its_machines():
     )
 
 
+def test_each_level_has_its_own_machine_in_pretraining(capsys):
+    """A list of two that are alike is one machine; others train as they say."""
+    X = data(60, 8)
+    levels = [PrunedBernoulliRBM(n_iter=1, verbose=1), PrunedBernoulliRBM(n_iter=3, momentum=0.9)]
+    machine = DBMTransformer((6, 4), pretrain=levels, n_iter=0, random_state=0).fit(X)
+    assert capsys.readouterr().out.count("Pass 1 of 1") == 1
+    alike = DBMTransformer((6, 4), pretrain=[levels[1]] * 2, n_iter=0, random_state=0).fit(X)
+    one = DBMTransformer((6, 4), pretrain=levels[1], n_iter=0, random_state=0).fit(X)
+    for level in range(2):
+        np.testing.assert_array_equal(alike.components_[level], one.components_[level])
+        assert (machine.components_[level] != one.components_[level]).any()
+    assert all(not hasattr(level, "components_") for level in levels)
+    with pytest.raises(ValueError, match="pretrain has 2 machines for 3 levels"):
+        DBMTransformer((6, 4, 3), pretrain=levels).fit(X)
+
+
 def test_receptive_fields_at_the_first_level():
     X = np.random.RandomState(0).randint(0, 2, (50, 36)).astype(np.uint8)
     mask = receptive_fields((6, 6), 3)
@@ -361,6 +378,8 @@ def test_tempering_and_persistence():
         ({"max_mean_field_updates": 0}, "max_mean_field_updates"),
         ({"connectivity": [np.ones((2, 2), bool), None]}, "shape"),
         ({"learning_rate": 0}, "learning_rate"),
+        ({"hidden_activity_target": (0.1, 0.1, 0.1)}, "has 3 entries"),
+        ({"hidden_activity_target": [0.1]}, "has 1 entries"),
     ],
 )
 def test_errors_are_sentences(parameters, message):
@@ -368,6 +387,34 @@ def test_errors_are_sentences(parameters, message):
         DBMTransformer(**{"hidden_layer_sizes": (4, 3), "random_state": 0, **parameters}).fit(
             data()
         )
+
+
+def test_clamped_units_are_given_as_states():
+    machine = DBMTransformer((4, 3), n_iter=0, pretrain=False, random_state=0).fit(data())
+    with pytest.raises(ValueError, match="clamped holds -1 to 2"):
+        machine.sample(2, clamped=[-1, 2, np.nan, 0, 1])
+    with pytest.raises(TypeError, match="clamped is sparse"):
+        machine.sample(1, clamped=sparse.csr_array(np.ones((1, 5))))
+
+
+def test_sparsities_are_one_a_level(monkeypatch):
+    """Said before anything is trained."""
+    monkeypatch.setattr(DBMTransformer, "fit", lambda *of: pytest.fail("trained"))
+    with pytest.raises(ValueError, match="sparsity has 3 entries for 2 levels"):
+        IterativePruner(DBMTransformer((4, 3)), sparsity=[0.1, 0.2, 0.3]).fit(data())
+
+
+def test_units_cut_off_by_others_that_go_are_removed_too():
+    """Without a grace period none is left that leads nowhere."""
+    machine = DBMTransformer((4, 3), n_iter=0, pretrain=False, random_state=0).fit(data())
+    masks = [np.ones((4, 5), bool), np.ones((3, 4), bool)]
+    masks[0][0] = False  # nothing below unit 0 of the first layer,
+    masks[1][0, 1:] = False  # which is all that unit 0 of the second layer has
+    machine.set_connectivity(masks)
+    pruner = IterativePruner(
+        FrozenEstimator(machine), sparsity=0.0, n_rounds=1, retrain=None, grace_rounds=0
+    ).fit(data())
+    assert [mask.shape for mask in pruner.connectivity_] == [(3, 5), (2, 3)]
 
 
 # ------------------------------------------------- what a review found
@@ -394,7 +441,7 @@ def test_levels_are_pre_trained_whatever_the_joint_passes(monkeypatch):
     assert told == [0, 3, 0, 3] * 2
 
 
-@pytest.mark.parametrize("pretrain", [None, "rbm", 1])
+@pytest.mark.parametrize("pretrain", [None, "rbm", 1, [PrunedBernoulliRBM(), None]])
 def test_pretrain_is_checked(pretrain):
     with pytest.raises(TypeError, match="pretrain must be True, False"):
         DBMTransformer((4, 3), pretrain=pretrain).fit(data())

@@ -6,8 +6,9 @@ from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
-from skprune import PrunedBernoulliRBM
+from skprune import DBMTransformer, IterativePruner, PrunedBernoulliRBM, SparseDBN
 from skprune.metrics import (
+    compare_minimal,
     compare_moments,
     encoding_quality,
     fisher_matrix,
@@ -81,6 +82,34 @@ def test_sample_quality_by_hand():
     assert found.quality == pytest.approx((0.7 + 0.9) / 2)
     assert found.diversity == 0
     np.testing.assert_array_equal(found.counts, [3, 1, 0])
+    np.testing.assert_allclose(found.class_quality, [0.7, 0.9, np.nan])
+
+
+@pytest.mark.parametrize(
+    "machine",
+    [
+        PrunedBernoulliRBM(6, initial_sparsity=0.2, n_iter=2, random_state=0),
+        DBMTransformer((6, 4), n_iter=2, random_state=0),
+    ],
+)
+def test_minimal_models_have_what_pruning_left(machine):
+    X = np.random.RandomState(0).randint(0, 2, (80, 8))
+    pruned = IterativePruner(machine, sparsity=0.6, n_rounds=2).fit(X).estimator_
+    found = compare_minimal(pruned, X[:60], X[60:])
+    for mask, other in zip(found.estimator.connectivity_, pruned.connectivity_, strict=True):
+        np.testing.assert_array_equal(mask, other)
+    assert found.n_connections == sum(mask.sum() for mask in pruned.connectivity_)
+    assert found.pruned == pruned.score(X[60:])
+    assert found.minimal == found.estimator.score(X[60:]) != found.pruned
+    means = compare_minimal(pruned, X, X, scoring=lambda one, rows: one.transform(rows).mean())
+    assert means.pruned == pytest.approx(pruned.transform(X).mean())
+
+
+def test_a_minimal_model_needs_a_machine_with_connectivity():
+    X = np.random.RandomState(0).randint(0, 2, (30, 8))
+    network = SparseDBN((4, 3), rbm=PrunedBernoulliRBM(n_iter=1), random_state=0).fit(X)
+    with pytest.raises(TypeError, match="SparseDBN has no parameter connectivity"):
+        compare_minimal(network, X, X)
 
 
 def test_encoding_quality(digits):

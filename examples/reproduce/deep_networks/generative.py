@@ -28,12 +28,12 @@ COLUMNS = (
 )  # fmt: skip
 SAMPLES = ("network", "drawn", "agreement", "mean_confidence", "seed")
 N_HELD = 10_000  # rows of the judge, which the network is not trained on
-STRETCH = 5
+STRETCH = 10
 CD = UpDown(learning_rate=0.05)
-PCD = UpDown(learning_rate=0.02, n_gibbs_steps=2, negative_phase="pcd")
+PCD = UpDown(learning_rate=0.01, n_gibbs_steps=2, negative_phase="pcd")
 NETWORKS = {  # sparsity, fine-tuning, its passes, and Gibbs steps in the second half of them
-    "full": (0.0, PCD, 60, 2),
-    "pruned 0.8": (0.8, PCD, 60, 2),
+    "full": (0.0, PCD, 200, 5),
+    "pruned 0.8": (0.8, PCD, 200, 5),
     "full, CD": (0.0, CD, 80, 6),
 }
 
