@@ -187,6 +187,21 @@ def test_deep_boltzmann_machines_of_the_thesis(tmp_path):
     assert [row["level"] for row in rows[3:]] == ["2", "2", "1", "1"] * 2 + [""]
     assert [row["stage"] for row in rows[3:]] == ["pruned", "retrained"] * 4 + ["minimal"]
     assert [row["passes"] for row in rows[3:7]] == ["1", "2", "2", "3"]
-    assert [int(row["connections_1"]) for row in rows[2:6]] == [8836, 8836, 8836, 7852]
-    assert float(rows[-1]["sparsity_2"]) == pytest.approx(0.2, abs=0.02)
+    assert [int(row["connections_1"]) for row in rows[2:6]] == [8836, 8836, 8836, 5183]
+    for row in rows[-2:]:  # where the thesis ends
+        assert (row["sparsity_1"], row["sparsity_2"]) == ("0.981", "0.957")
+    assert [bool(row["svm_test"]) for row in rows[3:7]] == [False, True] * 2
+    assert all(sum(map(int, row["counts"].split())) == 50 for row in rows[2:])
+    kept = np.load(tmp_path / "dbm_samples.npz")
+    assert len(kept) == len(rows) - 2 + len(full)
+    assert kept["initial | 0 |  | trained | 0"].shape == (50, 50)
+    findings = rows_of(tmp_path / "dbm_findings.csv")
+    assert len({row["machine_of"] for row in findings}) == 3
+    zeros = [float(row["value"]) for row in findings if "is 0" in row["what"]]
+    assert all(0 <= share < 1 for share in zeros) and len(zeros) == 6
+    subprocess.run(
+        [sys.executable, REPRODUCE / "fisher_pruning" / "dbm_figures.py", "--folder", tmp_path],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True,
+    )  # fmt: skip
+    assert (tmp_path / "dbm_layers.png").stat().st_size > 10_000
     assert run_script("fisher_pruning/dbm.py", *arguments) == ""
