@@ -420,9 +420,97 @@ def documents():
     return lines
 
 
+def thesis():
+    """The thesis's deep machines: Table 4.2, and what every way to prune leaves."""
+    rows = reproduced("fisher_pruning/dbm_results.csv")
+    initial = [r for r in rows if r["experiment"] == "initial"]
+    if not initial:
+        return []
+    raw = next(r for r in rows if r["experiment"].startswith("raw"))
+    of_thesis = {
+        "raw pixels": (raw, "0.9134", "0.9762"),
+        "initial machine": (initial[0], "0.9539", "0.9544"),
+    }
+    lines = [
+        "MNIST of 20 x 20, 400-400-676 with 5 x 5 fields (Table 4.2 of the thesis): accuracy of logistic regression and of a support vector machine (on every sixth row; the thesis's on all) on the top layer:",
+        "",
+        *table(
+            ["features", "thesis: logistic, SVM", "logistic: train", "test", "SVM: test"],
+            [
+                [name, f"{logistic}, {svm}", r["logistic_train"], r["logistic_test"], r["svm_test"]]
+                for name, (r, logistic, svm) in of_thesis.items()
+            ],
+        ),
+        "",
+        "After ten rounds. Quality is the mean probability of the class that a classifier of raw digits sees in 1,000 drawn ones, diversity the smallest class over the largest (thesis, initial machine: 0.854, 0.011):",
+        "",
+    ]
+    cells = []
+    for r in initial + [
+        r for r in rows
+        if r["stage"] == "minimal" or r["experiment"] == "full"
+        or (r["stage"] == "retrained" and r["round"] == "10" and r is last_of(rows, r["experiment"]))
+    ]:  # fmt: skip
+        name = r["experiment"] + {"minimal": ", minimal model"}.get(r["stage"], "")
+        cells.append(
+            [
+                name, r["passes"], f"{r['sparsity_1']}, {r['sparsity_2']}",
+                f"{int(r['connections_1']) + int(r['connections_2']):,}", f"{r['units_1']}, {r['units_2']}",
+                r["logistic_train"], r["logistic_test"], r["svm_test"], r["quality"], r["diversity"],
+            ]
+        )  # fmt: skip
+    heads = [
+        "machine", "passes", "sparsity", "connections", "units", "logistic: train", "test", "SVM: test",
+        "quality", "diversity",
+    ]  # fmt: skip
+    return [*lines, *table(heads, cells)]
+
+
+def last_of(rows, experiment):
+    """The last row of an experiment that is no minimal model's."""
+    return [r for r in rows if r["experiment"] == experiment and r["stage"] == "retrained"][-1]
+
+
+def boltzmann():
+    """The deep machine of Salakhutdinov and Hinton."""
+    rows = reproduced("deep_networks/boltzmann.csv")
+    cells = [
+        [
+            f"784-{r['network']}, {r['pruned']}",
+            f"{float(r['sparsity_1']):.1%}, {float(r['sparsity_2']):.1%}",
+            f"{r['value']} [{r['low']}, {r['high']}]", f"{r['test_error']} %", f"{r['train_error']} %",
+            f"{r['passes']} passes, {float(r['seconds']):.0f} s; {r['epochs']} epochs, {float(r['fine_tuning_seconds']):.0f} s",
+        ]
+        for r in rows
+    ]  # fmt: skip
+    return rows and [
+        "Binarized MNIST: lower bound on the test log-likelihood in nats [ends of the bracket of log Z], and errors after fine-tuning on the grey digits. Salakhutdinov & Hinton (2009): −84.62 nats, 0.95 %:",
+        "",
+        *table(["machine", "sparsity", "bound", "test error", "train error", "training"], cells),
+    ]
+
+
+def joint_epochs():
+    """What an epoch of joint training costs."""
+    rows = read("joint_epoch.csv")
+    cells = [
+        [
+            f"{r['units']}, {r['machine_is']}", r["threads"], r["seconds"],
+            f"{r['full_over_this']} ({r['lowest']}–{r['highest']})",
+        ]
+        for r in rows
+    ]  # fmt: skip
+    return [
+        f"A joint-training epoch of {rows[0]['rows']} rows of MNIST, minibatches of {rows[0]['batch']}, medians of {rows[0]['turns']} alternating turns ({rows[0]['date']}; {rows[0]['machine']}):",
+        "",
+        *table(["machine", "threads", "seconds", "times faster than full (lowest–highest)"], cells),
+    ]
+
+
 TABLES = {
     "README.md": (drop_in, pruning_tables, networks, race, density, side_by_side, footprint),
     "docs/pruning.md": (criteria, dilution),
+    "docs/dbm.md": (boltzmann, thesis, joint_epochs),
     "docs/dbn.md": (pretraining, generative, bounds, autoencoders, documents),
 }
 
