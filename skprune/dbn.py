@@ -72,6 +72,8 @@ class UpDown(BaseEstimator):
         Whether these start at the data, as in the paper, or go on from one minibatch to the next (Tieleman
         2008), which takes away what the chains of data never reach.
     batch_size : int, default=100
+    l2 : float, default=0.0
+        Penalty on all weights, taken off a group of minibatches at a time.
     learning_rate_schedule : {"linear", "constant"} or callable, default="linear"
     undirected_top : bool, default=True
         False directs the top level, too: a sigmoid belief net, whose top units
@@ -83,6 +85,7 @@ class UpDown(BaseEstimator):
     n_gibbs_steps: int = 3
     negative_phase: str = "cd"
     batch_size: int = 100
+    l2: float = 0.0
     learning_rate_schedule: object = "linear"
     undirected_top: bool = True
 
@@ -326,6 +329,7 @@ class SparseDBN(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transform
                 f"negative_phase={tuning.negative_phase!r} of UpDown is not known. Use 'cd' or 'pcd'."
             )
         check_number(tuning.learning_rate, "learning_rate of UpDown", low=0, closed="right")
+        check_number(tuning.l2, "l2 of UpDown", low=0)
         resolve_function(
             tuning.learning_rate_schedule,
             LEARNING_RATE_SCHEDULES,
@@ -772,6 +776,12 @@ class SparseDBN(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transform
                         tuning.n_gibbs_steps, chains_from, key, first_step + first, work,
                         _kernels.BLAS_ADDRESS[dtype],
                     )  # fmt: skip
+                    if tuning.l2:
+                        left = dtype.type(
+                            np.exp(-tuning.l2 * rates[first : first + counts.size].sum())
+                        )
+                        for stack in (recognition, generative, top):
+                            inference.scale_weights(stack, left)
                 first_step += n_minibatches
                 for stack in (recognition, generative, top):
                     check_finite(stack, number)

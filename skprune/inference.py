@@ -56,6 +56,13 @@ def make_level(weights, connections: Connections | None, use_edges=None) -> Leve
     return Level(dense, mask.view(np.uint8), no_vector, no_edges)
 
 
+def scale_weights(stack: Stack, factor) -> None:
+    """Multiply the weights of every level by a number, in place."""
+    for level in stack.levels:
+        level.weights[...] *= factor
+        level.values[...] *= factor
+
+
 def level_values(level: Level) -> np.ndarray:
     """Return the weights of a level in the stored form, inverse of :func:`make_level`."""
     if level.edges.indptr.size:

@@ -443,6 +443,24 @@ def test_up_down_raises_the_likelihood(undirected):
     assert len(dbn.history_) == 3 and len(dbn.history_[-1]["seconds"]) == 300
 
 
+@pytest.mark.parametrize("sparsity", [0.0, 0.6])
+def test_l2_of_up_down_shrinks_all_weights(sparsity):
+    """With a rate that leaves nothing else to see: e^(-rate * l2) a minibatch, of both directions."""
+    X = data(60, 8)
+    pruner = IterativePruner(sparsity=sparsity, n_rounds=1)
+    dbn = SparseDBN((6, 5, 4), pruner=pruner, random_state=0).fit(X)
+    before = dbn.components_
+    tuning = UpDown(
+        n_iter=2, batch_size=20, learning_rate=1e-9, l2=1e8, learning_rate_schedule="constant"
+    )
+    dbn.set_params(warm_start=True, fine_tune=tuning).fit(X)
+    left = np.exp(-0.1 * 2 * 3)
+    for was, found in zip(before, dbn.components_, strict=True):
+        np.testing.assert_allclose(found, left * was, rtol=1e-5, atol=1e-7)
+    for was, stored in zip(before, dbn._generative._weights, strict=False):
+        np.testing.assert_allclose(stored.ravel(), left * was[was != 0], rtol=1e-5, atol=1e-7)
+
+
 def test_up_down_with_labels_learns_them():
     rng = np.random.RandomState(0)
     y = rng.randint(0, 2, 300)
@@ -642,6 +660,7 @@ def test_other_machines_as_levels():
         ({"fine_tune": UpDown(n_iter=-1)}, "n_iter of UpDown"),
         ({"fine_tune": UpDown(negative_phase="ais")}, "Use 'cd' or 'pcd'"),
         ({"fine_tune": UpDown(learning_rate=0)}, "learning_rate of UpDown"),
+        ({"fine_tune": UpDown(l2=-1)}, "l2 of UpDown"),
         ({"fine_tune": UpDown(), "hidden_layer_sizes": (4,)}, "two hidden layers"),
         ({"fine_tune": UpDown(undirected_top=False), "join_labels": True}, "undirected top"),
         ({"fine_tune": UpDown(learning_rate=np.inf)}, "learning_rate"),

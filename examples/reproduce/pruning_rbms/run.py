@@ -119,8 +119,8 @@ ROWS = {
     ),
     "silhouettes28-cd1-500": Row(
         "silhouettes28", 500, "CD-1", Paper(-162.82), Paper(-161.59, 88.51),
-        Paper(-161.27, 88.23), 6, 100, 100, CD1 | {"l2": 1e-3, "momentum": 0.9, "batch_size": 50},
-        quality=0.8,
+        Paper(-161.27, 88.23), 6, 60, 40, CD1 | {"l2": 3e-3, "momentum": 0.9, "batch_size": 20},
+        0.02, 0.02, quality=0.8,
     ),
     "silhouettes28-ours-500": Row(
         "silhouettes28", 500, "ours", Paper(-115.0), None, Paper(-115.0, 88.23), 6, 300, 100,
