@@ -1,7 +1,7 @@
 """A deep belief network with labels, fine-tuned by up-down, on MNIST (Hinton, Osindero & Teh 2006).
 
 784-500-500-2000, the classes joined below the top. The curve: test error after every stretch of
-up-down, by one deterministic pass up and by the mean of 20 stochastic ones. "CD" starts the top level's chains at the data
+up-down (in phases: the rate falls to 0 in each), by one deterministic pass up and by the mean of 20 stochastic ones. "CD" starts the top level's chains at the data
 in every minibatch, as the paper does; the others let them go on (PCD). Then digits
 are drawn with the class clamped, each by a chain of its own of 5,000 Gibbs steps of the top level (the paper takes one every
 1,000 steps of a running chain), and shown to a support vector machine trained on 10,000 rows held back from
@@ -32,11 +32,24 @@ N_HELD = 10_000  # rows of the judge, which the network is not trained on
 STRETCH = 10
 CD = UpDown(learning_rate=0.05)
 PCD = UpDown(learning_rate=0.01, n_gibbs_steps=2, negative_phase="pcd")
-NETWORKS = {  # sparsity, fine-tuning, its passes, and Gibbs steps in the second half of them
-    "full": (0.0, PCD, 200, 5),
-    "pruned 0.8": (0.8, PCD, 200, 5),
-    "full, CD": (0.0, CD, 80, 6),
+AGAIN = UpDown(learning_rate=0.005, n_gibbs_steps=10, negative_phase="pcd")
+NETWORKS = {  # sparsity; fine-tuning, its passes, and Gibbs steps in the second half of them, one after the other
+    "full": (0.0, [(PCD, 200, 5), (AGAIN, 50, 10)]),
+    "pruned 0.8": (0.8, [(PCD, 200, 5), (AGAIN, 50, 10)]),
+    "full, CD": (0.0, [(CD, 80, 6)]),
 }
+
+
+def part_of(phases, done, stretch):
+    """What the stretch that ends after so many passes trains by: rates fall anew in each phase."""
+    for tuning, passes, later_steps in phases:
+        if done <= passes:
+            return clone(tuning).set_params(
+                n_iter=stretch, n_gibbs_steps=later_steps if done > passes / 2 else tuning.n_gibbs_steps,
+                learning_rate_schedule=FallingRate((done - stretch) / passes, done / passes),
+            )  # fmt: skip
+        done -= passes
+    raise ValueError("There are no phases left.")
 
 
 def greedy(X, y, sparsity, quick):
@@ -91,26 +104,24 @@ def main():
     X_judge, y_judge, X, y = X[-n_held:], y[-n_held:], X[:-n_held], y[:-n_held]
     judge = None
     for name in chosen.networks:
-        sparsity, tuning, passes, later_steps = NETWORKS[name]
-        passes = 2 if chosen.quick else passes
+        sparsity, phases = NETWORKS[name]
+        if chosen.quick:
+            phases = [(tuning, 2, steps) for tuning, _, steps in phases[:1]]
+        total = sum(passes for _, passes, _ in phases)
         folder = chosen.checkpoints / f"generative-{sparsity}"
         dbn = kept(folder / "greedy.joblib", lambda s=sparsity: greedy(X, y, s, chosen.quick))
 
-        def further(state, done, greedy=dbn, tuning=tuning, passes=passes, later_steps=later_steps):
+        def further(state, done, greedy=dbn, phases=phases):
             if not done:
                 return greedy, 0.0
             dbn, spent = state
             started = time.perf_counter()
-            own = clone(tuning).set_params(
-                n_iter=stretch, n_gibbs_steps=later_steps if done > passes / 2 else tuning.n_gibbs_steps,
-                learning_rate_schedule=FallingRate((done - stretch) / passes, done / passes),
-            )  # fmt: skip
-            dbn.set_params(warm_start=True, fine_tune=own).fit(X, y)
+            dbn.set_params(warm_start=True, fine_tune=part_of(phases, done, stretch)).fit(X, y)
             return dbn, spent + time.perf_counter() - started
 
         for done, (dbn, spent) in stretches(
-            folder / f"{tuning.negative_phase} {passes} passes",
-            range(0, passes + 1, stretch),
+            folder / " and ".join(f"{of.negative_phase} {n} passes" for of, n, _ in phases),
+            range(0, total + 1, stretch),
             further,
         ):
             if not table.done(network=name, passes=done):

@@ -123,8 +123,8 @@ ROWS = {
         0.02, 0.02, quality=0.8,
     ),
     "silhouettes28-ours-500": Row(
-        "silhouettes28", 500, "ours", Paper(-115.0), None, Paper(-115.0, 88.23), 6, 300, 100,
-        OURS | {"n_gibbs_steps": 5, "l2": 1e-3}, 0.02, 0.02,
+        "silhouettes28", 500, "ours", Paper(-115.0), None, Paper(-115.0, 88.23), 6, 200, 250,
+        OURS | {"n_gibbs_steps": 5, "l2": 4e-3}, 0.03, 0.03,
     ),
     "silhouettes16-cd1-20": Row(
         "silhouettes16", 20, "CD-1", Paper(-100.52), Paper(-98.70, 89.38), Paper(-100.84, 91.76),
