@@ -17,6 +17,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from .criteria import Fisher, LevelView
+from .pruning import starting_connectivity
 
 __all__ = [
     "MinimalComparison",
@@ -311,16 +312,14 @@ def compare_minimal(machine, X, X_test, scoring=None) -> MinimalComparison:
     20
     """
     check_is_fitted(machine)
-    if "connectivity" not in machine.get_params(deep=False):
+    masks = [np.array(mask) for mask in machine.connectivity_]
+    start = starting_connectivity(machine, masks)
+    if "connectivity" not in start:
         raise TypeError(
             f"{type(machine).__name__} has no parameter connectivity, so that no minimal model can be made of "
             "it; give a PrunedBernoulliRBM or a DBMTransformer, of a pruner its estimator_."
         )
-    masks = [np.array(mask) for mask in machine.connectivity_]
-    start = {"connectivity": masks if len(masks) > 1 else masks[0], "warm_start": False}
-    if "initial_sparsity" in machine.get_params(deep=False):
-        start["initial_sparsity"] = 0.0
-    minimal = clone(machine).set_params(**start).fit(X)
+    minimal = clone(machine).set_params(warm_start=False, **start).fit(X)
     scores = [
         float(one.score(X_test) if scoring is None else scoring(one, X_test))
         for one in (machine, minimal)

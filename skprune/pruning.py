@@ -846,9 +846,7 @@ class _Trainer:
     def fresh(self, estimator, masks, rng):
         """Return a new machine with these connections, as it is before training."""
         fresh = clone(estimator)
-        own = fresh.get_params(deep=False)
-        start = {"connectivity": masks if len(masks) > 1 else masks[0], "initial_sparsity": 0.0}
-        start = {name: value for name, value in start.items() if name in own}
+        start = starting_connectivity(fresh, masks)
         parameters = fresh.get_params()
         for ending, value in SPARSE_LEVELS.items():  # what they lack would stay 0
             start |= {name: value for name in parameters if name.endswith(ending)}
@@ -856,6 +854,13 @@ class _Trainer:
         fresh.set_params(**new_seeds(fresh, rng), **start)
         fresh = self.fit("initialize", fresh, n_iter=0, warm_start=False)
         return fresh.set_params(**restored).set_connectivity(masks)
+
+
+def starting_connectivity(estimator, masks) -> dict:
+    """Return the parameters by which a machine starts with these connections; none where it has none."""
+    own = estimator.get_params(deep=False)
+    start = {"connectivity": masks if len(masks) > 1 else masks[0], "initial_sparsity": 0.0}
+    return {name: value for name, value in start.items() if name in own}
 
 
 def _trained(estimator, X, y, fit_params, changed, own, within):

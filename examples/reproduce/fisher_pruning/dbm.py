@@ -202,14 +202,17 @@ class Judge:
         }  # fmt: skip
 
 
-def fisher_of(machine, criterion, quick):
-    """Fisher information of the connections of every level, from states of the model."""
+def fisher_of(machine, quick):
+    """Fisher information of the connections of every level by both estimates, from the same states of the model."""
     n_samples, n_steps = (200, 2) if quick else (10_000, 50)
     layers = machine.layer_samples(n_samples=n_samples, n_steps_between=n_steps, random_state=0)
-    found = []
-    for level, (weights, mask) in enumerate(zip(machine.components_, machine.connectivity_, strict=True)):  # fmt: skip
-        states = (layers[level], layers[level + 1])
-        found.append(criterion(LevelView(weights, mask, None, lambda *of, s=states: s))[mask])
+    found = ([], [])
+    for weights, mask, *states in zip(
+        machine.components_, machine.connectivity_, layers[:-1], layers[1:], strict=True
+    ):
+        view = LevelView(weights, mask, None, lambda *of, s=states: s)
+        for criterion, scores in zip((Fisher(), FisherHeuristic()), found, strict=True):
+            scores.append(criterion(view)[mask])
     return found
 
 
@@ -222,7 +225,7 @@ def portrait(name, machine, judge, folder):
     """What a machine is like: figures 4.8 to 4.11 of the initial one, 4.17 to 4.19 of others; rows of findings."""
     X, y = judge.rows[:2]
     slug = name.replace(", ", "_").replace(" ", "_")
-    fisher, heuristic = (fisher_of(machine, kind(), judge.quick) for kind in (Fisher, FisherHeuristic))  # fmt: skip
+    fisher, heuristic = fisher_of(machine, judge.quick)
     n_samples, n_steps = (200, 2) if judge.quick else (20_000, 50)
     layers = machine.layer_samples(n_samples=n_samples, n_steps_between=n_steps, random_state=1)
     moments = compare_moments(X, layers[0])

@@ -198,7 +198,7 @@ def pruned(machine, schedule, target):
     return pruner.fit(np.zeros((1, machine.n_features_in_), np.uint8)).estimator_
 
 
-def judge(machine, X_train, X_test, quick, n_chains=300):
+def judge(machine, X_train, X_test, quick, n_chains):
     """Test log-likelihood with its bracket, and that of as many training rows, in nats."""
     n_temperatures, n_sweeps, n_chains = (200, 50, 100) if quick else (10_000, 400, n_chains)
     gap = ""
