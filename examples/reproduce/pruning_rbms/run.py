@@ -71,6 +71,8 @@ class Row(NamedTuple):
     rate: float = 0.1
     quality: float = 0.5  # multiple of the standard deviation in the λσ rule
     n_chains: int = 300  # of AIS
+    last_passes: int | None = None  # of the pruned machines, after the last pruning
+    last_round: dict | None = None  # and their options then, where they differ
 
 
 CD1 = {"negative_phase": "cd", "n_gibbs_steps": 1}
@@ -94,8 +96,9 @@ ROWS = {
         30, 6, CD25 | FAST,
     ),
     "mnist-ours-500": Row(
-        "mnist", 500, "ours", Paper(-85.0), None, Paper(-85.5, 91.76), 7, 40, 30,
-        OURS | {"batch_size": 50, "l2": 5e-4}, n_chains=600,
+        "mnist", 500, "ours", Paper(-85.0), None, Paper(-85.5, 91.76), 7, 40, 17,
+        OURS | {"batch_size": 50, "l2": 5e-4}, n_chains=600, last_passes=108,
+        last_round={"l2": 1e-4, "learning_rate": 0.4},
     ),
     "ocr-cd1-20": Row(
         "ocr", 20, "CD-1", Paper(-46.86), Paper(-47.74, 65.86), Paper(-47.93, 65.70), 3,
@@ -110,8 +113,9 @@ ROWS = {
         40, 10, CD25 | FAST,
     ),
     "ocr-ours-1000": Row(
-        "ocr", 1000, "ours", Paper(-27.63), None, Paper(-27.0, 88.23), 6, 40, 20,
-        OURS | {"batch_size": 50},
+        "ocr", 1000, "ours", Paper(-27.63), None, Paper(-27.0, 88.23), 6, 40, 12,
+        OURS | {"batch_size": 50}, n_chains=600, last_passes=60,
+        last_round={"l2": 1e-4, "learning_rate": 0.4},
     ),
     "silhouettes28-cd1-20": Row(
         "silhouettes28", 20, "CD-1", Paper(-374.69), Paper(-375.62, 64.84), Paper(-374.73, 65.70),
@@ -159,10 +163,10 @@ class Training:
         self.folder, self.every, self.settings = folder, every, settings
         folder.mkdir(parents=True, exist_ok=True)
 
-    def stage(self, name, start, X, passes, rate, n_gibbs_steps):
+    def stage(self, name, start, X, passes, options, n_gibbs_steps):
         """Train ``start()`` for some passes; what was done before is taken from the disk."""
         path = self.folder / f"{name}.joblib"
-        settings = (passes, rate, n_gibbs_steps, self.settings)
+        settings = (passes, options, n_gibbs_steps, self.settings)
         if path.exists():
             machine, done, spent, of = joblib.load(path)
             if of != settings:
@@ -178,8 +182,8 @@ class Training:
             end = min(done + self.every, passes)
             steps = [round(first + (last - first) * at / max(1, passes - 1)) for at in (done, end - 1)]  # fmt: skip
             machine.set_params(
-                warm_start=True, n_iter=end - done, learning_rate=rate,
-                n_gibbs_steps=tuple(steps), learning_rate_schedule=FallingRate(done / passes, end / passes),
+                warm_start=True, n_iter=end - done, n_gibbs_steps=tuple(steps),
+                learning_rate_schedule=FallingRate(done / passes, end / passes), **options,
             )  # fmt: skip
             machine.fit(X)
             done, spent = end, spent + time.perf_counter() - started
@@ -235,7 +239,7 @@ class Experiment:
         self.results = results
         if quick:
             self.row = self.row._replace(
-                passes=2, retrain_passes=1, hidden=min(self.row.hidden, 30)
+                passes=2, retrain_passes=1, last_passes=None, hidden=min(self.row.hidden, 30)
             )
         self.X_train, self.X_test = load(self.row.data, quick)
         self.training = Training(
@@ -290,33 +294,38 @@ class Experiment:
         """Everything that the results do not hold yet."""
         row, steps = self.row, self.row.options["n_gibbs_steps"]
         last = steps[1] if isinstance(steps, tuple) else steps
-        rounds_passes = row.rounds * row.retrain_passes
+        last_passes = row.last_passes or row.retrain_passes
+        rounds_passes = (row.rounds - 1) * row.retrain_passes + last_passes
 
-        def first(name, passes, rate, gibbs, start):
-            return self.training.stage(name, start, self.X_train, passes, rate, gibbs)
+        def stage(name, start, passes, options, gibbs=last):
+            return self.training.stage(name, start, self.X_train, passes, options, gibbs)
 
-        start, spent = first("start", row.passes, row.first_rate, steps, self.new_machine)
+        later = {"learning_rate": row.rate}
+        start, spent = stage(
+            "start", self.new_machine, row.passes, {"learning_rate": row.first_rate}, steps
+        )
         if not self.told("full"):
-            machine, more = first("full", rounds_passes, row.rate, last, lambda: deepcopy(start))
+            machine, more = stage("full", lambda: deepcopy(start), rounds_passes, later)
             self.tell("full", machine, row.full, row.passes + rounds_passes, spent + more)
         for rule, paper in (("percentile", row.percentile), ("sigma", row.sigma)):
             if paper is None or self.told(rule):
                 continue
-            machine, total, number, target = start, spent, 0, paper.sparsity / 100
+            machine, total, done, number = start, spent, row.passes, 0
+            target = paper.sparsity / 100
             schedule = StdThreshold(row.quality)
             if rule == "percentile":  # about 30 %, so that the rounds land on the target
                 schedule = FractionOfRemaining(1 - (1 - target) ** (1 / row.rounds) + 1e-3)
             while 1 - machine.connectivity_[0].mean() < target - 1e-4 and number < 3 * row.rounds:
                 number += 1
-                before = machine
-                machine, more = first(
-                    f"{rule}-{number}", row.retrain_passes, row.rate, last,
-                    lambda before=before, target=target, schedule=schedule: pruned(
-                        before, schedule, target
-                    ),
-                )  # fmt: skip
-                total += more
-            self.tell(rule, machine, paper, row.passes + number * row.retrain_passes, total)
+                machine = pruned(machine, schedule, target)
+                passes, options = row.retrain_passes, later
+                if 1 - machine.connectivity_[0].mean() >= target - 1e-4:
+                    passes, options = last_passes, later | (row.last_round or {})
+                machine, more = stage(
+                    f"{rule}-{number}", lambda machine=machine: machine, passes, options
+                )
+                total, done = total + more, done + passes
+            self.tell(rule, machine, paper, done, total)
 
 
 def main():

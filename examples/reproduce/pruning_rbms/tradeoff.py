@@ -6,7 +6,9 @@ sparsities, and judged without retraining, or trained on after every round. With
 L2 also: by the λσ rule; in one round that is trained on for as long as all rounds
 together (L1 too); and not pruned, for as many passes.
 
-Training is ours (PCD with one to five steps). log Z is bracketed by AIS and
+Training is ours (PCD with one to five steps); with dropout and DropConnect chains start at the data, since what is missing
+changes from one minibatch to the next (persistent chains diverge with DropConnect). Their weights are judged times the share that
+training keeps: DropConnect halves the input of either layer, so times 0.5; dropout that of the visible layer alone, so times its square root. log Z is bracketed by AIS and
 reverse AIS with 2,000 temperatures and 100 chains. It survives being stopped: machines
 are in ``--checkpoints``, finished points in ``tradeoff.csv``.
 
@@ -35,10 +37,11 @@ COLUMNS = (
 KINDS = {
     "L2": {"l2": 2e-4},
     "L1": {"l1": 1e-4},
-    "dropout": {"l2": 2e-4, "dropout": 0.5},
-    "DropConnect": {"l2": 2e-4, "drop_connect": 0.5},
+    "dropout": {"l2": 2e-4, "dropout": 0.5, "negative_phase": "cd"},
+    "DropConnect": {"l2": 2e-4, "drop_connect": 0.5, "negative_phase": "cd"},
     "sparse activity": {"l2": 2e-4, "hidden_activity_target": (0.1, 0.1)},
 }
+JUDGED = {"dropout": 0.5**0.5, "DropConnect": 0.5}  # times the weights
 HIDDEN = {"mnist": 500, "ocr": 1000}
 PASSES = {"mnist": (20, 8), "ocr": (60, 20)}  # at first, and after every round
 ROUNDS = 8
@@ -61,8 +64,18 @@ class Study:
         """The machine before training."""
         options = {k: v for k, v in OURS.items() if k != "n_gibbs_steps"}
         return PrunedBernoulliRBM(
-            self.hidden, batch_size=100, n_iter=1, random_state=self.seed, **options, **KINDS[kind]
+            self.hidden, batch_size=100, n_iter=1, random_state=self.seed, **options | KINDS[kind]
         )
+
+    def whole(self, machine, kind):
+        """The machine as it is used, with nothing dropped."""
+        if kind not in JUDGED:
+            return machine
+        used = PrunedBernoulliRBM(self.hidden, n_iter=0, random_state=0).fit(self.X_train)
+        used.components_[...] = JUDGED[kind] * machine.components_
+        used.intercept_visible_[...] = machine.intercept_visible_
+        used.intercept_hidden_[...] = machine.intercept_hidden_
+        return used
 
     def tell(self, machine, kind, pruning, number, passes, seconds):
         """Judge a machine and append its point, unless the results hold it."""
@@ -78,12 +91,12 @@ class Study:
         size = {"n_temperatures": 100, "n_tempered_sweeps": 20} if self.quick else {
             "n_temperatures": 2000, "n_tempered_sweeps": 200,
         }  # fmt: skip
+        sparsity, machine = 1 - machine.connectivity_[0].mean(), self.whole(machine, kind)
         with warnings.catch_warnings():  # the bracket is in the table
             warnings.simplefilter("ignore", ConvergenceWarning)
             log_z = machine.log_partition("bracket", **size)
         mean = -machine.free_energy(self.X_test).mean()
         figures = (mean - log_z.value, mean - log_z.bracket[1], mean - log_z.bracket[0])
-        sparsity = 1 - machine.connectivity_[0].mean()
         row = [
             self.data, kind, pruning, number, round(100 * sparsity, 2), passes,
             *(round(float(figure), 2) for figure in figures), self.seed, round(seconds, 1),
@@ -103,7 +116,7 @@ class Study:
         steps = OURS["n_gibbs_steps"]
 
         def stage(name, start, passes, gibbs=steps[1]):
-            return training.stage(name, start, self.X_train, passes, 0.1, gibbs)
+            return training.stage(name, start, self.X_train, passes, {"learning_rate": 0.1}, gibbs)
 
         start, spent = stage("start", lambda: self.machine(kind), self.first, steps)
         self.tell(start, kind, "none", 0, self.first, spent)
