@@ -71,6 +71,10 @@ class UpDown(BaseEstimator):
     negative_phase : {"cd", "pcd"}, default="cd"
         Whether these start at the data, as in the paper, or go on from one minibatch to the next (Tieleman
         2008), which takes away what the chains of data never reach.
+    n_label_draws : int, default=1
+        How many draws of the class, with shared weights, stand for the label while the top level learns (replicated softmax,
+        Salakhutdinov & Hinton 2009). More of them make it hold on to the class: digits drawn with a class clamped are more
+        often of that class. The labels' weights are kept for all draws together, so that nothing else changes.
     batch_size : int, default=100
     l2 : float, default=0.0
         Penalty on all weights, taken off a group of minibatches at a time.
@@ -84,6 +88,7 @@ class UpDown(BaseEstimator):
     learning_rate: float = 0.05
     n_gibbs_steps: int = 3
     negative_phase: str = "cd"
+    n_label_draws: int = 1
     batch_size: int = 100
     l2: float = 0.0
     learning_rate_schedule: object = "linear"
@@ -328,6 +333,11 @@ class SparseDBN(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transform
             raise ValueError(
                 f"negative_phase={tuning.negative_phase!r} of UpDown is not known. Use 'cd' or 'pcd'."
             )
+        check_number(
+            tuning.n_label_draws, "n_label_draws of UpDown", numbers.Integral, low=1, high=100
+        )
+        if tuning.n_label_draws > 1 and not self.join_labels:
+            raise ValueError("n_label_draws of UpDown needs join_labels=True.")
         check_number(tuning.learning_rate, "learning_rate of UpDown", low=0, closed="right")
         check_number(tuning.l2, "l2 of UpDown", low=0)
         resolve_function(
@@ -773,8 +783,8 @@ class SparseDBN(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transform
                         _kernels.wake_sleep_minibatches, recognition, generative, top,
                         tuning.undirected_top, n_labels, wake, dream, errors, top_wake, top_dream,
                         data, given, counts, rates[first : first + counts.size].astype(dtype),
-                        tuning.n_gibbs_steps, chains_from, key, first_step + first, work,
-                        _kernels.BLAS_ADDRESS[dtype],
+                        tuning.n_gibbs_steps, chains_from, tuning.n_label_draws, key,
+                        first_step + first, work, _kernels.BLAS_ADDRESS[dtype],
                     )  # fmt: skip
                     if tuning.l2:
                         left = dtype.type(

@@ -428,6 +428,57 @@ def test_persistent_chains_go_on_where_they_stood():
     np.testing.assert_allclose(second.estimators_[1].components_, expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("n_draws", [1, 3])
+def test_label_draws_share_their_weights(n_draws):
+    """One step against a NumPy twin in which the label is there ``n_draws`` times, with a share of its weights."""
+    from skprune.samplers import derived_key
+
+    X, n, rate = data(24, seed=4), 24, 0.01
+    y = np.arange(n) % 3
+    dbn = SparseDBN((4, 5), rbm=PrunedBernoulliRBM(n_iter=5), join_labels=True, random_state=0)
+    tuning = UpDown(
+        n_iter=1, learning_rate=rate, batch_size=n, learning_rate_schedule="constant",
+        n_gibbs_steps=2, n_label_draws=n_draws,
+    )  # fmt: skip
+    before, after = one_step(dbn.fit(X, y), X, tuning, y)
+    order = np.random.default_rng([int(derived_key(before._key, 7)), 0]).permutation(n)
+    level, top = before.estimators_
+    W, (b, c) = top._matrix(0), top._biases
+    U, bias = W[:, -3:] / n_draws, b[-3:] / n_draws
+
+    def draws(place, n_units):
+        return draws_of(before, 0, place, n_units, order)
+
+    def upper(lower, counts):
+        return sigmoid(lower @ W[:, :-3].T + counts @ U.T + c)
+
+    up = sigmoid(X @ level.components_.T + level.intercept_hidden_)
+    lower, counts = (draws(1, 4) < up).astype(float), n_draws * np.eye(3)[y]
+    positive = upper(lower, counts)
+    hidden = (draws(2, 5) < positive).astype(float)
+    for place in (3, 5):
+        numbers = draws(place, 7 + n_draws)
+        seen = (numbers[:, :4] < sigmoid(hidden @ W[:, :-3] + b[:-3])).astype(float)
+        shares = np.exp(hidden @ U + bias)
+        below = (shares / shares.sum(axis=1, keepdims=True)).cumsum(axis=1)
+        drawn = np.zeros((n, 3))
+        for draw in range(n_draws):
+            drawn[np.arange(n), (numbers[:, [7 + draw]] >= below[:, :-1]).sum(axis=1)] += 1
+        negative = upper(seen, drawn)
+        hidden = (draws(place + 1, 5) < negative).astype(float)
+    step = rate * (positive.T @ counts - negative.T @ drawn) / n
+    found = after.estimators_[1]
+    np.testing.assert_allclose(found._matrix(0)[:, -3:], n_draws * (U + step), rtol=1e-5)
+    np.testing.assert_allclose(
+        found._biases[0][-3:], n_draws * (bias + rate * (counts - drawn).mean(axis=0)), rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        found._matrix(0)[:, :-3],
+        W[:, :-3] + rate * (positive.T @ lower - negative.T @ seen) / n,
+        rtol=1e-5,
+    )
+
+
 @pytest.mark.parametrize("undirected", [True, False])
 def test_up_down_raises_the_likelihood(undirected):
     X = data(200)
@@ -661,6 +712,8 @@ def test_other_machines_as_levels():
         ({"fine_tune": UpDown(negative_phase="ais")}, "Use 'cd' or 'pcd'"),
         ({"fine_tune": UpDown(learning_rate=0)}, "learning_rate of UpDown"),
         ({"fine_tune": UpDown(l2=-1)}, "l2 of UpDown"),
+        ({"fine_tune": UpDown(n_label_draws=0)}, "n_label_draws of UpDown"),
+        ({"fine_tune": UpDown(n_label_draws=2)}, "needs join_labels"),
         ({"fine_tune": UpDown(), "hidden_layer_sizes": (4,)}, "two hidden layers"),
         ({"fine_tune": UpDown(undirected_top=False), "join_labels": True}, "undirected top"),
         ({"fine_tune": UpDown(learning_rate=np.inf)}, "learning_rate"),
