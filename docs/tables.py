@@ -330,7 +330,7 @@ def generative():
         return f"{own[0]['test_error']} / {own[0]['test_error_20']}" if own else ""
 
     lines = [
-        'A generative network of labelled digits (784-500-500-2000), test error in per cent by one pass up / by the mean of 20 stochastic ones, over passes of up-down. "CD": the top level\'s chains start at the data, as in the paper; else they are persistent:',
+        'A generative network of labelled digits (784-500-500-2000), test error in per cent by one pass up / by the mean of 20 stochastic ones, over passes of up-down. "CD": the top level\'s chains start at the data, as in the paper; else they are persistent, and in the last 20 passes the class is there as five draws:',
         "",
         *table(["passes", *names], [[str(n), *[cell(name, n) for name in names]] for n in passes]),
     ]
