@@ -2319,45 +2319,12 @@ def train_minibatches(
 
 
 @_part
-def _draw_one_of(level, biases, above, out, packed, first, n_lanes, lane_0, key, step, blas):
-    """Draw which one of a level's lower units from ``first`` on is on, given the upper ones."""
-    _called()
-    n_units = biases.size
-    out[first:n_units] = 0
-    _add_from_above(level, above, out, first, n_units, blas)
-    for i in range(first, n_units):
-        for lane in range(n_lanes):
-            out[i, lane] += biases[i]
-    row = row_key(key, step, EVEN, n_units)
-    for lane in range(n_lanes):
-        top = out[first, lane]
-        for i in range(first, n_units):
-            top = max(top, out[i, lane])
-        total = out.dtype.type(0)
-        for i in range(first, n_units):
-            total += exp(out[i, lane] - top)
-        left = uniform(row, np.uint32(lane_0 + lane)) * total
-        chosen = n_units - 1
-        for i in range(first, n_units):
-            left -= exp(out[i, lane] - top)
-            if left < 0:
-                chosen = i
-                break
-        for i in range(first, n_units):
-            out[i, lane] = 0
-        out[chosen, lane] = 1
-    for i in range(first, n_units):
-        for lane in range(n_lanes, out.shape[1]):
-            out[i, lane] = 0
-        if packed.shape[0] > 0:
-            _pack_from_states(out, packed, i)
+def _draw_one_of(
+    level, biases, above, out, packed, first, n_draws, n_lanes, lane_0, key, step, weights, blas
+):
+    """Draw which one of a level's lower units from ``first`` on is on, given the upper ones.
 
-
-@_part
-def _mean_of_draws(level, biases, above, out, first, n_draws, n_lanes, key, step, work, blas):
-    """Draw the mean of so many draws of which lower unit from ``first`` on is on.
-
-    Each is from a softmax of its share of the input; a single one is that of ``_draw_one_of``.
+    Or the mean of several draws, each from a softmax of its share of the input.
     """
     _called()
     n_units, share = biases.size, out.dtype.type(1) / out.dtype.type(n_draws)
@@ -2370,14 +2337,15 @@ def _mean_of_draws(level, biases, above, out, first, n_draws, n_lanes, key, step
             top = max(top, out[i, lane])
         total = out.dtype.type(0)
         for i in range(first, n_units):
-            work[i - first] = exp(out[i, lane] - top)
-            total += work[i - first]
+            weights[i - first] = exp(out[i, lane] - top)
+            total += weights[i - first]
             out[i, lane] = 0
         for draw in range(n_draws):
-            left = uniform(row_key(key, step, EVEN, n_units + draw), np.uint32(lane)) * total
+            row = row_key(key, step, EVEN, n_units + draw)
+            left = uniform(row, np.uint32(lane_0 + lane)) * total
             chosen = n_units - 1
             for i in range(first, n_units):
-                left -= work[i - first]
+                left -= weights[i - first]
                 if left < 0:
                     chosen = i
                     break
@@ -2385,15 +2353,17 @@ def _mean_of_draws(level, biases, above, out, first, n_draws, n_lanes, key, step
     for i in range(first, n_units):
         for lane in range(n_lanes, out.shape[1]):
             out[i, lane] = 0
+        if packed.shape[0] > 0:
+            _pack_from_states(out, packed, i)
 
 
 @_kernel
-def draw_one_of(stack, states, packed, first, n_lanes, lane_0, key, step, blas):
+def draw_one_of(stack, states, packed, first, n_lanes, lane_0, key, step, weights, blas):
     """Replace the visible units from ``first`` on by a draw of which one of them is on."""
     _, above = _neighbours(stack, 0, states, packed)
     _draw_one_of(
-        stack.levels[0], stack.biases[0], above, states[0], packed[0], first, n_lanes, lane_0, key,
-        step, blas,
+        stack.levels[0], stack.biases[0], above, states[0], packed[0], first, np.int64(1), n_lanes,
+        lane_0, key, step, weights, blas,
     )  # fmt: skip
 
 
@@ -2555,9 +2525,9 @@ def wake_sleep_minibatches(
                 if n_labels > 0:
                     if thread == 0:
                         given = (states, NO_PACKED, below, -1)
-                        _mean_of_draws(
-                            level, below, given, dream[last], n_last, n_draws, n_data, key,
-                            step + 1, own_work, blas,
+                        _draw_one_of(
+                            level, below, given, dream[last], NO_PACKED, n_last, n_draws, n_data,
+                            np.int64(0), key, step + 1, own_work, blas,
                         )  # fmt: skip
                     _meet(barrier, n_threads)
                 step += 2

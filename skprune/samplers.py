@@ -145,13 +145,15 @@ def labelled_sweeps(
     stack: Stack, states, packed, first, n_sweeps, n_lanes, lane_0, key, first_step
 ) -> None:
     """Gibbs sweeps of an RBM, visible layer first, that end there; units from ``first`` are labels."""
-    blas = inference.blas_address(stack)
+    blas, weights = inference.blas_address(stack), np.empty_like(stack.biases[0])
     for sweep in range(n_sweeps):
         step = first_step + sweep
         if sweep:
             _kernels.update_layer(stack, 1, states, packed, True, n_lanes, lane_0, key, step, blas)
         _kernels.update_layer(stack, 0, states, packed, True, n_lanes, lane_0, key, step, blas)
-        _kernels.draw_one_of(stack, states, packed, first, n_lanes, lane_0, key, step, blas)
+        _kernels.draw_one_of(
+            stack, states, packed, first, n_lanes, lane_0, key, step, weights, blas
+        )
 
 
 NEGATIVE_PHASES = {
