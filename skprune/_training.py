@@ -185,13 +185,16 @@ def run_pass(loop: Loop, X, number: int, n_passes: int, first_step: int, team: T
             _infer(loop, X[rows], team)
         if loop.centered:
             set_offsets(loop.state)
-        dropped = _drop_connections(loop, first_step + first) if loop.drop_connect else []
+        dropped, options = [], loop.options
+        if loop.drop_connect:
+            dropped = _drop_connections(loop, first_step + first)
+            options = options._replace(max_norm=type(options.max_norm)(0))
         if advance:
             advance(stack, loop.state.chains, n_steps, loop.key, first_step + first, team)
         team.run(
             _kernels.train_minibatches, stack, loop.state, buffer, bits, sizes[part],
             rates[part].astype(dtype), not loop.mean_field, 0 if advance else n_steps,
-            bool(advance) or loop.negative_phase.persistent, loop.n_chains, loop.options, loop.key,
+            bool(advance) or loop.negative_phase.persistent, loop.n_chains, options, loop.key,
             first_step + first, room, _kernels.BLAS_ADDRESS[dtype],
         )  # fmt: skip
         if dropped:
@@ -273,6 +276,7 @@ def _places(sizes):
 def _drop_connections(loop: Loop, step: int) -> list:
     """Take a random share of the connections away (DropConnect, Wan et al. 2013).
 
+    The others make up for it, so that fields are on average those of the whole machine.
     Returns (what stays, weights before, momentum before) of every level.
     """
     rng = np.random.default_rng([int(loop.key), step, 1])
@@ -282,6 +286,7 @@ def _drop_connections(loop: Loop, step: int) -> list:
         stays = rng.random(weights.shape, dtype=np.float32) >= loop.drop_connect
         result.append((stays, weights.copy(), velocity.copy()))
         weights *= stays
+        weights /= weights.dtype.type(1 - loop.drop_connect)
     return result
 
 
@@ -289,7 +294,7 @@ def _restore_connections(loop: Loop, dropped: list) -> None:
     """Put weights and momentum of the connections that were gone back as they were.
 
     The kernel steps them too. With them the biases, which it takes out of the
-    centred machine with those steps in, are put right, and norms are bounded.
+    centred machine with those steps in, are put right; then norms of the whole machine are bounded.
     """
     stack, state, bound = loop.stack, loop.state, loop.options.max_norm
     for number, (level, velocity) in enumerate(zip(stack.levels, state.velocity, strict=True)):
@@ -306,6 +311,7 @@ def _restore_connections(loop: Loop, dropped: list) -> None:
         undone = matrix(np.where(stays, weights.dtype.type(0), weights))
         upper += undone @ state.offsets[number]
         lower += undone.T @ state.offsets[number + 1]
+        weights *= weights.dtype.type(1 - loop.drop_connect)
         np.copyto(weights, before, where=~stays)
         if velocity.size:
             np.copyto(velocity, velocity_before, where=~stays.reshape(velocity.shape))

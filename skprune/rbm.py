@@ -78,10 +78,11 @@ class PrunedBernoulliRBM(BoltzmannMachine):
     dropout : float in [0, 1), default=0.0
         Share of the hidden units that is off in training, drawn for every row
         and chain of a minibatch (Srivastava et al. 2014). Weights are not
-        rescaled afterwards.
+        rescaled afterwards: the visible units saw a share of the hidden ones, the hidden ones all of the visible.
     drop_connect : float in [0, 1), default=0.0
         Share of the connections that a minibatch trains without (Wan et al.
-        2013).
+        2013); the weights of the others are divided by what is left, so that the fitted machine
+        is the mean of those that were trained.
     connectivity : mask, sparse matrix or callable, default=None
         Which connections exist, (n_components, n_features); a callable gets
         (shape, rng). None is full.

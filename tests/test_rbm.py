@@ -267,6 +267,17 @@ def test_drop_connect_leaves_this_share_of_the_connections_alone(digits, sparsit
     np.testing.assert_array_equal(after.components_, again.components_)
 
 
+def test_weights_of_drop_connect_are_those_of_the_whole_machine(digits):
+    def likelihood(rbm):
+        return -rbm.free_energy(digits).mean() - rbm.log_partition("exact").value
+
+    rbm = small(drop_connect=0.5, n_iter=60, batch_size=20, learning_rate=0.2).fit(digits)
+    found = likelihood(rbm)
+    assert found > likelihood(small(n_iter=0).fit(digits)) + 2
+    rbm._weights[0] *= 2
+    assert likelihood(rbm) < found - 1
+
+
 def test_tempering_trains(digits):
     rbm = small(negative_phase="tempering", n_iter=5, batch_size=20).fit(digits)
     untrained = small(n_iter=0).fit(digits)
