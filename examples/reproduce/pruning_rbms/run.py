@@ -93,7 +93,7 @@ ROWS = {
     ),
     "mnist-cd25-500": Row(
         "mnist", 500, "CD 1-25", Paper(-86.34), Paper(-86.93, 92.12), Paper(-86.12, 91.76), 7,
-        30, 6, CD25 | FAST,
+        30, 6, CD25 | FAST | {"l2": 3e-4}, last_passes=30, last_round={"l2": 1e-4},
     ),
     "mnist-ours-500": Row(
         "mnist", 500, "ours", Paper(-85.0), None, Paper(-85.5, 91.76), 7, 40, 17,
@@ -110,12 +110,11 @@ ROWS = {
     ),
     "ocr-cd25-1000": Row(
         "ocr", 1000, "CD 1-25", Paper(-27.63), Paper(-27.13, 88.13), Paper(-27.42, 88.23), 6,
-        40, 10, CD25 | FAST,
+        40, 6, CD25 | FAST | {"l2": 2e-4}, last_passes=30, last_round={"l2": 1e-4},
     ),
     "ocr-ours-1000": Row(
         "ocr", 1000, "ours", Paper(-27.63), None, Paper(-27.0, 88.23), 6, 40, 12,
-        OURS | {"batch_size": 50}, n_chains=600, last_passes=60,
-        last_round={"l2": 1e-4, "learning_rate": 0.4},
+        OURS | {"batch_size": 50}, n_chains=600, last_passes=60, last_round={"l2": 1e-4},
     ),
     "silhouettes28-cd1-20": Row(
         "silhouettes28", 20, "CD-1", Paper(-374.69), Paper(-375.62, 64.84), Paper(-374.73, 65.70),
