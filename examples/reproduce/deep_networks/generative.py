@@ -1,46 +1,40 @@
 """A deep belief network with labels, fine-tuned by up-down, on MNIST (Hinton, Osindero & Teh 2006).
 
 784-500-500-2000, the classes joined below the top. The curve: test error after every stretch of
-up-down (in phases: the rate falls to 0 in each), by one deterministic pass up and by the mean of 20 stochastic ones. "CD" starts the top level's chains at the data
-in every minibatch, as the paper does; the others let them go on (PCD), and in their last phase the class is there as five draws
+up-down (in phases: the rate falls to 0 in each), by one deterministic pass up and by the mean of 20 stochastic ones.
+The paper starts the top level's chains at the data in every minibatch; here they go on (PCD), and in the last
+phase the class is there as five draws
 that share their weights, which makes the network keep to the class it is asked for. Then digits
 are drawn with the class clamped, each by a chain of its own of 5,000 Gibbs steps of the top level (the paper takes one every
 1,000 steps of a running chain), and shown to a support vector machine trained on 10,000 rows held back from
 the network, as they are and moved by a pixel to each side: the share it agrees with is in ``generative_samples.csv``, beside
 the share of test digits that it gets right.
 
-Run: ``python examples/reproduce/deep_networks/generative.py [--networks full]``.
+Run: ``python examples/reproduce/deep_networks/generative.py``.
 """
 
 import argparse
 import time
 
 import numpy as np
-from common import Table, kept, options, stretches
+from common import Table, options, stretches
 from sklearn.base import clone
 from sklearn.svm import SVC
 
-from skprune import IterativePruner, PrunedBernoulliRBM, SparseDBN, datasets
+from skprune import PrunedBernoulliRBM, SparseDBN, datasets
 from skprune.dbn import UpDown
 from skprune.plotting import SamplesDisplay
 from skprune.schedules import FallingRate
 
-COLUMNS = (
-    "network", "passes", "test_error", "test_error_20", "train_error", "sparsity", "seed", "seconds",
-)  # fmt: skip
-SAMPLES = ("network", "drawn", "n_gibbs_steps", "agreement", "agreement_on_test", "seed")
+COLUMNS = ("passes", "test_error", "test_error_20", "train_error", "seed", "seconds")
+SAMPLES = ("drawn", "n_gibbs_steps", "agreement", "agreement_on_test", "seed")
 N_HELD = 10_000  # rows of the judge, which the network is not trained on
 STRETCH = 10
-CD = UpDown(learning_rate=0.05)
+PASSES = (40, 40, 100)  # of the levels, one after the other
 PCD = UpDown(learning_rate=0.01, n_gibbs_steps=2, negative_phase="pcd")
 AGAIN = UpDown(learning_rate=0.005, n_gibbs_steps=10, negative_phase="pcd")
-LABELS = UpDown(learning_rate=0.005, n_gibbs_steps=5, negative_phase="pcd", n_label_draws=5)
-PHASES = [(PCD, 200, 5), (AGAIN, 50, 10), (LABELS, 20, 5)]
-NETWORKS = {  # sparsity; fine-tuning, its passes, and Gibbs steps in the second half of them, one after the other
-    "full": (0.0, PHASES),
-    "pruned 0.8": (0.8, PHASES),
-    "full, CD": (0.0, [(CD, 80, 6)]),
-}
+LABELS = UpDown(learning_rate=0.003, n_gibbs_steps=5, negative_phase="pcd", n_label_draws=5)
+PHASES = [(PCD, 120, 5), (AGAIN, 30, 10), (LABELS, 20, 5)]  # passes, Gibbs steps in the second half
 
 
 def part_of(phases, done, stretch):
@@ -55,16 +49,15 @@ def part_of(phases, done, stretch):
     raise ValueError("There are no phases left.")
 
 
-def greedy(X, y, sparsity, quick):
-    """The stack before fine-tuning; full and pruned after equal passes."""
-    passes, retrain = (1, 1) if quick else (10, 5)
-    rbm = PrunedBernoulliRBM(
-        negative_phase="cd", n_iter=passes, batch_size=100, learning_rate=0.05, momentum=0.5,
-        l2=2e-4, learning_rate_schedule="constant",
-    )  # fmt: skip
-    pruner = IterativePruner(sparsity=sparsity, n_rounds=4, n_retrain_iter=retrain)
-    sizes = (30, 30, 40) if quick else (500, 500, 2000)
-    return SparseDBN(sizes, rbm=rbm, pruner=pruner, join_labels=True, random_state=0).fit(X, y)
+def greedy(X, y, quick):
+    """The stack before fine-tuning; the rate of each level falls to 0."""
+    sizes, passes = ((30, 30, 40), (1, 1, 1)) if quick else ((500, 500, 2000), PASSES)
+    rbm = PrunedBernoulliRBM(negative_phase="cd", batch_size=100, momentum=0.5, l2=2e-4)
+    levels = [
+        (name, clone(rbm).set_params(n_components=size, n_iter=n_iter))
+        for name, size, n_iter in zip(("first", "second", "top"), sizes, passes, strict=True)
+    ]
+    return SparseDBN(levels, join_labels=True, random_state=0).fit(X, y)
 
 
 def error(dbn, X, y, n_passes=None):
@@ -95,7 +88,6 @@ def agreement(dbn, judge, n, n_gibbs_steps):
 def main():
     """Run what is not there yet."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
     chosen = options(parser, "generative.csv")
     table = Table(chosen.results, COLUMNS)
     samples = Table(chosen.results.with_name("generative_samples.csv"), SAMPLES)
@@ -105,57 +97,38 @@ def main():
     y, y_test = data.y_train[::step], data.y_test[::step]
     n_held = min(N_HELD, len(X) // 5)
     X_judge, y_judge, X, y = X[-n_held:], y[-n_held:], X[:-n_held], y[:-n_held]
-    judge = None
-    for name in chosen.networks:
-        sparsity, phases = NETWORKS[name]
-        if chosen.quick:
-            phases = [(tuning, 2, steps) for tuning, _, steps in phases[:1]]
-        total = sum(passes for _, passes, _ in phases)
-        folder = chosen.checkpoints / f"generative-{sparsity}"
-        dbn = kept(folder / "greedy.joblib", lambda s=sparsity: greedy(X, y, s, chosen.quick))
+    phases = PHASES
+    if chosen.quick:
+        phases = [(tuning, 2, steps) for tuning, _, steps in PHASES]
+    total = sum(passes for _, passes, _ in phases)
 
-        def further(state, done, greedy=dbn, phases=phases):
-            if not done:
-                return greedy, 0.0
-            dbn, spent = state
-            started = time.perf_counter()
-            dbn.set_params(warm_start=True, fine_tune=part_of(phases, done, stretch)).fit(X, y)
-            return dbn, spent + time.perf_counter() - started
+    def further(state, done):
+        if not done:
+            return greedy(X, y, chosen.quick), 0.0
+        dbn, spent = state
+        started = time.perf_counter()
+        dbn.set_params(warm_start=True, fine_tune=part_of(phases, done, stretch)).fit(X, y)
+        return dbn, spent + time.perf_counter() - started
 
-        for done, (dbn, spent) in stretches(
-            folder / " and ".join(f"{of.negative_phase} {n} passes" for of, n, _ in phases),
-            range(0, total + 1, stretch),
-            further,
-        ):
-            if not table.done(network=name, passes=done):
-                table.add(
-                    network=name, passes=done, test_error=error(dbn, X_test, y_test),
-                    test_error_20=error(dbn, X_test, y_test, 20), train_error=error(dbn, X, y),
-                    sparsity=round(1 - np.mean(np.concatenate([m.ravel() for m in dbn.connectivity_])), 4),
-                    seed=0, seconds=round(spent, 1),
-                )  # fmt: skip
-        if not samples.done(network=name):
-            if judge is None:
-                judge = new_judge(X_judge, y_judge)
-            n, steps = (2, 20) if chosen.quick else (100, 5000)
-            samples.add(
-                network=name, drawn=10 * n, n_gibbs_steps=steps,
-                agreement=round(agreement(dbn, judge, n, steps), 4),
-                agreement_on_test=round(judge.score(X_test, y_test), 4), seed=0,
+    folder = chosen.checkpoints / "generative"
+    for done, (dbn, spent) in stretches(folder, range(0, total + 1, stretch), further):
+        if not table.done(passes=done):
+            table.add(
+                passes=done, test_error=error(dbn, X_test, y_test),
+                test_error_20=error(dbn, X_test, y_test, 20), train_error=error(dbn, X, y),
+                seed=0, seconds=round(spent, 1),
             )  # fmt: skip
-            SamplesDisplay.from_estimator(
-                dbn,
-                100,
-                y=np.tile(dbn.classes_, 10),
-                n_gibbs_steps=steps,
-                probabilities=True,
-                random_state=0,
-            ).figure_.savefig(
-                chosen.results.with_name(
-                    f"samples_{name.replace(', ', '_').replace(' ', '_')}.png"
-                ),
-                dpi=80,
-            )
+    if not samples.rows:
+        judge = new_judge(X_judge, y_judge)
+        n, steps = (2, 20) if chosen.quick else (100, 5000)
+        samples.add(
+            drawn=10 * n, n_gibbs_steps=steps, agreement=round(agreement(dbn, judge, n, steps), 4),
+            agreement_on_test=round(judge.score(X_test, y_test), 4), seed=0,
+        )  # fmt: skip
+        SamplesDisplay.from_estimator(
+            dbn, 100, y=np.tile(dbn.classes_, 10), n_gibbs_steps=steps, probabilities=True,
+            random_state=0,
+        ).figure_.savefig(chosen.results.with_name("samples.png"), dpi=80)  # fmt: skip
 
 
 if __name__ == "__main__":
