@@ -93,7 +93,8 @@ ROWS = {
     ),
     "mnist-cd25-500": Row(
         "mnist", 500, "CD 1-25", Paper(-86.34), Paper(-86.93, 92.12), Paper(-86.12, 91.76), 7,
-        30, 6, CD25 | FAST | {"l2": 3e-4}, last_passes=30, last_round={"l2": 1e-4},
+        30, 4, CD25 | FAST | {"l2": 3e-4}, n_chains=1000, last_passes=42,
+        last_round={"l2": 1e-4},
     ),
     "mnist-ours-500": Row(
         "mnist", 500, "ours", Paper(-85.0), None, Paper(-85.5, 91.76), 7, 40, 17,
