@@ -79,11 +79,20 @@ def side_by_side():
 
 def pruning_tables():
     """Tables 1 to 3 of the pruning paper, as far as they have been run."""
-    rows = reproduced("pruning_rbms/results.csv")
+    rules = {"full": "full", "percentile": "percentile rule", "sigma": "λσ rule"}
+    trainings = ("CD-1", "CD 1-25", "ours")
+
+    def place(row):
+        return (
+            row["data"], int(row["hidden"]), trainings.index(row["training"]),
+            list(rules).index(row["rule"]),
+        )  # fmt: skip
+
+    rows = sorted(reproduced("pruning_rbms/results.csv"), key=place)
     cells = [
         [
             f"{r['data']}, {r['hidden']} hidden, {r['training']}",
-            {"full": "full", "percentile": "percentile rule", "sigma": "λσ rule"}[r["rule"]],
+            rules[r["rule"]],
             f"{float(r['paper']):.2f}"
             + (f" ({r['paper_sparsity']} %)" if float(r["paper_sparsity"]) else ""),
             f"{float(r['value']):.2f}"
