@@ -50,7 +50,9 @@ class DBMTransformer(BoltzmannMachine):
         a list holds one a level; True takes a :class:`PrunedBernoulliRBM` with CD-1, ten passes, and
         this machine's learning rate, batch size and L2. The first machine sees its inputs twice, the
         last one has its hidden units twice, the weights of those in between are halved, so
-        that no unit counts its inputs twice when the levels are put together. Progress of
+        that no unit counts its inputs twice when the levels are put together. A list may end
+        in None: these levels start from random weights, and the machines below as if they
+        were all; ``[machine, None]`` starts as that machine alone. Progress of
         the levels is shown where a template has ``verbose``. The first ``partial_fit``
         pre-trains, too, on the rows that it is given.
     learning_rate : float, default=0.05
@@ -161,8 +163,8 @@ class DBMTransformer(BoltzmannMachine):
             for template in self._templates():
                 if not isinstance(template, PrunedBernoulliRBM):
                     raise TypeError(
-                        "pretrain must be True, False, a PrunedBernoulliRBM or a list of one a level, got "
-                        f"{template!r}."
+                        "pretrain must be True, False, a PrunedBernoulliRBM or a list of one a level, "
+                        f"None only after the last of them, got {template!r}."
                     )
                 if template.initial_sparsity:
                     raise ValueError(
@@ -193,14 +195,17 @@ class DBMTransformer(BoltzmannMachine):
         return sizes
 
     def _templates(self) -> list:
-        """The machine of every level that is trained alone, unfitted."""
+        """The machine of every level that is trained alone, unfitted, bottom first."""
         if isinstance(self.pretrain, list | tuple):
             if len(self.pretrain) != self._n_levels:
                 raise ValueError(
                     f"pretrain has {len(self.pretrain)} machines for {self._n_levels} levels; give one, "
                     "or one a level."
                 )
-            return list(self.pretrain)
+            templates = list(self.pretrain)
+            while len(templates) > 1 and templates[-1] is None:
+                templates.pop()
+            return templates
         template = self.pretrain
         if template is True:
             template = PrunedBernoulliRBM(
@@ -228,10 +233,10 @@ class DBMTransformer(BoltzmannMachine):
             masks_module.from_option(option, (upper, lower), rng)
             for option, lower, upper in zip(options, sizes[:-1], sizes[1:], strict=True)
         ]
-        if self.pretrain is False:
-            levels = self._random_levels(X, masks, rng)
-        else:
+        levels = []
+        if self.pretrain is not False:
             levels = self._pretrained_levels(X, masks, rng)
+        levels += self._random_levels(X, masks, levels, rng)
         n_levels = len(masks)
         self._weights, self._connections = [None] * n_levels, [None] * n_levels
         for number, (matrix, _, _) in enumerate(levels):
@@ -253,11 +258,16 @@ class DBMTransformer(BoltzmannMachine):
         self._step = 0
         self._key = new_key(rng)
 
-    def _random_levels(self, X, masks, rng) -> list:
-        """(weights, lower biases, upper biases) of every level: small, and log-odds of the data."""
-        means, levels = inference.column_means(X), []
-        lower = log_odds(means, X.shape[0])
-        for mask in masks:
+    def _random_levels(self, X, masks, below, rng) -> list:
+        """(weights, lower biases, upper biases) of the levels above those ``below``: small, and log-odds of the data."""
+        if below:
+            lower = below[-1][2]
+            means = np.full(len(lower), 0.5)
+        else:
+            means = inference.column_means(X)
+            lower = log_odds(means, X.shape[0])
+        levels = []
+        for mask in masks[len(below) :]:
             n_upper = mask.shape[0]
             levels.append((random_weights(mask, means, rng), lower, np.zeros(n_upper)))
             means, lower = np.full(n_upper, 0.5), np.zeros(n_upper)
@@ -266,8 +276,10 @@ class DBMTransformer(BoltzmannMachine):
     def _pretrained_levels(self, X, masks, rng) -> list:
         """The same of machines trained one by one, with doubled units at the ends."""
         levels, below = [], X
-        last = len(masks) - 1
-        for number, (mask, template) in enumerate(zip(masks, self._templates(), strict=True)):
+        templates = self._templates()
+        last = len(templates) - 1
+        for number, template in enumerate(templates):
+            mask = masks[number]
             doubled_below = number == 0 and last > 0
             doubled_above = number == last and last > 0
             tiles = (2, 1) if doubled_above else (1, 2) if doubled_below else (1, 1)

@@ -232,6 +232,25 @@ def test_each_level_has_its_own_machine_in_pretraining(capsys):
         DBMTransformer((6, 4, 3), pretrain=levels).fit(X)
 
 
+def test_levels_without_a_machine_start_at_random_above_one_that_is_taken_as_it_is():
+    X = data(60, 8)
+    level = PrunedBernoulliRBM(n_iter=3, learning_rate=0.3)
+    options = {"n_iter": 0, "random_state": 0}
+    machine = DBMTransformer((6, 4), pretrain=[level, None], **options).fit(X)
+    alone = DBMTransformer((6,), pretrain=level, **options).fit(X)
+    np.testing.assert_array_equal(machine.components_[0], alone.components_[0])
+    for layer in range(2):
+        np.testing.assert_array_equal(machine.intercepts_[layer], alone.intercepts_[layer])
+    assert machine.components_[1].all()
+    assert not machine.intercepts_[2].any()
+    deep = DBMTransformer((6, 4, 3), pretrain=[level, level, None], **options).fit(X)
+    two = DBMTransformer((6, 4), pretrain=level, **options).fit(X)
+    for number in range(2):
+        np.testing.assert_array_equal(deep.components_[number], two.components_[number])
+    np.testing.assert_array_equal(deep.intercepts_[2], two.intercepts_[2])
+    assert deep.components_[2].shape == (3, 4)
+
+
 def test_receptive_fields_at_the_first_level():
     X = np.random.RandomState(0).randint(0, 2, (50, 36)).astype(np.uint8)
     mask = receptive_fields((6, 6), 3)
@@ -441,7 +460,7 @@ def test_levels_are_pre_trained_whatever_the_joint_passes(monkeypatch):
     assert told == [0, 3, 0, 3] * 2
 
 
-@pytest.mark.parametrize("pretrain", [None, "rbm", 1, [PrunedBernoulliRBM(), None]])
+@pytest.mark.parametrize("pretrain", [None, "rbm", 1, [None, PrunedBernoulliRBM()], [None, None]])
 def test_pretrain_is_checked(pretrain):
     with pytest.raises(TypeError, match="pretrain must be True, False"):
         DBMTransformer((4, 3), pretrain=pretrain).fit(data())
