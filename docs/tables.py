@@ -423,6 +423,35 @@ def documents():
     return lines
 
 
+def within_half_a_nat():
+    """How far every rule goes within 0.5 nats of the full machine of as many passes."""
+    rows = [r for r in reproduced("pruning_rbms/tradeoff.csv") if r["training"] == "L2"]
+    cells = []
+    for data in dict.fromkeys(r["data"] for r in rows):
+        own = [r for r in rows if r["data"] == data]
+        for rule, label in (("percentile", "percentile"), ("sigma", "λσ")):
+            best = ["none"] * 4
+            for r in own:
+                more = [f for f in own if f["pruning"] == "none" and passes(f) >= passes(r)]
+                full = min(more, key=passes)
+                if r["pruning"] == rule and float(r["value"]) >= float(full["value"]) - 0.5:
+                    best = [f"{r['sparsity']} %", bracketed(r), bracketed(full), full["passes"]]
+            cells.append([data, label, *best])
+    return rows and table(
+        ["data", "rule", "sparsity", "pruned", "full machine", "its passes"], cells
+    )
+
+
+def passes(row):
+    """Passes of training in all."""
+    return int(row["passes"])
+
+
+def bracketed(row):
+    """A value with the ends of its bracket."""
+    return f"{row['value']} [{row['low']}, {row['high']}]"
+
+
 def thesis():
     """The thesis's deep machines: Table 4.2, and what every way to prune leaves."""
     rows = reproduced("fisher_pruning/dbm_results.csv")
@@ -514,6 +543,7 @@ TABLES = {
     "README.md": (drop_in, pruning_tables, networks, race, density, side_by_side, footprint),
     "docs/pruning.md": (criteria, dilution),
     "docs/dbm.md": (boltzmann, thesis, joint_epochs),
+    "docs/reproductions.md": (within_half_a_nat,),
     "docs/dbn.md": (pretraining, generative, bounds, autoencoders, documents),
 }
 

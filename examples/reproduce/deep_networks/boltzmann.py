@@ -13,9 +13,10 @@ Run: ``python examples/reproduce/deep_networks/boltzmann.py``.
 import argparse
 import time
 import warnings
+from copy import deepcopy
 
 import numpy as np
-from common import Table, options, stretches, trained
+from common import Table, kept, options, stretches, trained
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 
@@ -34,8 +35,8 @@ COLUMNS = (
     "fine_tuning_seconds",
 )  # fmt: skip
 CURVE = ("pruned", "epochs", "test_error", "train_error", "seed", "seconds")
-SIZES, PRETRAIN, PASSES, RETRAIN, ROUNDS, EPOCHS, STRETCH = (500, 1000), 20, 40, 5, 4, 40, 5
-SPARSITY = 0.8
+SIZES, PRETRAIN, PASSES, RETRAIN, ROUNDS, EPOCHS, STRETCH = (500, 1000), 128, 20, 5, 4, 40, 5
+RATES, SPARSITY = (0.1, 0.05), 0.8
 TUNING = {
     "full": {"learning_rate": 5e-4, "dropout": 0.3, "input_dropout": 0.2},
     "pruned": {"learning_rate": 1e-3, "dropout": 0.2, "input_dropout": 0.2},
@@ -89,36 +90,49 @@ def main():
     sizes, pretrain, passes, retrain, rounds = SIZES, PRETRAIN, PASSES, RETRAIN, ROUNDS
     epochs, stretch = EPOCHS, STRETCH
     if quick:
-        sizes, pretrain, passes, retrain, rounds, epochs, stretch = (30, 20), 1, 2, 1, 2, 2, 1
-    total = passes + rounds * retrain
-    for network in chosen.networks:
-        if table.done(pruned=network):
-            continue
+        sizes, pretrain, passes, retrain, rounds, epochs, stretch = (30, 20), 1, 2, 2, 2, 2, 1
 
-        def fresh():
-            level = PrunedBernoulliRBM(
-                negative_phase="cd", n_iter=pretrain, batch_size=100, learning_rate=0.05,
-                momentum=0.5, l2=2e-4,
-            )  # fmt: skip
-            return DBMTransformer(
-                sizes, pretrain=level, batch_size=100, learning_rate=0.02, n_gibbs_steps=5,
-                l2=2e-4, random_state=0,
-            )  # fmt: skip
-
-        def cut(machine, X, done):
-            """The next round of pruning, before every stretch after the first passes."""
-            if done < passes:
-                return machine
-            number = (done - passes) // retrain + 1
-            return IterativePruner(
-                FrozenEstimator(machine), sparsity=1 - (1 - SPARSITY) ** (number / rounds),
-                n_rounds=1, retrain=None, random_state=0,
-            ).fit(X).estimator_  # fmt: skip
-
-        folder = chosen.checkpoints / f"boltzmann-{network}"
-        machine, spent = trained(
-            folder, fresh, lambda done: X, total, retrain, cut if network == "pruned" else None
+    def untrained():
+        """The machine after pre-training: the first level's, and random weights above it."""
+        level = PrunedBernoulliRBM(
+            n_iter=pretrain,
+            batch_size=50,
+            learning_rate=0.2,
+            n_gibbs_steps=(1, 3),
+            l2=3e-4,
+            verbose=1,
         )
+        return DBMTransformer(
+            sizes, pretrain=[level, None], n_iter=0, batch_size=100, n_gibbs_steps=5, l2=2e-4,
+            mean_field_tolerance=1e-3, max_mean_field_updates=10, random_state=0,
+        ).fit(X)  # fmt: skip
+
+    def timed(make):
+        started = time.perf_counter()
+        return make(), time.perf_counter() - started
+
+    def cut(machine, X, done):
+        """The next round of pruning, before every stretch."""
+        return IterativePruner(
+            FrozenEstimator(machine), sparsity=1 - (1 - SPARSITY) ** (done / retrain / rounds + 1 / rounds),
+            n_rounds=1, retrain=None, random_state=0,
+        ).fit(X).estimator_  # fmt: skip
+
+    networks = [name for name in chosen.networks if not table.done(pruned=name)]
+    if not networks:
+        return
+    start, first = kept(chosen.checkpoints / "boltzmann-start.joblib", lambda: timed(untrained))
+    joint, second = trained(
+        chosen.checkpoints / "boltzmann-joint",
+        lambda: start.set_params(learning_rate=RATES[0]), lambda done: X, passes, stretch,
+    )  # fmt: skip
+    for network in networks:
+        folder = chosen.checkpoints / f"boltzmann-{network}"
+        machine, third = trained(
+            folder, lambda: deepcopy(joint).set_params(learning_rate=RATES[1]), lambda done: X,
+            rounds * retrain, retrain, cut if network == "pruned" else None,
+        )  # fmt: skip
+        spent = first + second + third
         with warnings.catch_warnings():  # the bracket is in the table
             warnings.simplefilter("ignore", ConvergenceWarning)
             log_z = machine.log_partition(
@@ -135,7 +149,7 @@ def main():
         table.add(
             network="-".join(str(mask.shape[0]) for mask in masks), pruned=network,
             **{f"sparsity_{n}": round(1 - mask.mean(), 4) for n, mask in enumerate(masks, 1)},
-            passes=total, value=round(bound - log_z.value, 3), low=round(bound - log_z.bracket[1], 3),
+            passes=passes + rounds * retrain, value=round(bound - log_z.value, 3), low=round(bound - log_z.bracket[1], 3),
             high=round(bound - log_z.bracket[0], 3),
             standard_error=round(float(bounds.std() / np.sqrt(len(bounds))), 3),
             train_value=round(on_train - log_z.value, 3), ais_error=round(log_z.standard_error, 3),

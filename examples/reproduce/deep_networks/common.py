@@ -89,7 +89,8 @@ def trained(folder, fresh, rows, total, stretch, cut=None):
         if cut is not None:
             machine = cut(machine, X, done)
         falling = FallingRate(done / total, number / total)
-        machine.set_params(n_iter=stretch, warm_start=done > 0, learning_rate_schedule=falling)
+        fitted = hasattr(machine, "components_")
+        machine.set_params(n_iter=stretch, warm_start=fitted, learning_rate_schedule=falling)
         return machine.fit(X), spent + time.perf_counter() - started
 
     for number, state in stretches(folder, range(stretch, total + 1, stretch), further):

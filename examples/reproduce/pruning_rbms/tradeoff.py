@@ -9,8 +9,8 @@ together (L1 too); and not pruned, for as many passes.
 Training is ours (PCD with one to five steps); with dropout and DropConnect chains start at the data, since what is missing
 changes from one minibatch to the next (persistent chains diverge with DropConnect). Dropout halves the input of the visible layer alone, so
 its weights are judged times the square root of 0.5. log Z is bracketed by AIS and
-reverse AIS with 10,000 temperatures and 300 chains for the trained machines with L2, whose differences are small, and with 2,000 and 100
-for others. Silhouettes are run with L2 alone. It survives being stopped: machines
+reverse AIS with 10,000 temperatures and 300 chains for trained machines, and with 2,000 and 100 where nats matter less: without retraining,
+by dropout and by DropConnect. Silhouettes are run with L2 alone. It survives being stopped: machines
 are in ``--checkpoints``, finished points in ``tradeoff.csv``.
 
 Run: ``python examples/reproduce/pruning_rbms/tradeoff.py [--data ocr]``.
@@ -108,7 +108,7 @@ class Study:
         size = {"n_temperatures": 2000, "n_tempered_sweeps": 200, "n_chains": 100}
         if self.quick:
             size = {"n_temperatures": 100, "n_tempered_sweeps": 20}
-        elif kind == "L2" and pruning != "without retraining":
+        elif kind not in ("dropout", "DropConnect") and pruning != "without retraining":
             size = {"n_temperatures": 10_000, "n_tempered_sweeps": 400, "n_chains": 300}
         sparsity, machine = 1 - machine.connectivity_[0].mean(), self.whole(machine, kind)
         with warnings.catch_warnings():  # the bracket is in the table
