@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 from scipy.special import entr, expit
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import connectivity as masks_module
@@ -51,8 +52,9 @@ class DBMTransformer(BoltzmannMachine):
         this machine's learning rate, batch size and L2. The first machine sees its inputs twice, the
         last one has its hidden units twice, the weights of those in between are halved, so
         that no unit counts its inputs twice when the levels are put together. A list may end
-        in None: these levels start from random weights, and the machines below as if they
-        were all; ``[machine, None]`` starts as that machine alone. Progress of
+        in None: these levels start from small random weights (0.01), and the machines below as if they
+        were all; ``[machine, None]`` starts as that machine alone. A fitted machine in a
+        :class:`~sklearn.frozen.FrozenEstimator` is taken as it is, with the connections it has. Progress of
         the levels is shown where a template has ``verbose``. The first ``partial_fit``
         pre-trains, too, on the rows that it is given.
     learning_rate : float, default=0.05
@@ -161,12 +163,14 @@ class DBMTransformer(BoltzmannMachine):
         self._sizes()
         if not isinstance(self.pretrain, bool):
             for template in self._templates():
-                if not isinstance(template, PrunedBernoulliRBM):
+                is_frozen = isinstance(template, FrozenEstimator)
+                machine = template.estimator if is_frozen else template
+                if not isinstance(machine, PrunedBernoulliRBM):
                     raise TypeError(
                         "pretrain must be True, False, a PrunedBernoulliRBM or a list of one a level, "
                         f"None only after the last of them, got {template!r}."
                     )
-                if template.initial_sparsity:
+                if machine.initial_sparsity and not is_frozen:
                     raise ValueError(
                         "The machine in pretrain cannot dilute a level; set initial_sparsity=0 there, "
                         "and give the masks as connectivity."
@@ -260,14 +264,16 @@ class DBMTransformer(BoltzmannMachine):
 
     def _random_levels(self, X, masks, below, rng) -> list:
         """(weights, lower biases, upper biases) of the levels above those ``below``: small, and log-odds of the data."""
-        if below:
-            lower = below[-1][2]
-            means = np.full(len(lower), 0.5)
-        else:
-            means = inference.column_means(X)
-            lower = log_odds(means, X.shape[0])
-        levels = []
-        for mask in masks[len(below) :]:
+        if below:  # so small that what was trained stays what it is
+            levels, lower = [], below[-1][2]
+            for mask in masks[len(below) :]:
+                matrix = np.where(mask, rng.normal(0, 0.01, mask.shape), 0)
+                levels.append((matrix, lower, np.zeros(len(mask))))
+                lower = levels[-1][2]
+            return levels
+        means = inference.column_means(X)
+        lower, levels = log_odds(means, X.shape[0]), []
+        for mask in masks:
             n_upper = mask.shape[0]
             levels.append((random_weights(mask, means, rng), lower, np.zeros(n_upper)))
             means, lower = np.full(n_upper, 0.5), np.zeros(n_upper)
@@ -279,33 +285,44 @@ class DBMTransformer(BoltzmannMachine):
         templates = self._templates()
         last = len(templates) - 1
         for number, template in enumerate(templates):
-            mask = masks[number]
-            doubled_below = number == 0 and last > 0
-            doubled_above = number == last and last > 0
-            tiles = (2, 1) if doubled_above else (1, 2) if doubled_below else (1, 1)
-            machine = clone(template).set_params(
-                n_components=mask.shape[0] * tiles[0], connectivity=np.tile(mask, tiles)
-            )
-            machine.set_params(**new_seeds(machine, rng))
-            given = _twice(below) if doubled_below else below
-            n_iter = machine.n_iter
-            machine.set_params(n_iter=0).fit(given)
-            _tie(machine, tiles)
-            machine.set_params(n_iter=n_iter, warm_start=True).fit(given)
-            _tie(machine, tiles)
+            mask, given, share = masks[number], below, 1
             n_upper, n_lower = mask.shape
-            matrix = np.array(machine.components_[:n_upper, :n_lower])
-            if last > 0 and not (doubled_below or doubled_above):
-                matrix = matrix / 2
+            if isinstance(template, FrozenEstimator):
+                machine = template.estimator
+                check_is_fitted(machine)
+                if machine.connectivity_[0].shape != mask.shape:
+                    raise ValueError(
+                        f"The frozen machine of level {number + 1} has weights of shape "
+                        f"{machine.connectivity_[0].shape}, the level needs {mask.shape}. Change "
+                        "hidden_layer_sizes, or train the machine on what the level reads."
+                    )
+                masks[number] = mask = mask & machine.connectivity_[0]
+            else:
+                doubled_below = number == 0 and last > 0
+                doubled_above = number == last and last > 0
+                tiles = (2, 1) if doubled_above else (1, 2) if doubled_below else (1, 1)
+                share = 2 if last > 0 and not (doubled_below or doubled_above) else 1
+                given = _twice(below) if doubled_below else below
+                machine = clone(template).set_params(
+                    n_components=n_upper * tiles[0], connectivity=np.tile(mask, tiles)
+                )
+                machine.set_params(**new_seeds(machine, rng))
+                n_iter = machine.n_iter
+                machine.set_params(n_iter=0).fit(given)
+                _tie(machine, tiles)
+                machine.set_params(n_iter=n_iter, warm_start=True).fit(given)
+                _tie(machine, tiles)
+            matrix = np.where(mask, machine.components_[:n_upper, :n_lower], 0) / share
             levels.append(
                 (
                     matrix, machine.intercept_visible_[:n_lower].copy(),
                     machine.intercept_hidden_[:n_upper].copy(),
                 )
             )  # fmt: skip
-            with machine._team(given.shape[0]) as team:
-                means = inference.mean_field(machine._stack(), given, team)[-1]
-            below = np.ascontiguousarray(means[:, :n_upper])
+            if number < last:
+                with machine._team(given.shape[0]) as team:
+                    means = inference.mean_field(machine._stack(), given, team)[-1]
+                below = np.ascontiguousarray(means[:, :n_upper])
         return levels
 
     # ------------------------------------------------------------ fitted state

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 from scipy.optimize import fixed_point
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -241,7 +242,7 @@ def test_levels_without_a_machine_start_at_random_above_one_that_is_taken_as_it_
     np.testing.assert_array_equal(machine.components_[0], alone.components_[0])
     for layer in range(2):
         np.testing.assert_array_equal(machine.intercepts_[layer], alone.intercepts_[layer])
-    assert machine.components_[1].all()
+    assert 0 < np.abs(machine.components_[1]).max() < 0.1
     assert not machine.intercepts_[2].any()
     deep = DBMTransformer((6, 4, 3), pretrain=[level, level, None], **options).fit(X)
     two = DBMTransformer((6, 4), pretrain=level, **options).fit(X)
@@ -249,6 +250,27 @@ def test_levels_without_a_machine_start_at_random_above_one_that_is_taken_as_it_
         np.testing.assert_array_equal(deep.components_[number], two.components_[number])
     np.testing.assert_array_equal(deep.intercepts_[2], two.intercepts_[2])
     assert deep.components_[2].shape == (3, 4)
+
+
+def test_frozen_machines_are_taken_as_they_are():
+    X = data(60, 8)
+    level = PrunedBernoulliRBM(6, n_iter=3, learning_rate=0.3, initial_sparsity=0.5, random_state=0)
+    pretrain = [FrozenEstimator(level.fit(X)), None]
+    before = level.components_.copy()
+    machine = DBMTransformer((6, 4), pretrain=pretrain, n_iter=0, random_state=0).fit(X)
+    np.testing.assert_array_equal(machine.components_[0], before)
+    np.testing.assert_array_equal(machine.connectivity_[0], level.connectivity_[0])
+    np.testing.assert_array_equal(machine.intercepts_[1], level.intercept_hidden_)
+    machine.set_params(n_iter=1, warm_start=True).fit(X)
+    np.testing.assert_array_equal(machine.connectivity_[0], level.connectivity_[0])
+    np.testing.assert_array_equal(level.components_, before)
+    upper = PrunedBernoulliRBM(n_iter=1)
+    two = DBMTransformer((6, 4), pretrain=[pretrain[0], upper], n_iter=0, random_state=0).fit(X)
+    np.testing.assert_array_equal(two.components_[0], before)
+    with pytest.raises(ValueError, match="frozen machine of level 1 has weights of shape"):
+        DBMTransformer((5, 4), pretrain=pretrain).fit(X)
+    with pytest.raises(NotFittedError):
+        DBMTransformer((6, 4), pretrain=[FrozenEstimator(PrunedBernoulliRBM(6)), None]).fit(X)
 
 
 def test_receptive_fields_at_the_first_level():

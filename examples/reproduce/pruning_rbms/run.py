@@ -290,23 +290,36 @@ class Experiment:
             f"{row['sparsity']:.2f} %; paper {paper.value} at {paper.sparsity} %", flush=True,
         )  # fmt: skip
 
+    def stage(self, name, start, passes, options, gibbs=None):
+        """A stretch of training; with the last number of Gibbs steps where none are given."""
+        steps = self.row.options["n_gibbs_steps"]
+        gibbs = gibbs or (steps[1] if isinstance(steps, tuple) else steps)
+        return self.training.stage(name, start, self.X_train, passes, options, gibbs)
+
+    def start(self):
+        """The machine before pruning, and the seconds it took."""
+        rate = {"learning_rate": self.row.first_rate}
+        steps = self.row.options["n_gibbs_steps"]
+        return self.stage("start", self.new_machine, self.row.passes, rate, steps)
+
+    def full(self):
+        """The machine that is not pruned, trained as long as the pruned ones, its passes and seconds."""
+        row = self.row
+        machine, spent = self.start()
+        passes = (row.rounds - 1) * row.retrain_passes + (row.last_passes or row.retrain_passes)
+        rate = {"learning_rate": row.rate}
+        machine, more = self.stage("full", lambda: deepcopy(machine), passes, rate)
+        return machine, row.passes + passes, spent + more
+
     def run(self):
         """Everything that the results do not hold yet."""
-        row, steps = self.row, self.row.options["n_gibbs_steps"]
-        last = steps[1] if isinstance(steps, tuple) else steps
+        row = self.row
         last_passes = row.last_passes or row.retrain_passes
-        rounds_passes = (row.rounds - 1) * row.retrain_passes + last_passes
-
-        def stage(name, start, passes, options, gibbs=last):
-            return self.training.stage(name, start, self.X_train, passes, options, gibbs)
-
         later = {"learning_rate": row.rate}
-        start, spent = stage(
-            "start", self.new_machine, row.passes, {"learning_rate": row.first_rate}, steps
-        )
         if not self.told("full"):
-            machine, more = stage("full", lambda: deepcopy(start), rounds_passes, later)
-            self.tell("full", machine, row.full, row.passes + rounds_passes, spent + more)
+            machine, passes, spent = self.full()
+            self.tell("full", machine, row.full, passes, spent)
+        start, spent = self.start()
         for rule, paper in (("percentile", row.percentile), ("sigma", row.sigma)):
             if paper is None or self.told(rule):
                 continue
@@ -321,7 +334,7 @@ class Experiment:
                 passes, options = row.retrain_passes, later
                 if 1 - machine.connectivity_[0].mean() >= target - 1e-4:
                     passes, options = last_passes, later | (row.last_round or {})
-                machine, more = stage(
+                machine, more = self.stage(
                     f"{rule}-{number}", lambda machine=machine: machine, passes, options
                 )
                 total, done = total + more, done + passes
