@@ -442,6 +442,24 @@ def within_half_a_nat():
     )
 
 
+def regularizers():
+    """What every way to train is worth, before and after pruning."""
+    rows = reproduced("pruning_rbms/tradeoff.csv")
+    columns = {
+        "full": ("none", "0"), "66 %, not trained on": ("without retraining", "3"),
+        "76 %, in rounds": ("percentile", "4"), "76 %, once": ("once", "1"),
+        "92 %, in rounds": ("percentile", "7"), "92 %, once": ("once", "2"),
+    }  # fmt: skip
+    found = {(r["data"], r["training"], r["pruning"], r["round"]): bracketed(r) for r in rows}
+    return rows and table(
+        ["data", "training", *columns],
+        [
+            [*key, *(found.get((*key, *at), "") for at in columns.values())]
+            for key in dict.fromkeys((r["data"], r["training"]) for r in rows)
+        ],
+    )
+
+
 def passes(row):
     """Passes of training in all."""
     return int(row["passes"])
@@ -543,7 +561,7 @@ TABLES = {
     "README.md": (drop_in, pruning_tables, networks, race, density, side_by_side, footprint),
     "docs/pruning.md": (criteria, dilution),
     "docs/dbm.md": (boltzmann, thesis, joint_epochs),
-    "docs/reproductions.md": (within_half_a_nat,),
+    "docs/reproductions.md": (within_half_a_nat, regularizers),
     "docs/dbn.md": (pretraining, generative, bounds, autoencoders, documents),
 }
 
