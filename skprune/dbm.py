@@ -264,23 +264,23 @@ class DBMTransformer(BoltzmannMachine):
 
     def _random_levels(self, X, masks, below, rng) -> list:
         """(weights, lower biases, upper biases) of the levels above those ``below``: small, and log-odds of the data."""
-        if below:  # so small that what was trained stays what it is
-            levels, lower = [], below[-1][2]
-            for mask in masks[len(below) :]:
-                matrix = np.where(mask, rng.normal(0, 0.01, mask.shape), 0)
-                levels.append((matrix, lower, np.zeros(len(mask))))
-                lower = levels[-1][2]
-            return levels
-        means = inference.column_means(X)
-        lower, levels = log_odds(means, X.shape[0]), []
-        for mask in masks:
+        means, levels = inference.column_means(X), []
+        lower = below[-1][2] if below else log_odds(means, X.shape[0])
+        for mask in masks[len(below) :]:
             n_upper = mask.shape[0]
-            levels.append((random_weights(mask, means, rng), lower, np.zeros(n_upper)))
+            if below:  # so small that what was trained stays what it is
+                matrix = rng.normal(0, 0.01, mask.shape)
+            else:
+                matrix = random_weights(mask, means, rng)
+            levels.append((matrix, lower, np.zeros(n_upper)))
             means, lower = np.full(n_upper, 0.5), np.zeros(n_upper)
         return levels
 
     def _pretrained_levels(self, X, masks, rng) -> list:
-        """The same of machines trained one by one, with doubled units at the ends."""
+        """The same of machines trained one by one, with doubled units at the ends.
+
+        The mask of a frozen machine's level loses the connections that the machine does not have.
+        """
         levels, below = [], X
         templates = self._templates()
         last = len(templates) - 1
@@ -312,7 +312,7 @@ class DBMTransformer(BoltzmannMachine):
                 _tie(machine, tiles)
                 machine.set_params(n_iter=n_iter, warm_start=True).fit(given)
                 _tie(machine, tiles)
-            matrix = np.where(mask, machine.components_[:n_upper, :n_lower], 0) / share
+            matrix = machine.components_[:n_upper, :n_lower] / share
             levels.append(
                 (
                     matrix, machine.intercept_visible_[:n_lower].copy(),

@@ -267,6 +267,14 @@ def test_frozen_machines_are_taken_as_they_are():
     upper = PrunedBernoulliRBM(n_iter=1)
     two = DBMTransformer((6, 4), pretrain=[pretrain[0], upper], n_iter=0, random_state=0).fit(X)
     np.testing.assert_array_equal(two.components_[0], before)
+    mask = np.arange(48).reshape(6, 8) % 3 > 0
+    less = DBMTransformer(
+        (6, 4), connectivity=[mask, None], pretrain=pretrain, n_iter=0, random_state=0
+    )
+    both = mask & level.connectivity_[0]
+    assert 0 < both.sum() < level.connectivity_[0].sum()
+    np.testing.assert_array_equal(less.fit(X).connectivity_[0], both)
+    np.testing.assert_array_equal(less.components_[0], np.where(both, before, 0))
     with pytest.raises(ValueError, match="frozen machine of level 1 has weights of shape"):
         DBMTransformer((5, 4), pretrain=pretrain).fit(X)
     with pytest.raises(NotFittedError):

@@ -3,7 +3,7 @@
 Salakhutdinov & Hinton (2009) report a bound of -84.62 nats and a test error of 0.95 %. Ours starts
 as the full machine of 500 units of ``../pruning_rbms`` (row ``mnist-ours-500``, whose checkpoint is taken where it is there),
 under a level of small random weights, and is trained together on binarized MNIST, train and validation rows; the pruned one loses 80 %
-of every level in rounds and gets as many passes. log Z is bracketed by AIS and reverse AIS; the bar is held against the
+of every level in rounds and gets as many passes, at a higher rate (``RATES``). log Z is bracketed by AIS and reverse AIS; the bar is held against the
 pessimistic end (10,000 temperatures, 300 chains). Then it is unrolled into a classifier whose input is the grey digit and the machine's posterior of the
 upper layer, and fine-tuned on the grey digits, as many epochs for both; rate and dropout are set for each (``TUNING``). Passes
 are those of joint training.
