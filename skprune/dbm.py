@@ -268,8 +268,9 @@ class DBMTransformer(BoltzmannMachine):
         lower = below[-1][2] if below else log_odds(means, X.shape[0])
         for mask in masks[len(below) :]:
             n_upper = mask.shape[0]
-            if below:  # so small that what was trained stays what it is
-                matrix = rng.normal(0, 0.01, mask.shape)
+            if below:  # small, and its mean input taken off: what was trained stays what it is
+                matrix = rng.normal(0, 0.01, mask.shape) * mask
+                lower = lower - matrix.sum(axis=0)  # biases of both sides will be averaged
             else:
                 matrix = random_weights(mask, means, rng)
             levels.append((matrix, lower, np.zeros(n_upper)))
