@@ -487,7 +487,13 @@ def thesis():
         *table(
             ["features", "thesis: logistic, SVM", "logistic: train", "test", "SVM: test"],
             [
-                [name, f"{logistic}, {svm}", r["logistic_train"], r["logistic_test"], r["svm_test"]]
+                [
+                    name,
+                    f"{logistic}, {svm}",
+                    r["logistic_train_all"],
+                    r["logistic_test_all"],
+                    r["svm_test"],
+                ]
                 for name, (r, logistic, svm) in of_thesis.items()
             ],
         ),
@@ -506,7 +512,7 @@ def thesis():
             [
                 name, r["passes"], f"{r['sparsity_1']}, {r['sparsity_2']}",
                 f"{int(r['connections_1']) + int(r['connections_2']):,}", f"{r['units_1']}, {r['units_2']}",
-                r["logistic_train"], r["logistic_test"], r["svm_test"], r["quality"], r["diversity"],
+                r["logistic_train_all"], r["logistic_test_all"], r["svm_test"], r["quality"], r["diversity"],
             ]
         )  # fmt: skip
     heads = [

@@ -3,21 +3,23 @@
 MNIST is cropped to 20 x 20 and made binary at its mean. A machine of 400-400-676 units, 5 x 5 receptive fields in
 the first level, is pre-trained, trained together, and pruned in ten rounds to the sparsities that the
 thesis ends at, 0.981 and 0.957. Schedules: last level first and first level first within each
-round, and both at once by Fisher information, its heuristic estimate, its opposite, and chance. The "tenth percentile"
+round, and both at once by Fisher information, its heuristic estimate, its opposite, and chance; not in the thesis: by the
+size of weights, and by saliency (squared weight times Fisher information). The "tenth percentile"
 experiments follow the thesis's rule: at or below that percentile of the Fisher information of what remains in a
 level, everything goes. In the first level the two rules are one (0.9 of what remains stays, ten times); in the second, the thesis
 lost 81 % in the first round, where Fisher information was 0. Top units without connections are removed; in
 joint schedules units of both hidden layers, even when cut off on one side only. Minimal models
-are trained anew on the last mask. "full" is not pruned: the machine of the start trained on for as many passes as the
-joint schedules give (scored at round 10) and as the schedules by levels give (round 20). ``passes`` counts joint training.
+are trained anew on the last mask. "full" is not pruned: the machine of the start trained on for as many passes. ``passes`` counts joint training.
 
 Every pruning is scored before and after training on: logistic regression (L2, C = 1, L-BFGS, at most 300 iterations) on the
-top layer's probabilities, train and test; quality and diversity of 1,000 digits, from chains of 2,000 steps, by a logistic
-regression on raw digits. After training on a support vector machine (C = 1000, on every sixth row) is asked, too.
+top layer's probabilities of every third training row; and quality and diversity of 1,000 digits (100 before training on), from chains
+of 2,000 steps, by a logistic regression on raw digits. The initial machine, the last of every experiment and the
+minimal ones are asked more: the same probe on all training rows, and a support vector machine (C = 1000, on every sixth row).
 Raw pixels, test digits and random patterns are the controls. Fisher information is estimated from 10,000 states of
 the model, 50 steps apart. Units are counted as in the thesis: those with connections to the layer below.
 
-Where this is not the thesis's: minibatches of 20 rows in pre-training and 100 in joint training instead of
+Where this is not the thesis's: 1 to 15 passes of training on after a round (``RETRAIN``: early ones are dear, late ones
+cheap; 52 together, halved and rounded up for each turn by levels) instead of 15 after every pruning; minibatches of 20 rows in pre-training and 100 in joint training instead of
 one row; rate 0.05 falling to 0 linearly, momentum 0.5 in pre-training; the centred gradient; mean field to 1e-4;
 weights and biases start as this package starts them.
 
@@ -49,7 +51,7 @@ from sklearn.svm import SVC
 
 from skprune import DBMTransformer, IterativePruner, PrunedBernoulliRBM, datasets
 from skprune.connectivity import receptive_fields
-from skprune.criteria import Fisher, FisherHeuristic, LevelView
+from skprune.criteria import Fisher, FisherHeuristic, LevelView, Saliency
 from skprune.metrics import compare_moments, encoding_quality, rank_frequency, sample_quality
 from skprune.schedules import FallingRate, FractionOfRemaining
 
@@ -59,7 +61,8 @@ import matplotlib.pyplot as plt
 HERE = pathlib.Path(__file__).parent
 COLUMNS = (
     "experiment", "round", "level", "stage", "passes", "sparsity_1", "sparsity_2", "connections_1", "connections_2",
-    "visible", "units_1", "units_2", "threshold", "logistic_train", "logistic_test", "svm_test", "quality",
+    "visible", "units_1", "units_2", "threshold", "logistic_train", "logistic_test",
+    "logistic_train_all", "logistic_test_all", "svm_test", "quality",
     "quality_low", "quality_high", "diversity", "counts", "seed", "seconds", "date", "machine",
 )  # fmt: skip
 FINDINGS = ("machine_of", "what", "value", "thesis", "seed", "date", "machine")
@@ -76,10 +79,12 @@ class Plan(NamedTuple):
 
 EXPERIMENTS = {
     "joint fisher": Plan(((1, 2),), Fisher()),
+    "joint magnitude": Plan(((1, 2),), "magnitude"),
     "joint anti-fisher": Plan(((1, 2),), Fisher(), "most"),
     "last level first": Plan(((2,), (1,)), Fisher()),
     "joint random": Plan(((1, 2),), "random"),
     "joint heuristic": Plan(((1, 2),), FisherHeuristic()),
+    "joint saliency": Plan(((1, 2),), Saliency()),
     "first level first": Plan(((1,), (2,)), Fisher()),
     "joint fisher, tenth percentile": Plan(((1, 2),), Fisher(), percentile=True),
     "joint anti-fisher, tenth percentile": Plan(((1, 2),), Fisher(), "most", True),
@@ -87,7 +92,7 @@ EXPERIMENTS = {
 FULL = (400 * 400, 676 * 400)  # connections of the levels without receptive fields
 START = (8836, 676 * 400)
 GOALS = (0.981, 0.957)
-ROUNDS, PASSES, RETRAIN = 10, 20, 5
+PASSES, RETRAIN = 20, (1, 1, 2, 2, 3, 4, 6, 8, 10, 15)
 
 
 def load(quick):
@@ -121,7 +126,7 @@ def goal(level, number, rounds):
 def pruned(machine, X, plan, turn, progress, seed, quick):
     """The machine after the pruning of a turn, not trained on, and the lowest score that stayed."""
     criterion = plan.criterion
-    if quick and criterion != "random":
+    if quick and not isinstance(criterion, str):
         criterion = type(criterion)(n_samples=200, n_steps_between=2)
     masks = machine.connectivity_
     if plan.percentile:
@@ -155,17 +160,21 @@ class Judge:
         """The probe, unfitted."""
         return LogisticRegression(max_iter=300)
 
-    def probes(self, features, svm):
-        """Accuracies of logistic regression (train, test), and of the other probe where it is asked."""
+    def probes(self, features, final):
+        """Accuracies of logistic regression (train, test); in the end on all training rows, too, and of the other probe."""
         X, y, X_test, y_test = self.rows
+        few, fewer = (slice(None, None, 1 if self.quick else step) for step in (3, 6))
+        scores = []
         with warnings.catch_warnings():  # the docstring says how many iterations
             warnings.simplefilter("ignore", ConvergenceWarning)
-            scores = encoding_quality(features, X, y, X_test, y_test, probe=self.logistic())
-        if svm:
-            few = slice(None, None, 1 if self.quick else 6)
-            probe = SVC(C=1000).fit(features.transform(X[few]), y[few])
-            scores += (float(probe.score(features.transform(X_test), y_test)),)
-        return [round(score, 4) for score in scores] + ([] if svm else [""])
+            for rows in (few, slice(None)) if final else (few,):
+                scores += encoding_quality(
+                    features, X[rows], y[rows], X_test, y_test, probe=self.logistic()
+                )
+        if final:
+            probe = SVC(C=1000).fit(features.transform(X[fewer]), y[fewer])
+            scores.append(float(probe.score(features.transform(X_test), y_test)))
+        return [round(score, 4) for score in scores] + ([] if final else [""] * 3)
 
     def pictures(self, images):
         """Quality and its range over the classes, diversity and how many each class has."""
@@ -174,16 +183,16 @@ class Judge:
         shares = [round(float(value), 4) for value in (found.quality, low, high, found.diversity)]
         return [*shares, " ".join(map(str, found.counts))]
 
-    def machine(self, machine, svm, threshold=""):
+    def machine(self, machine, final, threshold="", n_samples=1000):
         """All columns of a machine, and digits that it draws."""
-        n_samples, n_steps = (50, 10) if self.quick else (1000, 2000)
+        n_samples, n_steps = (50, 10) if self.quick else (n_samples, 2000)
         samples = machine.sample(n_samples, n_gibbs_steps=n_steps, random_state=0)
         masks = machine.connectivity_
         kept = [int(mask.sum()) for mask in masks]
         units = [masks[0].any(axis=0), *(mask.any(axis=1) for mask in masks)]
         scores = [
             *(round(1 - k / size, 4) for k, size in zip(kept, FULL, strict=True)), *kept,
-            *(int(on.sum()) for on in units), threshold, *self.probes(machine, svm),
+            *(int(on.sum()) for on in units), threshold, *self.probes(machine, final),
             *self.pictures(samples),
         ]  # fmt: skip
         return scores, samples
@@ -198,7 +207,7 @@ class Judge:
             "raw pixels, test digits": lambda: (
                 [*empty, *self.probes(raw, True), *self.pictures(X_test)], None,
             ),
-            "random patterns": lambda: ([*empty, "", "", "", *self.pictures(patterns)], None),
+            "random patterns": lambda: ([*empty, *[""] * 5, *self.pictures(patterns)], None),
         }  # fmt: skip
 
 
@@ -389,12 +398,16 @@ class Machines:
 
 def run(name, start, book, machines, judge, quick):
     """One experiment: the rounds, and the minimal model of the last mask."""
-    rounds, passes, retrain = (2, 1, 1) if quick else (ROUNDS, PASSES, RETRAIN)
+    passes, retrain = (1, (1, 1)) if quick else (PASSES, RETRAIN)
     plan, X, machine = EXPERIMENTS[name], judge.rows[0], start
+    rounds, spent = len(retrain), passes
     turns = [(number, turn) for number in range(1, rounds + 1) for turn in plan.turns]
-    for done, (number, turn) in enumerate(turns):
+    for number, turn in turns:
         level = turn[0] if len(turn) == 1 else "both"
-        where, spent = f"{name} {number} level {level}", passes + done * retrain
+        where, further = (
+            f"{name} {number} level {level}",
+            -(-retrain[number - 1] // len(plan.turns)),
+        )
 
         def cut(machine=machine, number=number, turn=turn):
             return pruned(machine, X, plan, turn, (number, rounds), book.seed + number, quick)
@@ -402,12 +415,13 @@ def run(name, start, book, machines, judge, quick):
         machine, threshold = machines.kept(f"{where} pruned", cut)
         book.tell(
             name, number, level, "pruned", spent,
-            lambda m=machine, t=threshold: judge.machine(m, False, f"{t:.3g}"), 0.0,
+            lambda m=machine, t=threshold: judge.machine(m, False, f"{t:.3g}", 100), 0.0,
         )  # fmt: skip
-        machine, seconds = machines.trained(where, lambda m=machine: deepcopy(m), retrain, X)
+        machine, seconds = machines.trained(where, lambda m=machine: deepcopy(m), further, X)
+        spent, final = spent + further, (number, turn) == turns[-1]
         book.tell(
-            name, number, level, "retrained", spent + retrain,
-            lambda m=machine: judge.machine(m, True), seconds,
+            name, number, level, "retrained", spent,
+            lambda m=machine, f=final: judge.machine(m, f), seconds,
         )  # fmt: skip
     book.paint(name, machine, judge)
     masks = [np.array(mask) for mask in machine.connectivity_]
@@ -432,7 +446,7 @@ def main():
     if options.quick and options.folder == HERE:
         options.folder = pathlib.Path(tempfile.mkdtemp())
         options.checkpoints = options.folder
-    rounds, passes, retrain = (2, 1, 1) if options.quick else (ROUNDS, PASSES, RETRAIN)
+    passes, retrain = (1, (1, 1)) if options.quick else (PASSES, RETRAIN)
     judge = Judge(*load(options.quick), options.quick)
     book = Book(options.folder, options.seed)
     machines = Machines(options.checkpoints, options.seed)
@@ -446,16 +460,11 @@ def main():
         if name != "full":
             run(name, start, book, machines, judge, options.quick)
             continue
-        machine = start
-        for turn in range(1, 2 * rounds + 1):
-            machine, seconds = machines.trained(
-                f"full {turn}", lambda m=machine: deepcopy(m), retrain, X
-            )
-            if turn % rounds == 0:
-                book.tell(
-                    "full", turn, "both", "retrained", passes + turn * retrain,
-                    lambda m=machine: judge.machine(m, True), seconds,
-                )  # fmt: skip
+        machine, seconds = machines.trained("full", lambda: deepcopy(start), sum(retrain), X)
+        book.tell(
+            "full", len(retrain), "both", "retrained", passes + sum(retrain),
+            lambda m=machine: judge.machine(m, True), seconds,
+        )  # fmt: skip
 
 
 if __name__ == "__main__":
