@@ -2,7 +2,7 @@
 
 ``dbm_layers.png`` has the schedules by levels, ``dbm_joint.png`` the joint ones: units that are left, accuracy of the probes,
 quality (with its range over the ten classes) and diversity of digits, before and after every training on.
-``dbm_samples.png`` shows digits of the initial machine, of every joint experiment after the rounds, and of its minimal model.
+``dbm_samples.png`` shows digits of every stage of every experiment, from the initial machine to the minimal model.
 
 Run: ``python examples/reproduce/fisher_pruning/dbm_figures.py``.
 """
@@ -18,7 +18,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 HERE = pathlib.Path(__file__).parent
-SHOWN = 10  # digits of a machine
+SHOWN = 8  # digits of a machine
 
 
 def curves(rows, names, path):
@@ -37,7 +37,8 @@ def curves(rows, names, path):
 
         def line(axis, key, label, own=own, at=at):
             there = [(x, float(r[key])) for x, r in zip(at, own, strict=True) if r[key]]
-            return axis.plot(*zip(*there, strict=True), marker=".", label=label)[0].get_color()
+            style = ".-" if len(there) > 2 else "s"  # support vector machines judge the ends only
+            return axis.plot(*zip(*there, strict=True), style, label=label)[0].get_color()
 
         units, encoding, quality, diversity = column
         units.set_title(name)
@@ -72,24 +73,34 @@ def curves(rows, names, path):
     plt.close(figure)
 
 
-def digits(samples, rows, seed, path):
-    """Rows of digits: the initial machine, then every joint experiment and its minimal model."""
-    last = {}
-    for r in rows:
-        if r["experiment"] == "initial" or r["stage"] in ("retrained", "minimal"):
-            last[r["experiment"], r["stage"]] = r
-    shown = []
-    for (name, stage), r in last.items():
-        key = " | ".join([name, r["round"], r["level"], stage, seed])
+def digits(samples, rows, names, seed, path):
+    """Digits of every stage: one column an experiment, before and after every training on, then the minimal models."""
+    numbers = sorted({int(r["round"]) for r in rows if r["stage"] == "pruned"})
+    stages = [(str(n), stage) for n in numbers for stage in ("pruned", "retrained")]
+    stages.append((str(numbers[-1]), "minimal"))
+    initial = next(r for r in rows if r["experiment"] == "initial")
+    found = {}
+    for r in rows:  # of a round by levels, what its last turn leaves
+        key = " | ".join([*(r[name] for name in ("experiment", "round", "level", "stage")), seed])
         if key in samples:
-            label = name if stage != "minimal" else f"{name}, minimal"
-            shown.append((label, np.unpackbits(samples[key][:SHOWN], axis=1)[:, :400]))
-    figure, axes = plt.subplots(len(shown), 1, figsize=(8, 0.85 * len(shown)), layout="constrained")
-    for axis, (label, images) in zip(np.atleast_1d(axes), shown, strict=True):
-        axis.imshow(np.hstack(images.reshape(-1, 20, 20)), cmap="gray_r")
-        axis.set(xticks=[], yticks=[])
-        axis.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
-    figure.savefig(path, dpi=80)
+            images = np.unpackbits(samples[key][:SHOWN], axis=1)[:, :400]
+            found[r["experiment"], r["round"], r["stage"]] = np.hstack(images.reshape(-1, 20, 20))
+    figure, axes = plt.subplots(
+        len(stages) + 1, len(names), figsize=(2.3 * len(names) + 1, 0.42 * len(stages) + 1),
+        layout="constrained", squeeze=False,
+    )  # fmt: skip
+    for column, name in zip(axes.T, names, strict=True):
+        column[0].set_title(name, fontsize=8)
+        shown = [found["initial", "0", initial["stage"]]]
+        shown += [found.get((name, *stage)) for stage in stages]
+        for axis, image in zip(column, shown, strict=True):
+            axis.set(xticks=[], yticks=[])
+            if image is not None:
+                axis.imshow(image, cmap="gray_r")
+    labels = ["initial", *(f"{number}, {stage}" for number, stage in stages[:-1]), "minimal"]
+    for axis, label in zip(axes[:, 0], labels, strict=True):
+        axis.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=7)
+    figure.savefig(path, dpi=90)
     plt.close(figure)
 
 
@@ -107,7 +118,7 @@ def main():
         if own:
             curves(rows, own, options.folder / f"dbm_{group}.png")
     samples = np.load(options.folder / "dbm_samples.npz")
-    digits(samples, rows, options.seed, options.folder / "dbm_samples.png")
+    digits(samples, rows, names, options.seed, options.folder / "dbm_samples.png")
 
 
 if __name__ == "__main__":
