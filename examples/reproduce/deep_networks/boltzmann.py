@@ -5,7 +5,7 @@ as the full machine of 500 units of ``../pruning_rbms`` (row ``mnist-ours-500``,
 under a level of small random weights, and is trained together on binarized MNIST, train and validation rows; the pruned one loses 80 %
 of its connections in rounds and gets as many passes, at a higher rate (``RATES``): 60 % of the lower level and 95.7 % of the upper one, which is hardly used
 (``SPARSITY``). log Z is bracketed by AIS and reverse AIS; the bar is held against the
-pessimistic end (15,000 temperatures, 300 chains). Then it is unrolled into a classifier whose input is the grey digit and the machine's posterior of the
+pessimistic end (15,000 temperatures, ``N_CHAINS``). Then it is unrolled into a classifier whose input is the grey digit and the machine's posterior of the
 upper layer, and fine-tuned on the grey digits; epochs, rate and dropout are set for each (``EPOCHS``, ``TUNING``). Passes
 are those of joint training.
 
@@ -44,6 +44,7 @@ CURVE = ("pruned", "epochs", "test_error", "train_error", "seed", "seconds")
 UPPER, PASSES, RETRAIN, ROUNDS, LAST, STRETCH = 1000, 10, 2, 5, 10, 10
 RATES = {"joint": 0.01, "full": 0.01, "pruned": 0.03}
 SPARSITY = (0.6, 0.957)
+N_CHAINS = {"full": 1000, "pruned": 300}  # of AIS
 EPOCHS = {"full": 120, "pruned": 150}
 TUNING = {
     "full": {"learning_rate": 1e-3, "dropout": 0.5, "input_dropout": 0.2},
@@ -139,7 +140,7 @@ def main():
         with warnings.catch_warnings():  # the bracket is in the table
             warnings.simplefilter("ignore", ConvergenceWarning)
             log_z = machine.log_partition(
-                "bracket", n_temperatures=100 if quick else 15_000, n_chains=20 if quick else 300,
+                "bracket", n_temperatures=100 if quick else 15_000, n_chains=20 if quick else N_CHAINS[network],
                 n_tempered_sweeps=20 if quick else 400,
             )  # fmt: skip
         bounds = machine.lower_bound(X_test)
