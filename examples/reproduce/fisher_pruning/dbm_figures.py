@@ -117,8 +117,9 @@ def main():
     for group, own in groups.items():
         if own:
             curves(rows, own, options.folder / f"dbm_{group}.png")
-    samples = np.load(options.folder / "dbm_samples.npz")
-    digits(samples, rows, names, options.seed, options.folder / "dbm_samples.png")
+    if names:
+        samples = np.load(options.folder / "dbm_samples.npz")
+        digits(samples, rows, names, options.seed, options.folder / "dbm_samples.png")
 
 
 if __name__ == "__main__":
