@@ -534,7 +534,7 @@ def boltzmann():
         [
             f"784-{r['network']}, {r['pruned']}",
             f"{float(r['sparsity_1']):.1%}, {float(r['sparsity_2']):.1%}",
-            bracketed(r), f"{r['test_error']} %", f"{r['train_error']} %",
+            bracketed(r) if r["value"] else "", f"{r['test_error']} %", f"{r['train_error']} %",
             f"{r['passes']} passes, {float(r['seconds']):.0f} s; {r['epochs']} epochs, {float(r['fine_tuning_seconds']):.0f} s",
         ]
         for r in rows

@@ -147,7 +147,7 @@ def test_deep_networks_of_the_pruning_paper(tmp_path):
     ("script", "data", "n_rows"),
     [
         ("pretraining", "mnist", 15), ("generative", "mnist", 7), ("density", "mnist_binarized", 2),
-        ("autoencoder", "mnist", 6), ("documents", "newsgroups20", 48), ("boltzmann", "mnist_binarized", 2),
+        ("autoencoder", "mnist", 6), ("documents", "newsgroups20", 48), ("boltzmann", "mnist_binarized", 3),
     ],
 )  # fmt: skip
 def test_deep_networks_of_the_slides(script, data, n_rows, tmp_path):

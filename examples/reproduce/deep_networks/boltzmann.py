@@ -1,13 +1,15 @@
 """A deep Boltzmann machine of 784-500-1000 on MNIST: the bound on its likelihood, and its error after fine-tuning.
 
 Salakhutdinov & Hinton (2009) report a bound of -84.62 nats and a test error of 0.95 %. Ours starts
-as the full machine of 500 units of ``../pruning_rbms`` (row ``mnist-ours-500``, whose checkpoint is taken where it is there),
-under a level of small random weights, and is trained together on binarized MNIST, train and validation rows; the pruned one loses 80 %
-of its connections in rounds and gets as many passes, at a higher rate (``RATES``): 60 % of the lower level and 95.7 % of the upper one, which is hardly used
-(``SPARSITY``). log Z is bracketed by AIS and reverse AIS; the bar is held against the
-pessimistic end (15,000 temperatures, ``N_CHAINS``). Then it is unrolled into a classifier whose input is the grey digit and the machine's posterior of the
-upper layer, and fine-tuned on the grey digits; epochs, rate and dropout are set for each (``EPOCHS``, ``TUNING``). Passes
-are those of joint training.
+as the full machine of 500 units of ``../pruning_rbms`` (row ``mnist-ours-500``, whose checkpoint is taken where it is there)
+under a level that was trained on its features with doubled units, so that the upper level is used. Both are trained together on
+binarized MNIST, train and validation rows; then the full one goes on at a lower rate, the pruned one loses 80 % of its connections in
+rounds (``SPARSITY`` of its levels) and gets more, but cheaper, passes at a higher rate. log Z is bracketed by AIS and reverse
+AIS; the bar is held against the pessimistic end (15,000 temperatures, ``N_CHAINS``).
+
+Then each is unrolled into a classifier whose input is the grey digit and the machine's posterior of the upper layer, and fine-tuned
+on the grey digits (``EPOCHS``, ``FALLS``, ``TUNING``). The third row is the classifier of the full machine, pruned and trained on.
+Passes are those of joint training.
 
 Run: ``python examples/reproduce/deep_networks/boltzmann.py``.
 """
@@ -26,6 +28,7 @@ from sklearn.frozen import FrozenEstimator
 from skprune import (
     DBMTransformer,
     IterativePruner,
+    PrunedBernoulliRBM,
     SparseDBNClassifier,
     datasets,
 )
@@ -35,37 +38,53 @@ PRUNING = HERE.parent / "pruning_rbms"
 sys.path.insert(0, str(PRUNING))
 from run import Experiment  # noqa: E402
 
+BOUND = ("value", "low", "high", "standard_error", "train_value", "ais_error", "effective_chains")
 COLUMNS = (
-    "network", "pruned", "sparsity_1", "sparsity_2", "passes", "value", "low", "high", "standard_error",
-    "train_value", "ais_error", "effective_chains", "epochs", "test_error", "train_error", "seed", "seconds",
-    "fine_tuning_seconds",
+    "network", "pruned", "sparsity_1", "sparsity_2", "passes", *BOUND, "epochs", "test_error", "train_error", "seed",
+    "seconds", "fine_tuning_seconds",
 )  # fmt: skip
 CURVE = ("pruned", "epochs", "test_error", "train_error", "seed", "seconds")
-UPPER, PASSES, RETRAIN, ROUNDS, LAST, STRETCH = 1000, 10, 2, 5, 10, 10
-RATES = {"joint": 0.01, "full": 0.01, "pruned": 0.03}
-SPARSITY = (0.6, 0.957)
+UPPER, PASSES, STRETCH = 1000, 40, 10
+ROUNDS, RETRAIN, FURTHER = 5, 2, {"full": 30, "pruned": 70}  # passes after those together
+RATES = {"joint": 0.05, "full": 0.02, "pruned": 0.04}
+L2 = {"joint": 2e-4, "full": 4e-4, "pruned": 5e-4}
 N_CHAINS = {"full": 1000, "pruned": 300}  # of AIS
-EPOCHS = {"full": 120, "pruned": 150}
+LATER = "pruned after fine-tuning"  # the classifier of the full machine
+EPOCHS = {"full": 600, "pruned": 300, LATER: 100}
+SPARSITY = {"pruned": (0.6, 0.957), LATER: (0.8, 0.8)}
+FALLS = {"full": 2, "pruned": 1, LATER: 1}  # of the rate, from TUNING to 0
 TUNING = {
-    "full": {"learning_rate": 1e-3, "dropout": 0.5, "input_dropout": 0.2},
-    "pruned": {"learning_rate": 2e-3, "dropout": 0.3, "input_dropout": 0.2},
+    "full": {"learning_rate": 7e-4, "dropout": 0.5, "input_dropout": 0.2},
+    "pruned": {"learning_rate": 2e-3, "dropout": 0.3, "input_dropout": 0.3},
+    LATER: {"learning_rate": 7e-4, "dropout": 0.3, "input_dropout": 0.2},
 }
 
 
-def fine_tuned(machine, folder, rows, network, epochs, stretch, curve):
-    """The classifier after its epochs, in stretches, and the seconds they took; errors go into the curve."""
-    X, y, X_test, y_test = rows
+def pruned_by(model, ends, share, *rows):
+    """The model after this share of the way to the sparsities in which its levels shall end."""
+    sparsity = [1 - (1 - end) ** share for end in ends]
+    pruner = IterativePruner(
+        FrozenEstimator(model), sparsity=sparsity, n_rounds=1, retrain=None, random_state=0
+    )
+    return pruner.fit(*rows).estimator_
 
-    def further(state, done):
-        classifier, spent = state or (
-            SparseDBNClassifier(
-                pretrain=FrozenEstimator(machine), solver="adam", batch_size=100, warm_start=True,
-                random_state=0, **TUNING[network],
-            ),
-            0.0,
-        )  # fmt: skip
+
+def fine_tuned(fresh, folder, rows, network, epochs, stretch, curve, cut=None):
+    """The classifier after its epochs, in stretches, and the seconds they took; errors go into the curve.
+
+    ``cut(classifier, done)`` may prune before a stretch.
+    """
+    X, y, X_test, y_test = rows
+    length = epochs / FALLS[network]
+
+    def further(state, number):
+        classifier, spent = state or (fresh(), 0.0)
         started = time.perf_counter()
-        falling = FallingRate((done - stretch) / epochs, done / epochs)
+        done = number - stretch
+        if cut is not None:
+            classifier = cut(classifier, done)
+        into = done % length
+        falling = FallingRate(into / length, (into + stretch) / length)
         classifier.set_params(n_iter=stretch, learning_rate_schedule=falling).fit(X, y)
         return classifier, spent + time.perf_counter() - started
 
@@ -84,10 +103,31 @@ def error(classifier, X, y):
     return round(100 * (1 - classifier.score(X, y)), 3)
 
 
+def bracketed(machine, folder, X, X_test, n_chains, quick):
+    """The bound on test rows with both ends of log Z, and what tells how far to trust it."""
+
+    def measured():
+        with warnings.catch_warnings():  # the bracket is in the table
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            return machine.log_partition(
+                "bracket", n_temperatures=100 if quick else 15_000, n_chains=n_chains,
+                n_tempered_sweeps=20 if quick else 400,
+            )  # fmt: skip
+
+    log_z = kept(folder / f"log_z of {n_chains} chains.joblib", measured)
+    bounds, on_train = machine.lower_bound(X_test), machine.lower_bound(X[::6])
+    high, low = (bounds.mean() - end for end in log_z.bracket)
+    values = (
+        bounds.mean() - log_z.value, low, high, bounds.std() / np.sqrt(len(bounds)),
+        on_train.mean() - log_z.value, log_z.standard_error, log_z.effective_sample_size,
+    )  # fmt: skip
+    return {name: round(float(value), 3) for name, value in zip(BOUND, values, strict=True)}
+
+
 def main():
     """Run what is not there yet."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--networks", nargs="+", default=["full", "pruned"])
+    parser.add_argument("--networks", nargs="+", default=list(EPOCHS), choices=list(EPOCHS))
     chosen = options(parser, "boltzmann.csv")
     quick = chosen.quick
     table = Table(chosen.results, COLUMNS)
@@ -96,72 +136,86 @@ def main():
     X, X_test = np.concatenate([binary.X_train, binary.X_valid]), binary.X_test
     step = 100 if quick else 1
     X, X_test = X[::step], X_test[::step]
-    upper, passes, retrain, rounds, last = UPPER, PASSES, RETRAIN, ROUNDS, LAST
+    upper, passes, retrain, rounds, further = UPPER, PASSES, RETRAIN, ROUNDS, FURTHER
+    pretrain, by = 12, 5
     epochs, stretch = EPOCHS, STRETCH
     if quick:
-        upper, passes, retrain, rounds, last, stretch = 20, 2, 1, 2, 2, 1
-        epochs = dict.fromkeys(EPOCHS, 2)
+        upper, passes, retrain, rounds, stretch = 20, 2, 1, 2, 1
+        pretrain, by = 1, 1
+        epochs, further = dict.fromkeys(EPOCHS, 2), dict.fromkeys(FURTHER, 4)
 
     def untrained():
-        """The machine before joint training: the first level as it is, random weights above it."""
+        """The machine before joint training: the first level as it is, one trained alone above it."""
         folder = chosen.checkpoints if quick else PRUNING / "checkpoints"
         level, _, spent = Experiment("mnist-ours-500", 0, folder, quick, None).full()
+        started = time.perf_counter()
+        above = PrunedBernoulliRBM(
+            negative_phase="cd", n_gibbs_steps=(1, 3), n_iter=pretrain, batch_size=100, learning_rate=0.1,
+            l2=L2["joint"],
+        )  # fmt: skip
         machine = DBMTransformer(
-            (level.n_components, upper), pretrain=[FrozenEstimator(level), None], n_iter=0,
-            batch_size=100, learning_rate=RATES["joint"], n_gibbs_steps=5, l2=5e-4,
+            (level.n_components, upper), pretrain=[FrozenEstimator(level), above], n_iter=0,
+            batch_size=100, learning_rate=RATES["joint"], n_gibbs_steps=5, l2=L2["joint"],
             mean_field_tolerance=1e-3, max_mean_field_updates=10, random_state=0,
         )  # fmt: skip
-        return machine.fit(X), spent
+        machine.fit(X)
+        return machine, spent + time.perf_counter() - started
 
     def cut(machine, X, done):
         """The next round of pruning, before each of the first stretches."""
         if done >= rounds * retrain:
             return machine
-        share = (done / retrain + 1) / rounds
-        return IterativePruner(
-            FrozenEstimator(machine), sparsity=[1 - (1 - end) ** share for end in SPARSITY],
-            n_rounds=1, retrain=None, random_state=0,
-        ).fit(X).estimator_  # fmt: skip
+        return pruned_by(machine, SPARSITY["pruned"], (done / retrain + 1) / rounds, X)
+
+    def cut_classifier(classifier, done):
+        if done >= rounds * stretch:
+            return classifier
+        return pruned_by(classifier, SPARSITY[LATER], (done / stretch + 1) / rounds, *rows[:2])
 
     networks = [name for name in chosen.networks if not table.done(pruned=name)]
     if not networks:
         return
+    part = [digits[::step] * np.float32(1 / 255) for digits in (grey.X_train, grey.X_test)]
+    rows = (part[0], grey.y_train[::step], part[1], grey.y_test[::step])
     start, first = kept(chosen.checkpoints / "boltzmann-start.joblib", untrained)
     joint, second = trained(
-        chosen.checkpoints / "boltzmann-joint", lambda: start, lambda done: X, passes, retrain
+        chosen.checkpoints / "boltzmann-joint", lambda: start, lambda done: X, passes, by
     )
     for network in networks:
-        folder = chosen.checkpoints / f"boltzmann-{network}"
+        origin = "full" if network == LATER else network
+        folder = chosen.checkpoints / f"boltzmann-{origin}"
         machine, third = trained(
-            folder, lambda n=network: deepcopy(joint).set_params(learning_rate=RATES[n]), lambda done: X,
-            rounds * retrain + last, retrain, cut if network == "pruned" else None,
+            folder, lambda n=origin: deepcopy(joint).set_params(learning_rate=RATES[n], l2=L2[n]),
+            lambda done: X, further[origin], *((retrain, cut) if origin == "pruned" else (by,)),
         )  # fmt: skip
-        spent = first + second + third
-        with warnings.catch_warnings():  # the bracket is in the table
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            log_z = machine.log_partition(
-                "bracket", n_temperatures=100 if quick else 15_000, n_chains=20 if quick else N_CHAINS[network],
-                n_tempered_sweeps=20 if quick else 400,
+
+        def unrolled(machine=machine, tuning=TUNING[origin]):
+            return SparseDBNClassifier(
+                pretrain=FrozenEstimator(machine), solver="adam", batch_size=100, warm_start=True,
+                random_state=0, **tuning,
             )  # fmt: skip
-        bounds = machine.lower_bound(X_test)
-        bound = float(bounds.mean())
-        on_train = float(machine.lower_bound(X[::6]).mean())
-        part = [rows[::step] * np.float32(1 / 255) for rows in (grey.X_train, grey.X_test)]
-        rows = (part[0], grey.y_train[::step], part[1], grey.y_test[::step])
+
         classifier, tuning = fine_tuned(
-            machine, folder, rows, network, epochs[network], stretch, curve
+            unrolled, folder, rows, origin, epochs[origin], stretch, curve
         )
-        masks = machine.connectivity_
+        figures = dict.fromkeys(BOUND, "")
+        if network == LATER:
+            classifier, more = fine_tuned(
+                lambda c=classifier: deepcopy(c).set_params(**TUNING[LATER]), folder.with_name(f"boltzmann-{LATER}"),
+                rows, LATER, epochs[LATER], stretch, curve, cut_classifier,
+            )  # fmt: skip
+            tuning += more
+        else:
+            figures = bracketed(
+                machine, folder, X, X_test, 20 if quick else N_CHAINS[network], quick
+            )
+        masks = (classifier if network == LATER else machine).connectivity_
         table.add(
             network="-".join(str(mask.shape[0]) for mask in masks), pruned=network,
             **{f"sparsity_{n}": round(1 - mask.mean(), 4) for n, mask in enumerate(masks, 1)},
-            passes=passes + rounds * retrain + last, value=round(bound - log_z.value, 3), low=round(bound - log_z.bracket[1], 3),
-            high=round(bound - log_z.bracket[0], 3),
-            standard_error=round(float(bounds.std() / np.sqrt(len(bounds))), 3),
-            train_value=round(on_train - log_z.value, 3), ais_error=round(log_z.standard_error, 3),
-            effective_chains=round(log_z.effective_sample_size, 1), epochs=epochs[network],
+            passes=passes + further[origin], **figures, epochs=epochs[origin] + epochs[LATER] * (network == LATER),
             test_error=error(classifier, *rows[2:]), train_error=error(classifier, *rows[:2]), seed=0,
-            seconds=round(spent, 1), fine_tuning_seconds=round(tuning, 1),
+            seconds=round(first + second + third, 1), fine_tuning_seconds=round(tuning, 1),
         )  # fmt: skip
 
 
