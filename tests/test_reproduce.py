@@ -164,6 +164,9 @@ def test_deep_networks_of_the_slides(script, data, n_rows, tmp_path):
         said = run_script(f"deep_networks/{script}.py", *arguments)
         assert "4 of 4 passes" in said and "3 of 4" not in said
         assert [row["low"] for row in rows_of(results)] == [row["low"] for row in rows]
+    if script == "boltzmann":
+        found = [float(row[f"sparsity_{level}"]) for row in rows for level in (1, 2)]
+        assert found == pytest.approx([0, 0, 0.6, 0.957, 0.8, 0.8], abs=0.01)
 
 
 def test_deep_boltzmann_machines_of_the_thesis(tmp_path):

@@ -60,19 +60,22 @@ TUNING = {
 }
 
 
-def pruned_by(model, ends, share, *rows):
-    """The model after this share of the way to the sparsities in which its levels shall end."""
-    sparsity = [1 - (1 - end) ** share for end in ends]
+def cut(model, done, every, rounds, ends, *rows):
+    """The model after the next round of pruning, before each of the first stretches; then as it is."""
+    if done >= rounds * every:
+        return model
+    share = (done / every + 1) / rounds
     pruner = IterativePruner(
-        FrozenEstimator(model), sparsity=sparsity, n_rounds=1, retrain=None, random_state=0
-    )
+        FrozenEstimator(model), sparsity=[1 - (1 - end) ** share for end in ends], n_rounds=1,
+        retrain=None, random_state=0,
+    )  # fmt: skip
     return pruner.fit(*rows).estimator_
 
 
-def fine_tuned(fresh, folder, rows, network, epochs, stretch, curve, cut=None):
+def fine_tuned(fresh, folder, rows, network, epochs, stretch, curve, prune=None):
     """The classifier after its epochs, in stretches, and the seconds they took; errors go into the curve.
 
-    ``cut(classifier, done)`` may prune before a stretch.
+    ``prune(classifier, done)`` may prune before a stretch.
     """
     X, y, X_test, y_test = rows
     length = epochs / FALLS[network]
@@ -81,8 +84,8 @@ def fine_tuned(fresh, folder, rows, network, epochs, stretch, curve, cut=None):
         classifier, spent = state or (fresh(), 0.0)
         started = time.perf_counter()
         done = number - stretch
-        if cut is not None:
-            classifier = cut(classifier, done)
+        if prune is not None:
+            classifier = prune(classifier, done)
         into = done % length
         falling = FallingRate(into / length, (into + stretch) / length)
         classifier.set_params(n_iter=stretch, learning_rate_schedule=falling).fit(X, y)
@@ -161,17 +164,6 @@ def main():
         machine.fit(X)
         return machine, spent + time.perf_counter() - started
 
-    def cut(machine, X, done):
-        """The next round of pruning, before each of the first stretches."""
-        if done >= rounds * retrain:
-            return machine
-        return pruned_by(machine, SPARSITY["pruned"], (done / retrain + 1) / rounds, X)
-
-    def cut_classifier(classifier, done):
-        if done >= rounds * stretch:
-            return classifier
-        return pruned_by(classifier, SPARSITY[LATER], (done / stretch + 1) / rounds, *rows[:2])
-
     networks = [name for name in chosen.networks if not table.done(pruned=name)]
     if not networks:
         return
@@ -183,10 +175,16 @@ def main():
     )
     for network in networks:
         origin = "full" if network == LATER else network
+        schedule = (by,)
+        if origin == "pruned":
+            schedule = (
+                retrain,
+                lambda m, X, done: cut(m, done, retrain, rounds, SPARSITY["pruned"], X),
+            )
         folder = chosen.checkpoints / f"boltzmann-{origin}"
         machine, third = trained(
             folder, lambda n=origin: deepcopy(joint).set_params(learning_rate=RATES[n], l2=L2[n]),
-            lambda done: X, further[origin], *((retrain, cut) if origin == "pruned" else (by,)),
+            lambda done: X, further[origin], *schedule,
         )  # fmt: skip
 
         def unrolled(machine=machine, tuning=TUNING[origin]):
@@ -202,7 +200,8 @@ def main():
         if network == LATER:
             classifier, more = fine_tuned(
                 lambda c=classifier: deepcopy(c).set_params(**TUNING[LATER]), folder.with_name(f"boltzmann-{LATER}"),
-                rows, LATER, epochs[LATER], stretch, curve, cut_classifier,
+                rows, LATER, epochs[LATER], stretch, curve,
+                lambda c, done: cut(c, done, stretch, rounds, SPARSITY[LATER], *rows[:2]),
             )  # fmt: skip
             tuning += more
         else:
