@@ -3,8 +3,8 @@
 MNIST is cropped to 20 x 20 and made binary at its mean. A machine of 400-400-676 units, 5 x 5 receptive fields in
 the first level, is pre-trained, trained together, and pruned in ten rounds to the sparsities that the
 thesis ends at, 0.981 and 0.957. Schedules: last level first and first level first within each
-round, and both at once by Fisher information, its heuristic estimate, its opposite, and chance; not in the thesis: by the
-size of weights, and by saliency (squared weight times Fisher information). The "tenth percentile"
+round, and both at once by Fisher information, its heuristic estimate, its opposite, and chance; not in the thesis: both
+at once by the size of weights, and all three by saliency (squared weight times Fisher information). The "tenth percentile"
 experiments follow the thesis's rule: at or below that percentile of the Fisher information of what remains in a
 level, everything goes. In the first level the two rules are one (0.9 of what remains stays, ten times); in the second, the thesis
 lost 81 % in the first round, where Fisher information was 0. Top units without connections are removed; in
@@ -86,6 +86,8 @@ EXPERIMENTS = {
     "joint heuristic": Plan(((1, 2),), FisherHeuristic()),
     "joint saliency": Plan(((1, 2),), Saliency()),
     "first level first": Plan(((1,), (2,)), Fisher()),
+    "last level first, saliency": Plan(((2,), (1,)), Saliency()),
+    "first level first, saliency": Plan(((1,), (2,)), Saliency()),
     "joint fisher, tenth percentile": Plan(((1, 2),), Fisher(), percentile=True),
     "joint anti-fisher, tenth percentile": Plan(((1, 2),), Fisher(), "most", True),
 }
