@@ -8,7 +8,8 @@ rounds (``SPARSITY`` of its levels) and gets more, but cheaper, passes at a high
 AIS; the bar is held against the pessimistic end (15,000 temperatures, ``N_CHAINS``).
 
 Then each is unrolled into a classifier whose input is the grey digit and the machine's posterior of the upper layer, and fine-tuned
-on the grey digits (``EPOCHS``, ``FALLS``, ``TUNING``). The third row is the classifier of the full machine, pruned and trained on.
+on the grey digits (``EPOCHS``, ``FALLS``, ``TUNING``). The third row is the classifier of the full machine after the first fall of
+its rate, whose hidden levels then lose 80 % of their connections instead of going on full; from there on it reads the posterior of the pruned machine.
 Passes are those of joint training.
 
 Run: ``python examples/reproduce/deep_networks/boltzmann.py``.
@@ -50,13 +51,13 @@ RATES = {"joint": 0.05, "full": 0.02, "pruned": 0.04}
 L2 = {"joint": 2e-4, "full": 4e-4, "pruned": 5e-4}
 N_CHAINS = {"full": 1000, "pruned": 300}  # of AIS
 LATER = "pruned after fine-tuning"  # the classifier of the full machine
-EPOCHS = {"full": 600, "pruned": 300, LATER: 100}
+EPOCHS = {"full": 300, "pruned": 300, LATER: 300}  # of a fall of the rate, from TUNING to 0
 SPARSITY = {"pruned": (0.6, 0.957), LATER: (0.8, 0.8)}
-FALLS = {"full": 2, "pruned": 1, LATER: 1}  # of the rate, from TUNING to 0
+FALLS = {"full": 2, "pruned": 1, LATER: 1}  # this one after the first of the full one
 TUNING = {
     "full": {"learning_rate": 7e-4, "dropout": 0.5, "input_dropout": 0.2},
     "pruned": {"learning_rate": 2e-3, "dropout": 0.3, "input_dropout": 0.3},
-    LATER: {"learning_rate": 7e-4, "dropout": 0.3, "input_dropout": 0.2},
+    LATER: {"learning_rate": 1e-3, "dropout": 0.5, "input_dropout": 0.2},
 }
 
 
@@ -72,33 +73,36 @@ def cut(model, done, every, rounds, ends, *rows):
     return pruner.fit(*rows).estimator_
 
 
-def fine_tuned(fresh, folder, rows, network, epochs, stretch, curve, prune=None):
-    """The classifier after its epochs, in stretches, and the seconds they took; errors go into the curve.
+def fine_tuned(fresh, folder, rows, network, epochs, stretch, curve, falls=1, prune=None):
+    """The classifier after its epochs, as many in every fall of the rate, and the seconds they took.
 
-    ``prune(classifier, done)`` may prune before a stretch.
+    Errors after every stretch go into the curve. ``prune(classifier, done)`` may prune before a stretch.
     """
     X, y, X_test, y_test = rows
-    length = epochs / FALLS[network]
+    last = None
 
     def further(state, number):
-        classifier, spent = state or (fresh(), 0.0)
+        classifier, spent = state or last or (fresh(), 0.0)
         started = time.perf_counter()
         done = number - stretch
         if prune is not None:
             classifier = prune(classifier, done)
-        into = done % length
-        falling = FallingRate(into / length, (into + stretch) / length)
+        into = done % epochs
+        falling = FallingRate(into / epochs, (into + stretch) / epochs)
         classifier.set_params(n_iter=stretch, learning_rate_schedule=falling).fit(X, y)
         return classifier, spent + time.perf_counter() - started
 
-    numbers = range(stretch, epochs + 1, stretch)
-    for done, (classifier, spent) in stretches(folder / f"classifier {epochs}", numbers, further):
-        if not curve.done(pruned=network, epochs=done):
-            curve.add(
-                pruned=network, epochs=done, test_error=error(classifier, X_test, y_test),
-                train_error=error(classifier, X, y), seed=0, seconds=round(spent, 1),
-            )  # fmt: skip
-    return classifier, spent
+    for fall in range(falls):
+        numbers = range(fall * epochs + stretch, (fall + 1) * epochs + 1, stretch)
+        for done, state in stretches(folder / f"fall {fall + 1} of {epochs} epochs", numbers, further):  # fmt: skip
+            classifier, spent = state
+            if not curve.done(pruned=network, epochs=done):
+                curve.add(
+                    pruned=network, epochs=done, test_error=error(classifier, X_test, y_test),
+                    train_error=error(classifier, X, y), seed=0, seconds=round(spent, 1),
+                )  # fmt: skip
+        last = state
+    return last
 
 
 def error(classifier, X, y):
@@ -173,19 +177,25 @@ def main():
     joint, second = trained(
         chosen.checkpoints / "boltzmann-joint", lambda: start, lambda done: X, passes, by
     )
-    for network in networks:
-        origin = "full" if network == LATER else network
+
+    def together(name):
+        """The full or the pruned machine, and the seconds of its own passes."""
         schedule = (by,)
-        if origin == "pruned":
+        if name == "pruned":
             schedule = (
                 retrain,
                 lambda m, X, done: cut(m, done, retrain, rounds, SPARSITY["pruned"], X),
             )
-        folder = chosen.checkpoints / f"boltzmann-{origin}"
-        machine, third = trained(
-            folder, lambda n=origin: deepcopy(joint).set_params(learning_rate=RATES[n], l2=L2[n]),
-            lambda done: X, further[origin], *schedule,
+        return trained(
+            chosen.checkpoints / f"boltzmann-{name}",
+            lambda: deepcopy(joint).set_params(learning_rate=RATES[name], l2=L2[name]),
+            lambda done: X, further[name], *schedule,
         )  # fmt: skip
+
+    for network in networks:
+        origin = "full" if network == LATER else network
+        folder = chosen.checkpoints / f"boltzmann-{origin}"
+        machine, third = together(origin)
 
         def unrolled(machine=machine, tuning=TUNING[origin]):
             return SparseDBNClassifier(
@@ -194,14 +204,18 @@ def main():
             )  # fmt: skip
 
         classifier, tuning = fine_tuned(
-            unrolled, folder, rows, origin, epochs[origin], stretch, curve
+            unrolled, folder, rows, origin, epochs[origin], stretch, curve, FALLS[network]
         )
         figures = dict.fromkeys(BOUND, "")
         if network == LATER:
+            sparse, fourth = together("pruned")
+            third += fourth
+            classifier = deepcopy(classifier).set_params(**TUNING[LATER])
+            classifier.pretrained_ = sparse  # so that nothing in the whole is full
             classifier, more = fine_tuned(
-                lambda c=classifier: deepcopy(c).set_params(**TUNING[LATER]), folder.with_name(f"boltzmann-{LATER}"),
+                lambda c=classifier: c, folder.with_name(f"boltzmann-{LATER}"),
                 rows, LATER, epochs[LATER], stretch, curve,
-                lambda c, done: cut(c, done, stretch, rounds, SPARSITY[LATER], *rows[:2]),
+                prune=lambda c, done: cut(c, done, stretch, rounds, SPARSITY[LATER], *rows[:2]),
             )  # fmt: skip
             tuning += more
         else:
@@ -209,10 +223,12 @@ def main():
                 machine, folder, X, X_test, 20 if quick else N_CHAINS[network], quick
             )
         masks = (classifier if network == LATER else machine).connectivity_
+        later = network == LATER
         table.add(
             network="-".join(str(mask.shape[0]) for mask in masks), pruned=network,
             **{f"sparsity_{n}": round(1 - mask.mean(), 4) for n, mask in enumerate(masks, 1)},
-            passes=passes + further[origin], **figures, epochs=epochs[origin] + epochs[LATER] * (network == LATER),
+            passes=passes + further[origin] + further["pruned"] * later, **figures,
+            epochs=epochs[origin] * FALLS[network] + epochs[LATER] * later,
             test_error=error(classifier, *rows[2:]), train_error=error(classifier, *rows[:2]), seed=0,
             seconds=round(first + second + third, 1), fine_tuning_seconds=round(tuning, 1),
         )  # fmt: skip
