@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import sys
 
+import joblib
 import numpy as np
 import pytest
 
@@ -167,6 +168,10 @@ def test_deep_networks_of_the_slides(script, data, n_rows, tmp_path):
     if script == "boltzmann":
         found = [float(row[f"sparsity_{level}"]) for row in rows for level in (1, 2)]
         assert found == pytest.approx([0, 0, 0.6, 0.957, 0.8, 0.8], abs=0.01)
+        assert [row["epochs"] for row in rows] == ["4", "2", "4"]  # two falls, one, one and one
+        (last,) = (tmp_path / "checkpoints").glob("boltzmann-pruned after fine-tuning/*/2.joblib")
+        masks = joblib.load(last)[0].pretrained_.connectivity_  # of the posterior that it reads
+        assert [1 - mask.mean() for mask in masks] == pytest.approx([0.6, 0.957], abs=0.01)
 
 
 def test_deep_boltzmann_machines_of_the_thesis(tmp_path):

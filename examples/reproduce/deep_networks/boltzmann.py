@@ -193,7 +193,8 @@ def main():
         )  # fmt: skip
 
     for network in networks:
-        origin = "full" if network == LATER else network
+        later = network == LATER
+        origin = "full" if later else network
         folder = chosen.checkpoints / f"boltzmann-{origin}"
         machine, third = together(origin)
 
@@ -206,8 +207,8 @@ def main():
         classifier, tuning = fine_tuned(
             unrolled, folder, rows, origin, epochs[origin], stretch, curve, FALLS[network]
         )
-        figures = dict.fromkeys(BOUND, "")
-        if network == LATER:
+        if later:
+            figures = dict.fromkeys(BOUND, "")
             sparse, fourth = together("pruned")
             third += fourth
             classifier = deepcopy(classifier).set_params(**TUNING[LATER])
@@ -222,8 +223,7 @@ def main():
             figures = bracketed(
                 machine, folder, X, X_test, 20 if quick else N_CHAINS[network], quick
             )
-        masks = (classifier if network == LATER else machine).connectivity_
-        later = network == LATER
+        masks = (classifier if later else machine).connectivity_
         table.add(
             network="-".join(str(mask.shape[0]) for mask in masks), pruned=network,
             **{f"sparsity_{n}": round(1 - mask.mean(), 4) for n, mask in enumerate(masks, 1)},
