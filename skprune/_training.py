@@ -8,7 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from . import _kernels, inference
+from . import inference
+from ._kernels import blas, contrastive_steps, loading
+from ._kernels import fields as field_kernels
 from ._options import resolve
 from ._structures import Stack
 from ._threads import Team
@@ -192,10 +194,10 @@ def run_pass(loop: Loop, X, number: int, n_passes: int, first_step: int, team: T
         if advance:
             advance(stack, loop.state.chains, n_steps, loop.key, first_step + first, team)
         team.run(
-            _kernels.train_minibatches, stack, loop.state, buffer, bits, sizes[part],
+            contrastive_steps.train_minibatches, stack, loop.state, buffer, bits, sizes[part],
             rates[part].astype(dtype), not loop.mean_field, 0 if advance else n_steps,
             bool(advance) or loop.negative_phase.persistent, loop.n_chains, options, loop.key,
-            first_step + first, room, _kernels.BLAS_ADDRESS[dtype],
+            first_step + first, room, blas.BLAS_ADDRESS[dtype],
         )  # fmt: skip
         if dropped:
             _restore_connections(loop, dropped)
@@ -324,10 +326,10 @@ def _restore_connections(loop: Loop, dropped: list) -> None:
 def _load(X, order, sizes, buffer, bits, team):
     if sparse.issparse(X):
         team.run(
-            _kernels.load_minibatches_csr, X.data, X.indices, X.indptr, order, sizes, buffer, bits
+            loading.load_minibatches_csr, X.data, X.indices, X.indptr, order, sizes, buffer, bits
         )
     else:
-        team.run(_kernels.load_minibatches_dense, X, order, sizes, buffer, bits)
+        team.run(loading.load_minibatches_dense, X, order, sizes, buffer, bits)
 
 
 def new_room(loop: Loop, n_threads: int) -> Room:
@@ -337,7 +339,7 @@ def new_room(loop: Loop, n_threads: int) -> Room:
     gradient = 0
     for layer, level in enumerate(stack.levels, start=1):
         if level.values.size:
-            starts = level.edges.indptr[:: _kernels.block_rows(stack, layer)]
+            starts = level.edges.indptr[:: field_kernels.block_rows(stack, layer)]
             gradient = max(gradient, int(np.diff(starts, append=level.values.size).max()))
 
     def for_each_thread(array):

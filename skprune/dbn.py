@@ -18,7 +18,7 @@ from sklearn.utils import ClassifierTags, check_random_state
 from sklearn.utils.metaestimators import _BaseComposition, available_if
 from sklearn.utils.validation import check_is_fitted
 
-from . import _kernels, inference, likelihood
+from . import inference, likelihood
 from ._base import (
     BoltzmannMachine,
     Layered,
@@ -29,6 +29,8 @@ from ._base import (
     new_key,
 )
 from ._compat import CallbackSupportMixin, with_callbacks
+from ._kernels import blas, wake_sleep_steps
+from ._kernels import fields as field_kernels
 from ._options import check_layer_sizes, check_number, new_seeds, resolve, resolve_function
 from ._structures import LogPartition, Stack
 from ._threads import Team
@@ -780,11 +782,11 @@ class SparseDBN(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transform
                     if n_labels:
                         given = one_hot(chosen, counts, labels, n_labels, data.shape[2], dtype)
                     team.run(
-                        _kernels.wake_sleep_minibatches, recognition, generative, top,
+                        wake_sleep_steps.wake_sleep_minibatches, recognition, generative, top,
                         tuning.undirected_top, n_labels, wake, dream, errors, top_wake, top_dream,
                         data, given, counts, rates[first : first + counts.size].astype(dtype),
                         tuning.n_gibbs_steps, chains_from, tuning.n_label_draws, key,
-                        first_step + first, work, _kernels.BLAS_ADDRESS[dtype],
+                        first_step + first, work, blas.BLAS_ADDRESS[dtype],
                     )  # fmt: skip
                     if tuning.l2:
                         left = dtype.type(
@@ -1188,7 +1190,9 @@ class SparseDBN(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transform
             packed = inference.unpacked(top)
             inference.load(start, np.arange(block.start, block.stop), states[0])
             blas = inference.blas_address(top)
-            _kernels.update_layer(top, 1, states, packed, True, n_lanes, block.start, key, 0, blas)
+            field_kernels.update_layer(
+                top, 1, states, packed, True, n_lanes, block.start, key, 0, blas
+            )
             labelled_sweeps(top, states, packed, first, n_sweeps, n_lanes, block.start, key, 1)
             lower[block] = states[0][:, :n_lanes].T
             upper[block] = states[1][:, :n_lanes].T

@@ -11,7 +11,10 @@ import math
 import numpy as np
 from scipy import sparse
 
-from . import _kernels, connectivity
+from . import connectivity
+from ._kernels import blas, loading, packing, scores, simd
+from ._kernels import chains as chain_kernels
+from ._kernels import fields as field_kernels
 from ._structures import Connections, Edges, Level, Stack
 
 # Share of absent connections from which the edge kernels beat BLAS (docs/design_notes.md).
@@ -83,15 +86,15 @@ def as_dtype(stack: Stack, dtype) -> Stack:
 
 def lanes(n_samples, dtype) -> int:
     """Return the number of lanes, whole vectors, for this many samples."""
-    per_vector = _kernels.VECTOR_BYTES // np.dtype(dtype).itemsize
+    per_vector = simd.VECTOR_BYTES // np.dtype(dtype).itemsize
     return max(1, -(-n_samples // per_vector)) * per_vector
 
 
 def aligned_zeros(shape, dtype) -> np.ndarray:
     """Return zeros whose first number lies at the start of a vector."""
     n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
-    raw = np.zeros(n_bytes + _kernels.VECTOR_BYTES, np.uint8)
-    start = -raw.ctypes.data % _kernels.VECTOR_BYTES
+    raw = np.zeros(n_bytes + simd.VECTOR_BYTES, np.uint8)
+    start = -raw.ctypes.data % simd.VECTOR_BYTES
     return raw[start : start + n_bytes].view(dtype).reshape(shape)
 
 
@@ -107,7 +110,7 @@ def new_states(stack: Stack, n_samples) -> tuple:
 
 def reads_packed(dtype, n_samples) -> bool:
     """Whether pruned levels read packed states: for float32, on a machine that can look up."""
-    return _kernels.PACKS and np.dtype(dtype) == np.float32 and n_samples >= TABLE_SAMPLES
+    return simd.TARGET.packs and np.dtype(dtype) == np.float32 and n_samples >= TABLE_SAMPLES
 
 
 def new_packed(stack: Stack, n_samples, layers) -> tuple:
@@ -117,7 +120,7 @@ def new_packed(stack: Stack, n_samples, layers) -> tuple:
     few samples, they are empty, and kernels read the states instead.
     """
     usable = reads_packed(stack.biases[0].dtype, n_samples)
-    words = 16 * -(-n_samples // _kernels.WORD_LANES)
+    words = 16 * -(-n_samples // simd.WORD_LANES)
     result = []
     for layer, bias in enumerate(stack.biases):
         adjacent = stack.levels[max(0, layer - 1) : layer + 1]
@@ -134,7 +137,7 @@ def unpacked(stack: Stack) -> tuple:
 
 def is_binary(X) -> bool:
     """Return whether dense or CSR data hold 0 and 1 alone."""
-    return bool(_kernels.is_binary_dense(X.data[None] if sparse.issparse(X) else X))
+    return bool(scores.is_binary_dense(X.data[None] if sparse.issparse(X) else X))
 
 
 def pair_counts(connections: Connections, lower, upper) -> np.ndarray:
@@ -160,15 +163,13 @@ def pair_counts(connections: Connections, lower, upper) -> np.ndarray:
         return padded.view(np.uint64)
 
     counts = np.zeros(connections.indices.size, np.int64)
-    _kernels.count_pairs(
-        words(upper), words(lower), connections.indptr, connections.indices, counts
-    )
+    scores.count_pairs(words(upper), words(lower), connections.indptr, connections.indices, counts)
     return counts
 
 
 def blas_address(stack: Stack) -> int:
     """Return the address of BLAS, the last argument of serial kernels."""
-    return _kernels.BLAS_ADDRESS[stack.biases[0].dtype]
+    return blas.BLAS_ADDRESS[stack.biases[0].dtype]
 
 
 def blocks(n_samples, size=BLOCK) -> list:
@@ -179,9 +180,9 @@ def blocks(n_samples, size=BLOCK) -> list:
 def load(X, rows, out) -> None:
     """Copy rows of dense or CSR data into unit-major states."""
     if sparse.issparse(X):
-        _kernels.load_csr(X.data, X.indices, X.indptr, rows, out)
+        loading.load_csr(X.data, X.indices, X.indptr, rows, out)
     else:
-        _kernels.load_dense(X, rows, out)
+        loading.load_dense(X, rows, out)
 
 
 def load_visible(stack: Stack, X, block) -> tuple:
@@ -194,17 +195,17 @@ def load_visible(stack: Stack, X, block) -> tuple:
     part = X[block]
     packed = new_packed(stack, rows.size, [0])
     states = new_states(stack, rows.size)
-    if not _kernels.is_binary_dense(part.data[None] if sparse.issparse(part) else part):
+    if not scores.is_binary_dense(part.data[None] if sparse.issparse(part) else part):
         load(X, rows, states[0])
         return states, unpacked(stack)
     bits = np.empty((-(-states[0].shape[1] // 16), X.shape[1]), np.uint16)
     if sparse.issparse(X):
-        _kernels.load_bits_csr(X.data, X.indices, X.indptr, rows, bits)
+        loading.load_bits_csr(X.data, X.indices, X.indptr, rows, bits)
     else:
-        _kernels.load_bits_dense(X, rows, bits)
-    _kernels.pack_bits(bits, packed[0])
+        loading.load_bits_dense(X, rows, bits)
+    packing.pack_bits(bits, packed[0])
     if not packed[0].size:
-        _kernels.unpack(bits, states[0])
+        packing.unpack(bits, states[0])
     return states, packed
 
 
@@ -228,7 +229,7 @@ def column_means(X) -> np.ndarray:
 def to_rows(states, n_samples) -> np.ndarray:
     """Return unit-major states as sample-major rows."""
     rows = np.empty((n_samples, states.shape[0]), states.dtype)
-    _kernels.store_rows(states, rows)
+    loading.store_rows(states, rows)
     return rows
 
 
@@ -267,7 +268,7 @@ def energy(stack: Stack, *layers) -> np.ndarray:
         if number:
             only = tuple(s if k == number - 1 else np.zeros_like(s) for k, s in enumerate(states))
             field = np.zeros_like(states[number])
-            _kernels.fields(stack, number, only, unpacked(stack), field, blas)
+            field_kernels.fields(stack, number, only, unpacked(stack), field, blas)
             below = to_rows(field, n_samples) - bias
             total -= np.einsum("ij,ij->i", below.astype(np.float64), layers[number])
     return total
@@ -294,10 +295,10 @@ def summed_free_energy(stack: Stack, states, n_samples, summed=1, packed=None) -
     packed = unpacked(stack) if packed is None else packed
     for layer in range(len(stack.biases)):
         if layer % 2 == summed:
-            _kernels.fields(stack, layer, states, packed, states[layer], blas_address(stack))
+            field_kernels.fields(stack, layer, states, packed, states[layer], blas_address(stack))
     for layer, bias in enumerate(stack.biases):
         if layer % 2 == summed:
-            _kernels.add_softplus(states[layer], total)
+            scores.add_softplus(states[layer], total)
         else:
             total += bias.astype(np.float64) @ states[layer][:, :n_samples]
     return -total
@@ -328,10 +329,10 @@ def free_energies(stacks, X, team) -> np.ndarray:
 
     def one_block(block):
         states, packed = load_visible(base, X, block)
-        _kernels.fields(base, 1, states, packed, states[1], blas_address(base))
+        field_kernels.fields(base, 1, states, packed, states[1], blas_address(base))
         totals = np.zeros((len(stacks), block.stop - block.start))
         for own, total in zip(stacks, totals, strict=True):
-            _kernels.add_softplus(states[1] + own.biases[1][:, None], total)
+            scores.add_softplus(states[1] + own.biases[1][:, None], total)
         return -totals.T - (X[block] @ below.astype(np.float64))[:, None]
 
     return np.concatenate(team.map(one_block, blocks(X.shape[0])))
@@ -351,7 +352,7 @@ def conditional_means(stack: Stack, layer, *layers) -> np.ndarray:
     n_samples = next(x.shape[0] for x in layers if x is not None)
     states = load_states(stack, *layers)
     key = np.uint64(0)
-    _kernels.update_layer(
+    field_kernels.update_layer(
         stack, layer, states, unpacked(stack), False, n_samples, 0, key, 0, blas_address(stack)
     )
     return to_rows(states[layer], n_samples)
@@ -378,7 +379,7 @@ def mean_field(
             dtype = stack.biases[0].dtype
             rows = rows_of(X, part, dtype)
             out, blas = result[0][part], blas_address(stack)
-            _kernels.means_of_rows(rows, level.weights, stack.biases[1], out, blas)
+            field_kernels.means_of_rows(rows, level.weights, stack.biases[1], out, blas)
             return
         n_rows = part.stop - part.start
         if alike and len(result) > 1:
@@ -389,17 +390,17 @@ def mean_field(
             states, packed = load_visible(stack, X, part)
         if len(result) == 1:
             key = np.uint64(0)
-            _kernels.update_layer(
+            field_kernels.update_layer(
                 stack, 1, states, packed, False, n_rows, 0, key, 0, blas_address(stack)
             )
         else:
             for layer in states[1:]:
                 layer[:, :n_rows] = 0.5
-            _kernels.mean_field(
+            field_kernels.mean_field(
                 stack, states, packed, tolerance, max_updates, n_rows, blas_address(stack)
             )
         for layer, out in zip(states[1:], result, strict=True):
-            _kernels.store_rows(layer, out[part])
+            loading.store_rows(layer, out[part])
 
     team.map(one_block, blocks(X.shape[0], block))
     return result
@@ -433,19 +434,19 @@ def gibbs(stack: Stack, states, n_sweeps, n_samples, key, team, first_step=0, cl
         held = np.empty((0, 0), stack.biases[0].dtype)
         packed = unpacked(stack)
         even = states[0::2]
-        if clamped is None and all(_kernels.is_binary_dense(layer[block]) for layer in even):
+        if clamped is None and all(scores.is_binary_dense(layer[block]) for layer in even):
             packed = new_packed(stack, rows.size, range(len(states)))
             for source, target in zip(lanes_of_block, packed, strict=True):
-                _kernels.pack_states(source, target)
+                packing.pack_states(source, target)
         if clamped is not None:
             held = states_array(stack.biases[0].size, rows.size, stack.biases[0].dtype)
             load(clamped, rows, held)
-        _kernels.gibbs_sweeps(
+        chain_kernels.gibbs_sweeps(
             stack, lanes_of_block, packed, held, n_sweeps, rows.size, block.start, key, first_step,
             blas_address(stack),
         )  # fmt: skip
         for source, out in zip(lanes_of_block, result, strict=True):
-            _kernels.store_rows(source, out[block])
+            loading.store_rows(source, out[block])
 
     team.map(one_block, blocks(n_samples))
     return result

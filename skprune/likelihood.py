@@ -12,7 +12,10 @@ import numpy as np
 from scipy.special import logsumexp
 from sklearn.exceptions import ConvergenceWarning
 
-from . import _kernels, inference
+from . import inference
+from ._kernels import chains as chain_kernels
+from ._kernels import fields as field_kernels
+from ._kernels import packing, scores
 from ._options import check_number
 from ._structures import LogPartition, Stack
 from ._threads import Team
@@ -99,9 +102,9 @@ def _log_weights(stack, base, betas, key, team, n_chains, start=None) -> np.ndar
             for layer in range(0, len(states), 2):
                 states[layer][:, :n_lanes] = start[layer][block].T
                 if packed[layer].size:
-                    _kernels.pack_states(states[layer], packed[layer])
+                    packing.pack_states(states[layer], packed[layer])
         part = np.zeros(n_lanes)
-        _kernels.anneal(
+        chain_kernels.anneal(
             stack, base, betas, start is None, states, packed, part, n_lanes, block.start, key,
             inference.blas_address(stack),
         )  # fmt: skip
@@ -271,11 +274,11 @@ def pseudo_log_likelihood(stack: Stack, X, team: Team) -> np.ndarray:
         rows = np.arange(block.start, block.stop)
         states = inference.new_states(stack, rows.size)
         inference.load(X, rows, states[0])
-        _kernels.fields(
+        field_kernels.fields(
             stack, 1, states, inference.unpacked(stack), states[1], inference.blas_address(stack)
         )
         total = np.zeros(rows.size)
-        _kernels.pseudo_log_likelihood(stack, states[0], states[1], total)
+        scores.pseudo_log_likelihood(stack, states[0], states[1], total)
         return total
 
     return np.concatenate(team.map(one_block, inference.blocks(X.shape[0], 64)))
@@ -298,12 +301,12 @@ def log_conditional(stack: Stack, lower, upper, team: Team) -> np.ndarray:
         inference.load(lower, rows, states[0])
         inference.load(upper, rows, states[1])
         field = np.zeros_like(states[0])
-        _kernels.fields(
+        field_kernels.fields(
             stack, 0, states, inference.unpacked(stack), field, inference.blas_address(stack)
         )
         total = np.zeros(n_rows)
         products = np.einsum("ij,ij->j", states[0], field, dtype=np.float64)
-        _kernels.add_softplus(field, total)
+        scores.add_softplus(field, total)
         return products[:n_rows] - total
 
     return np.concatenate(team.map(one_block, inference.blocks(lower.shape[0])))

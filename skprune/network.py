@@ -26,7 +26,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state, compute_class_weight, compute_sample_weight
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from . import _kernels, inference
+from . import inference
 from ._base import (
     Layered,
     as_it_was,
@@ -37,6 +37,8 @@ from ._base import (
     new_key,
 )
 from ._compat import with_callbacks
+from ._kernels import backprop_steps, blas, loading
+from ._kernels import fields as field_kernels
 from ._options import check_layer_sizes, check_number, resolve_function
 from ._structures import Stack
 from ._training import (
@@ -56,7 +58,11 @@ __all__ = ["SparseDBNAutoencoder", "SparseDBNClassifier"]
 
 PRETRAIN = ("rbm", "autoencoder", "supervised")
 SOLVERS = {"sgd": 0.1, "adam": 0.005}  # and the learning rate of None
-KINDS = {"logistic": _kernels.LOGISTIC, "linear": _kernels.LINEAR, "softmax": _kernels.SOFTMAX}
+KINDS = {
+    "logistic": field_kernels.LOGISTIC,
+    "linear": field_kernels.LINEAR,
+    "softmax": field_kernels.SOFTMAX,
+}
 FIRST_MOMENTUM, SECOND_MOMENTUM, EPSILON = 0.9, 0.999, 1e-8  # of Adam
 
 
@@ -300,7 +306,9 @@ class _Network(Layered, LevelList):
         kinds = self._kinds()
         schedule = "constant" if constant else self.learning_rate_schedule
         n_minibatches = -(-X.shape[0] // batch_size)
-        rows_of_block = [int(_kernels.descent_rows(stack, k)) for k in range(1, len(stack.biases))]
+        rows_of_block = [
+            int(field_kernels.descent_rows(stack, k)) for k in range(1, len(stack.biases))
+        ]
         room = max(
             block * bias.size for block, bias in zip(rows_of_block, stack.biases[:-1], strict=True)
         )
@@ -336,10 +344,10 @@ class _Network(Layered, LevelList):
                         given = one_hot(rows, sizes, targets, n_units, n_lanes, dtype)
                     part = slice(first, first + sizes.size)
                     team.run(
-                        _kernels.descend_minibatches, stack, kinds, states, deltas, data,
+                        backprop_steps.descend_minibatches, stack, kinds, states, deltas, data,
                         given, by_lane(rows, sizes, weights, n_lanes, dtype), sizes,
                         steps[part].astype(dtype), moments, options, self._key,
-                        n_steps + first, losses, work, _kernels.BLAS_ADDRESS[dtype],
+                        n_steps + first, losses, work, blas.BLAS_ADDRESS[dtype],
                     )  # fmt: skip
                 n_steps += n_minibatches
                 n_known += n_minibatches
@@ -438,7 +446,7 @@ class _Network(Layered, LevelList):
         layers = [X.toarray() if sparse.issparse(X) else X]
         for number in range(self._n_prunable):
             means = self._activations(layers[-1], number + 1, start=number)
-            if kinds[number + 1] == _kernels.LOGISTIC:
+            if kinds[number + 1] == field_kernels.LOGISTIC:
                 means = (rng.uniform(size=means.shape) < means).astype(means.dtype)
             layers.append(means)
         return [layers[0].astype(self._biases[0].dtype), *layers[1:]]
@@ -456,8 +464,10 @@ class _Network(Layered, LevelList):
             rows = np.arange(block.start, block.stop)
             states = inference.new_states(stack, rows.size)
             inference.load(X, rows, states[0])
-            _kernels.feed_forward(stack, states, kinds, rows.size, inference.blas_address(stack))
-            _kernels.store_rows(states[-1], result[block])
+            field_kernels.feed_forward(
+                stack, states, kinds, rows.size, inference.blas_address(stack)
+            )
+            loading.store_rows(states[-1], result[block])
 
         with self._team(X.shape[0]) as team:
             team.map(one_block, inference.blocks(X.shape[0]))
@@ -623,7 +633,9 @@ class SparseDBNClassifier(ClassifierMixin, _Network):
 
     def _kinds(self):
         n_hidden = len(self._weights) - 1
-        return np.array([_kernels.LINEAR, *[_kernels.LOGISTIC] * n_hidden, _kernels.SOFTMAX])
+        return np.array(
+            [field_kernels.LINEAR, *[field_kernels.LOGISTIC] * n_hidden, field_kernels.SOFTMAX]
+        )
 
     @property
     def _n_prunable(self) -> int:
@@ -906,9 +918,9 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
 
     def _kinds(self):
         depth = len(self._weights) // 2
-        logistic = [_kernels.LOGISTIC] * (depth - 1)
+        logistic = [field_kernels.LOGISTIC] * (depth - 1)
         return np.array(
-            [_kernels.LINEAR, *logistic, KINDS[self.code], *logistic, KINDS[self.output]]
+            [field_kernels.LINEAR, *logistic, KINDS[self.code], *logistic, KINDS[self.output]]
         )
 
     @property

@@ -16,7 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from . import _kernels, inference
+from . import inference
+from ._kernels import chains as chain_kernels
+from ._kernels import draws, packing
+from ._kernels import fields as field_kernels
 from ._options import check_number, resolve
 from ._structures import Stack
 from ._threads import Team
@@ -89,7 +92,7 @@ class _TemperedChains:
 
     def advance(self, stack, chains, n_gibbs_steps, key, step, team):
         """Move the even layers of ``chains``, the replicas at the machine's own temperature."""
-        self._ensemble.sweep(stack, n_gibbs_steps, step * _kernels.DRAWS_PER_MINIBATCH, team)
+        self._ensemble.sweep(stack, n_gibbs_steps, step * draws.DRAWS_PER_MINIBATCH, team)
         for layer in range(0, len(chains), 2):
             self._ensemble.read_coldest(layer, chains[layer])
 
@@ -130,8 +133,8 @@ class _ChainsOfOneFit:
             n_lanes = block.stop - block.start
             states[1][:, :n_lanes] = chains[1][:, block]
             if packed[1].size:
-                _kernels.pack_states(states[1], packed[1])
-            first_step = step * _kernels.DRAWS_PER_MINIBATCH
+                packing.pack_states(states[1], packed[1])
+            first_step = step * draws.DRAWS_PER_MINIBATCH
             labelled_sweeps(
                 stack, states, packed, self._first, n_gibbs_steps, n_lanes, block.start, key,
                 first_step,
@@ -149,9 +152,11 @@ def labelled_sweeps(
     for sweep in range(n_sweeps):
         step = first_step + sweep
         if sweep:
-            _kernels.update_layer(stack, 1, states, packed, True, n_lanes, lane_0, key, step, blas)
-        _kernels.update_layer(stack, 0, states, packed, True, n_lanes, lane_0, key, step, blas)
-        _kernels.draw_one_of(
+            field_kernels.update_layer(
+                stack, 1, states, packed, True, n_lanes, lane_0, key, step, blas
+            )
+        field_kernels.update_layer(stack, 0, states, packed, True, n_lanes, lane_0, key, step, blas)
+        chain_kernels.draw_one_of(
             stack, states, packed, first, n_lanes, lane_0, key, step, weights, blas
         )
 
@@ -239,7 +244,7 @@ def _new_replica(stack, n_lanes):
 
 
 def _sweep(stack, base, beta, states, packed, slopes, block, key, step):
-    _kernels.tempered_sweep(
+    chain_kernels.tempered_sweep(
         stack, base, beta, states, packed, slopes, block.stop - block.start, block.start, key, step,
         inference.blas_address(stack),
     )  # fmt: skip
@@ -279,7 +284,7 @@ class TemperedEnsemble:
                     n_lanes = block.stop - block.start
                     states[layer][:, :n_lanes] = chains[layer][:, block]
                     if packed[layer].size:
-                        _kernels.pack_states(states[layer], packed[layer])
+                        packing.pack_states(states[layer], packed[layer])
 
     def sweep(self, stack: Stack, n_sweeps, first_step, team: Team):
         """Gibbs sweeps at every temperature, even layers first, an exchange after each."""
@@ -298,7 +303,7 @@ class TemperedEnsemble:
                     gain = (self.betas[a + 1] - self.betas[a]) * (slopes[a] - slopes[a + 1])
                     exchanged = np.log(chances[a]) < gain
                     if exchanged.any():
-                        _kernels.exchange_lanes(*replicas[a], *replicas[a + 1], exchanged)
+                        chain_kernels.exchange_lanes(*replicas[a], *replicas[a + 1], exchanged)
 
         team.map(one_block, range(len(self._blocks)))
         self._n_sweeps += n_sweeps

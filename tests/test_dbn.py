@@ -19,9 +19,9 @@ from skprune import (
     IterativePrunerCV,
     PrunedBernoulliRBM,
     SparseDBN,
-    _kernels,
     inference,
 )
+from skprune._kernels import draws as draw_kernels
 from skprune._threads import Team
 from skprune.criteria import Fisher
 from skprune.dbn import UpDown
@@ -310,8 +310,8 @@ def draws_of(dbn, step, place, n_units, order):
     from skprune.samplers import derived_key
 
     out = np.empty((n_units, len(order)), np.float32)
-    at = step * _kernels.DRAWS_PER_MINIBATCH + place
-    _kernels.uniforms(derived_key(dbn._key, 7), at, 0, out)
+    at = step * draw_kernels.DRAWS_PER_MINIBATCH + place
+    draw_kernels.uniforms(derived_key(dbn._key, 7), at, 0, out)
     numbers_ = np.empty((len(order), n_units), np.float32)
     numbers_[order] = out.T
     return numbers_

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from numba import njit
 
-from skprune import _kernels, inference
+from skprune import inference
+from skprune._kernels import draws as draw_kernels
+from skprune._kernels import fields as field_kernels
+from skprune._kernels import loading, packing, scores, simd, units
 from tests.machines import random_machine
 
 GOLDEN = 0x9E3779B97F4A7C15
@@ -35,7 +38,7 @@ def twin_uniform(key, step, layer, unit, lane):
 
 def draws(key, step, layer, shape):
     out = np.empty(shape)
-    _kernels.uniforms(np.uint64(key), step, layer, out)
+    draw_kernels.uniforms(np.uint64(key), step, layer, out)
     return out
 
 
@@ -75,7 +78,7 @@ def test_exp_is_accurate(dtype, error):
     def run(x):
         out = np.empty_like(x)
         for i in range(x.size):
-            out[i] = _kernels.exp(x[i])
+            out[i] = units.exp(x[i])
         return out
 
     x = np.linspace(-20, 20, 10001).astype(dtype)
@@ -107,14 +110,14 @@ def test_edge_path_is_dense_path(dtype, density, n_lanes):
         stack = inference.Stack((level,), (np.zeros(41, dtype), np.zeros(30, dtype)))
         out = np.zeros_like(upper)
         unpacked = inference.unpacked(stack)
-        _kernels.fields(stack, 1, (lower, upper), unpacked, out, inference.blas_address(stack))
+        field_kernels.fields(stack, 1, (lower, upper), unpacked, out, inference.blas_address(stack))
         np.testing.assert_allclose(out, weights @ lower, atol=tolerance)
         out = np.zeros_like(lower)
-        _kernels.fields(stack, 0, (lower, upper), unpacked, out, inference.blas_address(stack))
+        field_kernels.fields(stack, 0, (lower, upper), unpacked, out, inference.blas_address(stack))
         np.testing.assert_allclose(out, weights.T @ upper, atol=tolerance)
 
 
-looks_up = pytest.mark.skipif(not _kernels.PACKS, reason="this processor cannot look up")
+looks_up = pytest.mark.skipif(not simd.TARGET.packs, reason="this processor cannot look up")
 
 
 @looks_up
@@ -133,22 +136,22 @@ def test_table_look_up_is_edge_path(density, n_lanes):
     packed = inference.new_packed(stack, n_lanes, [0, 1])
     assert packed[0].size
     assert packed[1].size
-    _kernels.pack_states(states[0], packed[0])
+    packing.pack_states(states[0], packed[0])
     blas = inference.blas_address(stack)
     by_table, by_edges = np.zeros_like(states[1]), np.zeros_like(states[1])
-    _kernels.fields(stack, 1, states, packed, by_table, blas)
-    _kernels.fields(stack, 1, states, inference.unpacked(stack), by_edges, blas)
+    field_kernels.fields(stack, 1, states, packed, by_table, blas)
+    field_kernels.fields(stack, 1, states, inference.unpacked(stack), by_edges, blas)
     np.testing.assert_allclose(by_table, by_edges, atol=2e-5)
     for layer in (1, 0):
         key = np.uint64(5)
-        _kernels.update_layer(stack, layer, states, packed, True, n_lanes, 7, key, 2, blas)
+        field_kernels.update_layer(stack, layer, states, packed, True, n_lanes, 7, key, 2, blas)
         again = np.ones_like(packed[layer])
-        _kernels.pack_states(states[layer], again)
+        packing.pack_states(states[layer], again)
         n_words = 16 * -(-states[layer].shape[1] // 64)
         np.testing.assert_array_equal(packed[layer][:, :n_words], again[:, :n_words])
     by_table, by_edges = np.zeros_like(states[0]), np.zeros_like(states[0])
-    _kernels.fields(stack, 0, states, packed, by_table, blas)
-    _kernels.fields(stack, 0, states, inference.unpacked(stack), by_edges, blas)
+    field_kernels.fields(stack, 0, states, packed, by_table, blas)
+    field_kernels.fields(stack, 0, states, inference.unpacked(stack), by_edges, blas)
     np.testing.assert_allclose(by_table, by_edges, atol=2e-5)
 
 
@@ -156,11 +159,12 @@ def test_without_table_look_up_the_fit_is_the_same():
     """A processor that numba knows nothing about computes the same machine, to rounding."""
     code = (
         "import numpy as np\n"
-        "from skprune import PrunedBernoulliRBM, _kernels\n"
+        "from skprune import PrunedBernoulliRBM\n"
+        "from skprune._kernels import simd\n"
         "X = (np.random.default_rng(0).uniform(size=(400, 30)) < 0.3).astype(np.uint8)\n"
         "rbm = PrunedBernoulliRBM(20, batch_size=40, initial_sparsity=0.8, n_iter=1, random_state=0)\n"
         "rbm.fit(X)\n"
-        "print(_kernels.PACKS, *rbm.transform(X[:5]).ravel())\n"
+        "print(simd.TARGET.packs, *rbm.transform(X[:5]).ravel())\n"
     )
 
     def run(**environment):
@@ -173,7 +177,7 @@ def test_without_table_look_up_the_fit_is_the_same():
 
     here, features = run()
     there, same = run(NUMBA_CPU_NAME="generic")
-    assert here == _kernels.PACKS
+    assert here == simd.TARGET.packs
     assert not there
     np.testing.assert_allclose(features, same, atol=1e-3)
 
@@ -183,7 +187,7 @@ def test_draw_is_uniform_below_mean(dtype):
     stack, weights, biases = random_machine(1, "full", dtype=dtype)
     visible = np.random.default_rng(0).integers(0, 2, (9, 5)).astype(dtype)
     states = inference.load_states(stack, visible, None)
-    _kernels.update_layer(
+    field_kernels.update_layer(
         stack, 1, states, inference.unpacked(stack), True, 9, 100, np.uint64(3), 17,
         inference.blas_address(stack),
     )  # fmt: skip
@@ -220,20 +224,20 @@ def test_bits_round_trip(dtype, n_lanes):
     states = inference.states_array(33, n_lanes, dtype)
     n_words = -(-states.shape[1] // 16)
     bits, other = np.ones((2, n_words, 33), np.uint16)
-    _kernels.load_bits_dense(X.astype(np.uint8), rows, bits)
+    loading.load_bits_dense(X.astype(np.uint8), rows, bits)
     csr = sparse.csr_array(X)
-    _kernels.load_bits_csr(csr.data, csr.indices, csr.indptr, rows, other)
+    loading.load_bits_csr(csr.data, csr.indices, csr.indptr, rows, other)
     np.testing.assert_array_equal(bits, other)
 
     @njit
     def unpack(states, bits):
         for i in range(states.shape[0]):
-            _kernels._unpack_row(states, bits, i)
+            packing.unpack_row(states, bits, i)
 
     @njit
     def pack(states, bits):
         for i in range(states.shape[0]):
-            _kernels._pack_row(states, bits, i)
+            packing._pack_row(states, bits, i)
 
     unpack(states, bits)
     np.testing.assert_array_equal(inference.to_rows(states, n_lanes), X[rows])
@@ -245,9 +249,9 @@ def test_bits_round_trip(dtype, n_lanes):
 
 def test_is_binary():
     X = np.zeros((5, 6), np.float32)
-    assert _kernels.is_binary_dense(X)
+    assert scores.is_binary_dense(X)
     X[4, 5] = 1
-    assert _kernels.is_binary_dense(X)
+    assert scores.is_binary_dense(X)
     X[2, 3] = 0.5
-    assert not _kernels.is_binary_dense(X)
-    assert not _kernels.is_binary_dense(np.full((1, 2), 2, np.uint8))
+    assert not scores.is_binary_dense(X)
+    assert not scores.is_binary_dense(np.full((1, 2), 2, np.uint8))

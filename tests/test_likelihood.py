@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
-from skprune import PrunedBernoulliRBM, _kernels, inference, likelihood
+from skprune import PrunedBernoulliRBM, inference, likelihood
+from skprune._kernels import chains as chain_kernels
+from skprune._kernels import packing
 from skprune._threads import Team
 from skprune.samplers import ParallelTempering
 from tests import oracles
@@ -117,7 +119,7 @@ def test_slopes_of_a_tempered_sweep(depth, use_edges):
     base = likelihood.base_rates(stack, np.full(SIZES[depth][0], 0.3))
     states = inference.new_states(stack, 40)
     slopes = np.zeros(40)
-    _kernels.tempered_sweep(
+    chain_kernels.tempered_sweep(
         stack, base, 0.4, states, inference.unpacked(stack), slopes, 40, 0, np.uint64(1), 0,
         inference.blas_address(stack),
     )  # fmt: skip
@@ -137,11 +139,11 @@ def test_exchanged_lanes_and_their_packed_states():
         for x, own in zip(states, packed, strict=True):
             x[:, :64] = rng.uniform(size=(x.shape[0], 64)) < 0.5
             if own.size:
-                _kernels.pack_states(x, own)
+                packing.pack_states(x, own)
         sides.append((states, packed))
     before = [[x.copy() for x in states] for states, _ in sides]
     exchanged = rng.uniform(size=64) < 0.3
-    _kernels.exchange_lanes(*sides[0], *sides[1], exchanged)
+    chain_kernels.exchange_lanes(*sides[0], *sides[1], exchanged)
     for layer in range(2):
         for own, other in ((0, 1), (1, 0)):
             expected = before[own][layer].copy()
@@ -150,7 +152,7 @@ def test_exchanged_lanes_and_their_packed_states():
             packed = sides[own][1][layer]
             if packed.size:
                 again = np.zeros_like(packed)
-                _kernels.pack_states(sides[own][0][layer], again)
+                packing.pack_states(sides[own][0][layer], again)
                 np.testing.assert_array_equal(packed, again)
 
 
@@ -198,7 +200,7 @@ def test_tempered_chains_of_a_negative_phase_visit_both_modes(n_steps):
             shares.append((chains[0][:, :200].sum(axis=0) > 3).mean())
     base = likelihood.base_rates(stack, np.full(6, 0.5))
     for step in range(1200):
-        _kernels.tempered_sweep(
+        chain_kernels.tempered_sweep(
             stack, base, 1.0, plain, inference.unpacked(stack), np.zeros(200), 200, 0,
             np.uint64(1), step, inference.blas_address(stack),
         )  # fmt: skip

@@ -19,8 +19,9 @@ from skprune import (
     SparseDBN,
     SparseDBNAutoencoder,
     SparseDBNClassifier,
-    _kernels,
 )
+from skprune._kernels import backprop_steps
+from skprune._kernels import draws as draw_kernels
 from skprune.criteria import Fisher
 
 
@@ -186,7 +187,7 @@ def test_gradient_with_dropout_is_that_of_the_thinned_network(dropout, input_dro
     gains = []
     for layer, share in ((0, input_dropout), (1, dropout), (2, dropout)):
         draws = np.empty((network._biases[layer].size, n), np.float32)
-        _kernels.uniforms(key, step, _kernels.NETWORK_DROPOUT + layer, draws)
+        draw_kernels.uniforms(key, step, backprop_steps.NETWORK_DROPOUT + layer, draws)
         gain = np.empty((n, draws.shape[0]))
         gain[order] = (np.float32(share) <= draws.T) / (1 - share)
         gains.append(gain)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from numba import njit
 
-from skprune import PrunedBernoulliRBM, _kernels, _threads, _training, inference
+from skprune import PrunedBernoulliRBM, _threads, _training, inference
+from skprune._kernels import blas, contrastive_steps, loading
 from skprune._threads import Team
 from skprune._training import (
     SPARE_LANES,
@@ -43,9 +44,9 @@ def one_step(depth, mask, use_edges, positive, even, offsets=None, dtype=np.floa
     loop = loop._replace(n_chains=1, batch_size=1, binary=False)
     with Team(n_threads=1) as team:
         team.run(
-            _kernels.train_minibatches, stack, state, data, np.zeros((1, 0, data.shape[1]), np.uint16),
+            contrastive_steps.train_minibatches, stack, state, data, np.zeros((1, 0, data.shape[1]), np.uint16),
             np.array([1]), np.ones(1, dtype), False, 0, True, 1, options, np.uint64(0), 0,
-            new_room(loop, 1), _kernels.BLAS_ADDRESS[np.dtype(dtype)],
+            new_room(loop, 1), blas.BLAS_ADDRESS[np.dtype(dtype)],
         )  # fmt: skip
     dw = [inference.level_values(level) - b for level, b in zip(stack.levels, before, strict=True)]
     db = [b - a for b, a in zip(stack.biases, before_b, strict=True)]
@@ -169,7 +170,7 @@ def test_options_of_the_step(digits):
 @njit
 def step_weights(*args):
     """Kernels' parts cannot be called from Python."""
-    _kernels._step_weights(*args)
+    contrastive_steps._step_weights(*args)
 
 
 def test_l2_step_is_exact():
@@ -200,7 +201,7 @@ def test_a_thread_that_cannot_start_calls_the_team_off(monkeypatch):
     with team:
         pool, team._pool = team._pool, NoThreads()
         with pytest.raises(RuntimeError, match="start new thread"):
-            team.run(_kernels.load_minibatches_dense, None, None, None, None, None)
+            team.run(loading.load_minibatches_dense, None, None, None, None, None)
         team._pool = pool
 
 

@@ -1,0 +1,189 @@
+"""Gibbs sweeps, annealing and tempering."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .compile import called, kernel, kernel_with_arrays, part
+from .draws import row_key, uniform
+from .fields import EVEN, add_from_above, field_rows, layers_beside, update_layer
+from .packing import NO_BITS, pack_from_states
+from .scores import LOG_EVERY
+from .units import exp, to_draw
+
+
+@kernel
+def gibbs_sweeps(stack, states, packed, clamped, n_sweeps, n_lanes, lane_0, key, first_step, blas):
+    """Odd layers given even ones, then even given odd, ``n_sweeps`` times.
+
+    ``clamped`` (n_visible, lanes) holds the visible states that stay, NaN where
+    a unit is free; a size of 0 clamps nothing, and visible states that are
+    clamped are not packed.
+    """
+    for sweep in range(n_sweeps):
+        step = first_step + sweep
+        for parity in (1, 0):
+            for layer in range(parity, len(states), 2):
+                update_layer(stack, layer, states, packed, True, n_lanes, lane_0, key, step, blas)
+        if clamped.size:
+            visible = states[0]
+            for i in range(visible.shape[0]):
+                for lane in range(n_lanes):
+                    if not np.isnan(clamped[i, lane]):
+                        visible[i, lane] = clamped[i, lane]
+
+
+@kernel_with_arrays
+def anneal(stack, base, betas, from_base, states, packed, log_weights, n_lanes, lane_0, key, blas):
+    """Annealed importance sampling of one block of chains (Neal 2001), in either direction.
+
+    The odd layers are summed out. The path scales weights and odd biases by
+    beta and the even biases from ``base`` to their own: log p*_beta(even) =
+    sum_even ((1 - beta) base + beta b) s + sum_odd softplus(beta (W s + c)).
+    Chains are drawn ``from_base``, or start from the given states of the even
+    layers, samples at ``betas[0]``. Adds to ``log_weights``.
+    """
+    n_layers = len(states)
+    dtype = states[0].dtype
+    lanes = states[0].shape[1]
+    upper_product = np.ones(lanes, dtype=np.float64)
+    lower_product = np.ones(lanes, dtype=np.float64)
+    linear = np.zeros(lanes, dtype=np.float64)
+    one, zero = dtype.type(1), dtype.type(0)
+    if from_base:
+        for layer in range(0, n_layers, 2):
+            x, own_packed = states[layer], packed[layer]
+            for i in range(stack.biases[layer].size):
+                x[i] = 0
+                row = row_key(key, 0, layer, i)
+                to_draw(x, i, base[layer][i], one, n_lanes, row, lane_0, NO_BITS, own_packed)
+    for k in range(1, betas.size):
+        old, new = dtype.type(betas[k - 1]), dtype.type(betas[k])
+        linear[:] = 0
+        for layer in range(0, n_layers, 2):
+            for i in range(stack.biases[layer].size):
+                gain = (new - old) * (stack.biases[layer][i] - base[layer][i])
+                for lane in range(lanes):
+                    linear[lane] += gain * states[layer][i, lane]
+        for layer in range(1, n_layers, 2):
+            n_units = stack.biases[layer].size
+            x, own_packed = states[layer], packed[layer]
+            below, above = layers_beside(stack, layer, states, packed)
+            field_rows(stack, layer, below, above, x, 0, n_units, blas)
+            for i in range(n_units):
+                bias = stack.biases[layer][i]
+                for lane in range(lanes):
+                    a = x[i, lane] + bias
+                    linear[lane] += (new - old) * max(a, zero)
+                    upper_product[lane] *= one + exp(-abs(new * a))
+                    lower_product[lane] *= one + exp(-abs(old * a))
+                if i % LOG_EVERY == LOG_EVERY - 1 or i == n_units - 1:
+                    for lane in range(lanes):
+                        linear[lane] += np.log(upper_product[lane] / lower_product[lane])
+                    upper_product[:] = 1
+                    lower_product[:] = 1
+                row = row_key(key, k, layer, i)
+                to_draw(x, i, new * bias, new, n_lanes, row, lane_0, NO_BITS, own_packed)
+        for lane in range(n_lanes):
+            log_weights[lane] += linear[lane]
+        if k == betas.size - 1:
+            break
+        for layer in range(0, n_layers, 2):
+            n_units = stack.biases[layer].size
+            x, own_packed = states[layer], packed[layer]
+            below, above = layers_beside(stack, layer, states, packed)
+            field_rows(stack, layer, below, above, x, 0, n_units, blas)
+            for i in range(n_units):
+                shift = new * stack.biases[layer][i] + (one - new) * base[layer][i]
+                row = row_key(key, k, layer, i)
+                to_draw(x, i, shift, new, n_lanes, row, lane_0, NO_BITS, own_packed)
+
+
+@kernel_with_arrays
+def tempered_sweep(stack, base, beta, states, packed, slopes, n_lanes, lane_0, key, step, blas):
+    """One Gibbs sweep on the path of :func:`anneal`: even layers, then the odd ones.
+
+    ``slopes`` become d log p*_beta(state) / d beta of every lane, which does
+    not depend on beta: what exchanges between temperatures are decided by.
+    """
+    dtype = states[0].dtype
+    factor, rest = dtype.type(beta), dtype.type(1 - beta)
+    field = np.empty(states[0].shape[1], dtype)
+    slopes[:] = 0
+    for parity in (0, 1):
+        for layer in range(parity, len(states), 2):
+            x, own_packed = states[layer], packed[layer]
+            biases, start = stack.biases[layer], base[layer]
+            below, above = layers_beside(stack, layer, states, packed)
+            field_rows(stack, layer, below, above, x, 0, biases.size, blas)
+            for i in range(biases.size):
+                row = row_key(key, step, layer, i)
+                shift = factor * biases[i] + rest * start[i]
+                for lane in range(n_lanes):  # the field counts once, from the odd side
+                    field[lane] = biases[i] - start[i] + (x[i, lane] if parity == 1 else 0)
+                to_draw(x, i, shift, factor, n_lanes, row, lane_0, NO_BITS, own_packed)
+                for lane in range(n_lanes):
+                    slopes[lane] += field[lane] * x[i, lane]
+
+
+@kernel
+def exchange_lanes(states, packed, other_states, other_packed, exchanged):
+    """Exchange whole lanes of two states, where ``exchanged``."""
+    for layer in range(len(states)):
+        a, b = states[layer], other_states[layer]
+        for i in range(a.shape[0]):
+            for lane in range(exchanged.size):
+                if exchanged[lane]:
+                    a[i, lane], b[i, lane] = b[i, lane], a[i, lane]
+            if packed[layer].shape[0] > 0:
+                pack_from_states(a, packed[layer], i)
+                pack_from_states(b, other_packed[layer], i)
+
+
+@part
+def draw_one_hot(
+    level, biases, above, out, packed, first, n_draws, n_lanes, lane_0, key, step, weights, blas
+):
+    """Draw which one of a level's lower units from ``first`` on is on, given the upper ones.
+
+    Or the mean of several draws, each from a softmax of its share of the input.
+    """
+    called()
+    n_units, share = biases.size, out.dtype.type(1) / out.dtype.type(n_draws)
+    out[first:n_units] = 0
+    add_from_above(level, above, out, first, n_units, blas)
+    for lane in range(n_lanes):
+        top = (out[first, lane] + biases[first]) * share
+        for i in range(first, n_units):
+            out[i, lane] = (out[i, lane] + biases[i]) * share
+            top = max(top, out[i, lane])
+        total = out.dtype.type(0)
+        for i in range(first, n_units):
+            weights[i - first] = exp(out[i, lane] - top)
+            total += weights[i - first]
+            out[i, lane] = 0
+        for draw in range(n_draws):
+            row = row_key(key, step, EVEN, n_units + draw)
+            left = uniform(row, np.uint32(lane_0 + lane)) * total
+            chosen = n_units - 1
+            for i in range(first, n_units):
+                left -= weights[i - first]
+                if left < 0:
+                    chosen = i
+                    break
+            out[chosen, lane] += share
+    for i in range(first, n_units):
+        for lane in range(n_lanes, out.shape[1]):
+            out[i, lane] = 0
+        if packed.shape[0] > 0:
+            pack_from_states(out, packed, i)
+
+
+@kernel
+def draw_one_of(stack, states, packed, first, n_lanes, lane_0, key, step, weights, blas):
+    """Replace the visible units from ``first`` on by a draw of which one of them is on."""
+    _, above = layers_beside(stack, 0, states, packed)
+    draw_one_hot(
+        stack.levels[0], stack.biases[0], above, states[0], packed[0], first, np.int64(1), n_lanes,
+        lane_0, key, step, weights, blas,
+    )  # fmt: skip

@@ -1,0 +1,250 @@
+"""The input of a layer from its neighbours, and whole layers given their neighbours."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .blas import gemm
+from .compile import inlined, kernel, kernel_with_arrays, part
+from .draws import row_key
+from .edges import add_edges
+from .packing import NO_BITS, NO_PACKED, add_edges_by_table
+from .units import exp, to_draw, to_mean
+
+EDGE_BLOCK = 16  # upper units a block on pruned levels
+
+
+@part
+def add_from_below(level, below, out, start, stop, blas):
+    """Add ``weights[start:stop] @ below`` to rows start..stop of ``out``."""
+    lower, packed, offsets, lane = below
+    stride = out.shape[1]
+    if level.weights.shape[0] > 0:
+        n_lower = level.weights.shape[1]
+        one = out.dtype.type(1)
+        gemm(
+            blas, False, False, stride, stop - start, n_lower, one, lower, 0, stride,
+            level.weights, start * n_lower, n_lower, one, out, start * stride, stride,
+        )  # fmt: skip
+        return
+    indptr, indices, values = level.edges.indptr, level.edges.indices, level.values
+    for i in range(start, stop):
+        first = indptr[i]
+        count = indptr[i + 1] - first
+        if packed.shape[0] > 0:
+            add_edges_by_table(out, i, packed, offsets, lane, indices, values, None, first, count)
+        else:
+            add_edges(out, i, lower, indices, values, None, first, count)
+
+
+@part
+def add_from_above(level, above, out, start, stop, blas):
+    """Add ``weights[:, start:stop].T @ above`` to rows start..stop of ``out``."""
+    upper, packed, offsets, lane = above
+    stride = out.shape[1]
+    if level.weights.shape[0] > 0:
+        n_upper, n_lower = level.weights.shape
+        one = out.dtype.type(1)
+        gemm(
+            blas, False, True, stride, stop - start, n_upper, one, upper, 0, stride,
+            level.weights, start, n_lower, one, out, start * stride, stride,
+        )  # fmt: skip
+        return
+    indptr, indices = level.edges.down_indptr, level.edges.down_indices
+    order, values = level.edges.down_order, level.values
+    for j in range(start, stop):
+        first = indptr[j]
+        count = indptr[j + 1] - first
+        if packed.shape[0] > 0:
+            add_edges_by_table(out, j, packed, offsets, lane, indices, values, order, first, count)
+        else:
+            add_edges(out, j, upper, indices, values, order, first, count)
+
+
+@part
+def field_rows(stack, layer, below, above, out, start, stop, blas):
+    """Rows start..stop of the input to a layer from both neighbours, without its bias.
+
+    A neighbour is (states, packed states, offsets, lane). Where packed states
+    are given, levels with edges read these; the contribution of the offsets,
+    which states carry in a spare lane, then goes to ``lane`` unless that is
+    negative.
+    """
+    out[start:stop] = 0
+    if layer > 0:
+        add_from_below(stack.levels[layer - 1], below, out, start, stop, blas)
+    if layer < len(stack.levels):
+        add_from_above(stack.levels[layer], above, out, start, stop, blas)
+
+
+@kernel
+def block_rows(stack, layer):
+    """Units a block of this layer. Depends on the machine alone, never on the threads."""
+    n_units = stack.biases[layer].size
+    dense = False
+    if layer > 0:
+        dense = stack.levels[layer - 1].weights.shape[0] > 0
+    if layer < len(stack.levels):
+        dense = dense or stack.levels[layer].weights.shape[0] > 0
+    if not dense:
+        return EDGE_BLOCK
+    n_blocks = 4 * ((n_units + 511) // 512)
+    return (n_units + n_blocks - 1) // n_blocks
+
+
+@kernel
+def descent_rows(stack, layer):
+    """The same for gradients. BLAS packs the layer below once a block: few units are one."""
+    return max(block_rows(stack, layer), EDGE_BLOCK)
+
+
+@inlined
+def layers_beside(stack, layer, states, packed):
+    """What ``field_rows`` reads of the layers below and above, without offsets."""
+    below = layer - 1 if layer > 0 else layer
+    above = layer + 1 if layer < len(stack.levels) else layer
+    return (
+        (states[below], packed[below], stack.biases[below], -1),
+        (states[above], packed[above], stack.biases[above], -1),
+    )
+
+
+@kernel
+def fields(stack, layer, states, packed, out, blas):
+    """The input to a whole layer, bias included, given its neighbours' states."""
+    n_units = stack.biases[layer].size
+    below, above = layers_beside(stack, layer, states, packed)
+    field_rows(stack, layer, below, above, out, 0, n_units, blas)
+    for i in range(n_units):
+        bias = stack.biases[layer][i]
+        for lane in range(out.shape[1]):
+            out[i, lane] += bias
+
+
+@kernel
+def update_layer(stack, layer, states, packed, sample, n_lanes, lane_0, key, step, blas):
+    """Replace a layer's states by its activation probabilities, or by a draw from them."""
+    out, own_packed = states[layer], packed[layer]
+    below, above = layers_beside(stack, layer, states, packed)
+    n_units = stack.biases[layer].size
+    one = out.dtype.type(1)
+    block = block_rows(stack, layer)
+    for start in range(0, n_units, block):
+        stop = min(start + block, n_units)
+        field_rows(stack, layer, below, above, out, start, stop, blas)
+        for i in range(start, stop):
+            bias = stack.biases[layer][i]
+            if sample:
+                row = row_key(key, step, layer, i)
+                to_draw(out, i, bias, one, n_lanes, row, lane_0, NO_BITS, own_packed)
+            else:
+                to_mean(out, i, bias, one, n_lanes)
+
+
+@kernel_with_arrays
+def mean_field(stack, states, packed, tolerance, max_updates, n_lanes, blas):
+    """Mean field of the hidden layers given the visible ones; returns updates used a lane.
+
+    A lane stops when no unit of it moved by more than ``tolerance``, whatever
+    the other lanes do, so a sample's result never depends on its batch. With
+    one hidden layer the first update is exact.
+    """
+    used = np.zeros(n_lanes, dtype=np.int64)
+    change = np.zeros(states[0].shape[1], dtype=states[0].dtype)
+    active = np.ones(states[0].shape[1], dtype=np.bool_)
+    n_layers = len(states)
+    fresh = np.zeros_like(states[0])
+    bottom = np.zeros((stack.biases[1].size, states[0].shape[1]), dtype=states[0].dtype)
+    visible, _upper = layers_beside(stack, 1, states, packed)
+    add_from_below(stack.levels[0], visible, bottom, 0, bottom.shape[0], blas)  # does not change
+    for _ in range(max_updates):
+        change[:] = 0
+        for layer in range(1, n_layers):
+            n_units = stack.biases[layer].size
+            if fresh.shape[0] < n_units:
+                fresh = np.zeros((n_units, states[0].shape[1]), dtype=states[0].dtype)
+            old = states[layer]
+            below, above = layers_beside(stack, layer, states, packed)
+            if layer == 1:
+                fresh[:n_units] = bottom
+                if n_layers > 2:
+                    add_from_above(stack.levels[1], above, fresh, 0, n_units, blas)
+            else:
+                field_rows(stack, layer, below, above, fresh, 0, n_units, blas)
+            one = old.dtype.type(1)
+            for i in range(n_units):
+                to_mean(fresh, i, stack.biases[layer][i], one, n_lanes)
+                for lane in range(n_lanes):
+                    if active[lane]:
+                        change[lane] = max(change[lane], abs(fresh[i, lane] - old[i, lane]))
+                        old[i, lane] = fresh[i, lane]
+        going = False
+        for lane in range(n_lanes):
+            if active[lane]:
+                used[lane] += 1
+                active[lane] = n_layers > 2 and change[lane] > tolerance
+                going = going or active[lane]
+        if not going:
+            break
+    return used
+
+
+@kernel
+def means_of_rows(data, weights, biases, out, blas):
+    """``out = sigmoid(data @ weights.T + biases)``, sample-major, for a full level."""
+    n_upper, n_lower = weights.shape
+    one, zero = out.dtype.type(1), out.dtype.type(0)
+    gemm(
+        blas, True, False, n_upper, data.shape[0], n_lower, one, weights, 0, n_lower,
+        data, 0, n_lower, zero, out, 0, n_upper,
+    )  # fmt: skip
+    for row in range(out.shape[0]):
+        for i in range(n_upper):
+            out[row, i] = one / (one + exp(-(out[row, i] + biases[i])))
+
+
+EVEN, ODD = np.int64(0), np.int64(1)
+
+
+LOGISTIC, LINEAR, SOFTMAX = (np.int64(kind) for kind in range(3))  # what a layer makes of its input
+
+
+@part
+def activate_rows(stack, layer, states, kind, start, stop, n_lanes, blas):
+    """Rows start..stop of a layer from the layer below alone; softmax is left to its caller."""
+    out, biases = states[layer], stack.biases[layer]
+    below = (states[layer - 1], NO_PACKED, biases, -1)
+    out[start:stop] = 0
+    add_from_below(stack.levels[layer - 1], below, out, start, stop, blas)
+    one = out.dtype.type(1)
+    for i in range(start, stop):
+        if kind == LOGISTIC:
+            to_mean(out, i, biases[i], one, n_lanes)
+        else:
+            for lane in range(n_lanes):
+                out[i, lane] += biases[i]
+
+
+@part
+def softmax(out, n_lanes):
+    """Turn inputs into probabilities that sum to one over the units."""
+    for lane in range(n_lanes):
+        top = out[0, lane]
+        for i in range(out.shape[0]):
+            top = max(top, out[i, lane])
+        total = out.dtype.type(0)
+        for i in range(out.shape[0]):
+            out[i, lane] = exp(out[i, lane] - top)
+            total += out[i, lane]
+        for i in range(out.shape[0]):
+            out[i, lane] /= total
+
+
+@kernel
+def feed_forward(stack, states, kinds, n_lanes, blas):
+    """Compute every layer above the first from the one below."""
+    for layer in range(1, len(stack.biases)):
+        n_units = stack.biases[layer].size
+        activate_rows(stack, layer, states, kinds[layer], 0, n_units, n_lanes, blas)
+        if kinds[layer] == SOFTMAX:
+            softmax(states[layer], n_lanes)

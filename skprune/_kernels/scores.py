@@ -1,0 +1,111 @@
+"""Sums over units and samples that scores are made of."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import types
+from numba.extending import intrinsic
+
+from .compile import kernel, kernel_with_arrays
+from .units import exp
+
+LOG_EVERY = 512  # factors in [1, 2] multiplied in float64 before their logarithm is taken
+
+
+@kernel_with_arrays
+def add_softplus(field, total):
+    """``total[lane] += sum_i log(1 + exp(field[i, lane]))``, in float64.
+
+    The logarithm of a product of many factors is taken at once; a factor
+    1 + exp(-|x|) is at most 2, so the product cannot overflow.
+    """
+    lanes = field.shape[1]
+    product = np.ones(lanes, dtype=np.float64)
+    linear = np.zeros(lanes, dtype=np.float64)
+    one, zero = field.dtype.type(1), field.dtype.type(0)
+    for i in range(field.shape[0]):
+        for lane in range(lanes):
+            x = field[i, lane]
+            linear[lane] += max(x, zero)
+            product[lane] *= one + exp(-abs(x))
+        if i % LOG_EVERY == LOG_EVERY - 1:
+            for lane in range(lanes):
+                linear[lane] += np.log(product[lane])
+                product[lane] = 1.0
+    for lane in range(total.size):
+        total[lane] += linear[lane] + np.log(product[lane])
+
+
+@kernel_with_arrays
+def pseudo_log_likelihood(stack, visible, field, total):
+    """``total[lane] = sum_i log p(v_i | all other visible units)`` of an RBM.
+
+    ``field`` is the hidden units' input with bias. Turning bit i over changes
+    only the fields of the hidden units it is connected to.
+    """
+    level = stack.levels[0]
+    dense = level.weights.shape[0] > 0
+    lanes, n_hidden = field.shape[1], field.shape[0]
+    one, zero = field.dtype.type(1), field.dtype.type(0)
+    softplus = np.empty((n_hidden, lanes), dtype=np.float64)
+    for k in range(n_hidden):
+        for lane in range(lanes):
+            x = field[k, lane]
+            softplus[k, lane] = max(x, zero) + np.log1p(np.exp(-abs(x)))
+    product = np.empty(lanes, dtype=np.float64)
+    change = np.empty(lanes, dtype=np.float64)
+    for i in range(visible.shape[0]):
+        product[:] = 1
+        for lane in range(lanes):
+            change[lane] = (1 - 2 * visible[i, lane]) * stack.biases[0][i]
+        first = 0 if dense else level.edges.down_indptr[i]
+        last = n_hidden if dense else level.edges.down_indptr[i + 1]
+        for e in range(first, last):
+            k = e if dense else level.edges.down_indices[e]
+            weight = level.weights[k, i] if dense else level.values[level.edges.down_order[e]]
+            for lane in range(lanes):
+                x = field[k, lane] + (one - visible[i, lane] - visible[i, lane]) * weight
+                change[lane] += max(x, zero) - softplus[k, lane]
+                product[lane] *= one + exp(-abs(x))
+            if (e - first) % LOG_EVERY == LOG_EVERY - 1:
+                for lane in range(lanes):
+                    change[lane] += np.log(product[lane])
+                    product[lane] = 1
+        for lane in range(total.size):
+            d = change[lane] + np.log(product[lane])
+            total[lane] -= max(d, 0.0) + np.log1p(np.exp(-abs(d)))
+
+
+@intrinsic
+def _ones(typing_context, word):
+    """Number of ones of a 64-bit word."""
+
+    def codegen(context, builder, signature, args):
+        return builder.ctpop(args[0])
+
+    return types.uint64(types.uint64), codegen
+
+
+@kernel
+def count_pairs(upper, lower, indptr, indices, counts):
+    """Number of samples in which both ends of a connection are on; samples are bits of words."""
+    n_words = np.uint64(upper.shape[1])
+    for i in range(indptr.size - 1):
+        for e in range(indptr[i], indptr[i + 1]):
+            j = np.uint64(indices[e])
+            total = np.uint64(0)
+            for word in range(n_words):
+                total += _ones(upper[i, word] & lower[j, word])
+            counts[e] = total
+
+
+@kernel
+def is_binary_dense(data):
+    """Whether every number is 0 or 1."""
+    for i in range(data.shape[0]):
+        others = 0
+        for j in range(data.shape[1]):
+            others += (data[i, j] != 0) & (data[i, j] != 1)
+        if others:
+            return False
+    return True

@@ -1,0 +1,59 @@
+"""What the threads of a team meet at."""
+
+from __future__ import annotations
+
+from numba import types
+from numba.extending import intrinsic
+
+from .compile import part
+from .emit import element_pointer
+
+
+@intrinsic
+def _atomic_add(typing_context, array, index, value):
+    signature = types.int64(array, types.intp, types.int64)
+
+    def codegen(context, builder, signature, args):
+        pointer = element_pointer(context, builder, signature.args[0], args[0], args[1])
+        return builder.atomic_rmw("add", pointer, args[2], "seq_cst")
+
+    return signature, codegen
+
+
+@intrinsic
+def _atomic_load(typing_context, array, index):
+    signature = types.int64(array, types.intp)
+
+    def codegen(context, builder, signature, args):
+        pointer = element_pointer(context, builder, signature.args[0], args[0], args[1])
+        return builder.load_atomic(pointer, "seq_cst", 8)
+
+    return signature, codegen
+
+
+_sched_yield = types.ExternalFunction("sched_yield", types.int32())
+
+
+@part
+def meet(barrier, n_threads):
+    """Wait for the whole team; False if the team was called off.
+
+    Slots: 0 counts arrivals, 8 the meetings held, 16 calls the team off (one
+    cache line each). After some thousand looks the core is offered to others,
+    so that a busy machine slows a team down but never stops it.
+    """
+    if n_threads == 1:
+        return True
+    meeting = _atomic_load(barrier, 8)
+    if _atomic_add(barrier, 0, 1) == n_threads - 1:
+        _atomic_add(barrier, 0, -n_threads)
+        _atomic_add(barrier, 8, 1)
+        return True
+    looks = 0
+    while _atomic_load(barrier, 8) == meeting:
+        if _atomic_load(barrier, 16) != 0:
+            return False
+        looks += 1
+        if looks > 4000:
+            _sched_yield()
+    return True
