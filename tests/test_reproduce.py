@@ -1,6 +1,7 @@
 """The reproductions run from end to end, on few data."""
 
 import csv
+import importlib.util
 import os
 import pathlib
 import subprocess
@@ -172,6 +173,19 @@ def test_deep_networks_of_the_slides(script, data, n_rows, tmp_path):
         (last,) = (tmp_path / "checkpoints").glob("boltzmann-pruned after fine-tuning/*/2.joblib")
         masks = joblib.load(last)[0].pretrained_.connectivity_  # of the posterior that it reads
         assert [1 - mask.mean() for mask in masks] == pytest.approx([0.6, 0.957], abs=0.01)
+
+
+@pytest.mark.parametrize("connected", [True, False])
+def test_pixels_all_alike_keep_their_colour(connected):
+    """All connected is black, none connected is white."""
+    script = REPRODUCE / "fisher_pruning" / "dbm.py"  # not the dbm of the standard library
+    spec = importlib.util.spec_from_file_location("fisher_pruning_dbm", script)
+    study = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(study)
+    figure = study.connected_pixels(np.full((3, 400), connected))
+    (image,) = figure.axes[0].get_images()
+    assert (image.to_rgba(image.get_array())[..., 0] == (0 if connected else 1)).all()
+    study.plt.close(figure)
 
 
 def test_deep_boltzmann_machines_of_the_thesis(tmp_path):

@@ -232,6 +232,15 @@ def correlation(a, b):
     return float(np.corrcoef(a, b)[0, 1])
 
 
+def connected_pixels(mask):
+    """Figure 4.17: the pixels that still have a connection, in black."""
+    figure, axis = plt.subplots(figsize=(2.6, 2.6), layout="constrained")
+    # Without limits, a picture with a single value is drawn white, whatever the value is.
+    axis.imshow(mask.any(axis=0).reshape(20, 20), cmap="gray_r", vmin=0, vmax=1)
+    axis.set(xticks=[], yticks=[], title="connected pixels")
+    return figure
+
+
 def portrait(name, machine, judge, folder):
     """What a machine is like: figures 4.8 to 4.11 of the initial one, 4.17 to 4.19 of others; rows of findings."""
     X, y = judge.rows[:2]
@@ -283,9 +292,7 @@ def portrait(name, machine, judge, folder):
             )
         figure.savefig(folder / "dbm_sensitivity_initial.png", dpi=70)
     else:
-        figure, axis = plt.subplots(figsize=(2.6, 2.6), layout="constrained")
-        axis.imshow(first.any(axis=0).reshape(20, 20), cmap="gray_r")
-        axis.set(xticks=[], yticks=[], title="connected pixels")
+        figure = connected_pixels(first)
         figure.savefig(folder / f"dbm_pixels_{slug}.png", dpi=70)
     plt.close(figure)
     zeros = [float(np.mean(part == 0)) for part in fisher]

@@ -96,7 +96,7 @@ def digits(samples, rows, names, seed, path):
         for axis, image in zip(column, shown, strict=True):
             axis.set(xticks=[], yticks=[])
             if image is not None:
-                axis.imshow(image, cmap="gray_r")
+                axis.imshow(image, cmap="gray_r", vmin=0, vmax=1)
     labels = ["initial", *(f"{number}, {stage}" for number, stage in stages[:-1]), "minimal"]
     for axis, label in zip(axes[:, 0], labels, strict=True):
         axis.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=7)

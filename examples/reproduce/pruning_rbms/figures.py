@@ -83,7 +83,10 @@ def portraits(machines, X_test, folder):
         )
 
     for name, draw in (
-        ("samples", lambda machine, axis: ImagesDisplay(samples(machine)).plot(axis)),
+        (
+            "samples",
+            lambda machine, axis: ImagesDisplay(samples(machine)).plot(axis, vmin=0, vmax=1),
+        ),
         ("receptive_fields", fields),
     ):
         figure, axes = plt.subplots(1, 2, figsize=(9, 4.6), layout="constrained")
