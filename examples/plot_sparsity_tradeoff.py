@@ -132,7 +132,7 @@ left.legend()
 for number, name in enumerate(PROBES):
     right.axhline(raw[number], color=f"C{number}", linestyle=":", label=f"{name}, raw pixels")
 right.set(xlabel="sparsity (%)", ylabel="test accuracy", ylim=(0.8, 1.0))
-right.legend(fontsize="small", ncols=2)
+right.legend(loc="lower left", fontsize="small", ncols=2)
 for panel, key, title in zip(
     lower.subfigures(1, 2),
     (("continue", 0.0), ("continue", 0.9)),
