@@ -93,8 +93,8 @@ def pruning_tables():
         [
             f"{r['data']}, {r['hidden']} hidden, {r['training']}",
             rules[r["rule"]],
-            f"{float(r['paper']):.2f}"
-            + (f" ({r['paper_sparsity']} %)" if float(r["paper_sparsity"]) else ""),
+            aim(r, "paper"),
+            aim(r, "goal"),
             f"{float(r['value']):.2f}"
             + (
                 "" if r["low"] == r["high"] else f" [{float(r['low']):.2f}, {float(r['high']):.2f}]"
@@ -104,11 +104,23 @@ def pruning_tables():
         ]
         for r in rows
     ]
+    heads = ["machine", "", "paper (sparsity)", "our goal (sparsity)", "ours", "sparsity", "passes"]
     return [
         'Tables 1 to 3 of "Pruning RBMs and DBNs" (test log-probability in nats; exact, or by AIS with [pessimistic, optimistic] end of the bracket), as far as run:',
         "",
-        *table(["machine", "", "paper (sparsity)", "ours", "sparsity", "passes"], cells),
+        *table(heads, cells),
+        "",
+        'The paper trains by CD only. Machines labelled "ours" are trained by persistent chains and are held against goals that we set. '
+        "For the λσ rule by CD 1-25 on MNIST the paper prints 91.49 %; its count of 30,888 connections gives 92.12 %, to which ours is pruned.",
     ]
+
+
+def aim(row, of):
+    """What the paper printed for a row, or the goal we set, with its sparsity; empty where there is none."""
+    if not row[of]:
+        return ""
+    sparsity = row[f"{of}_sparsity"]
+    return f"{float(row[of]):.2f}" + (f" ({sparsity} %)" if float(sparsity) else "")
 
 
 def density():

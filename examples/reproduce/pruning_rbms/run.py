@@ -2,11 +2,14 @@
 
 Every row is trained as it is labelled: CD-1 is contrastive divergence with one
 step, CD 1-25 with steps that rise from 1 to 25 over training; L2 throughout.
-Rows labelled "ours" are our best training at the same sizes. A machine is
+Rows labelled "ours" are our best training at the same sizes. The paper has no such
+rows: they are held against goals that we set (columns ``goal`` and ``goal_sparsity``). A machine is
 trained, then pruned by one of the two rules of the paper and trained on in
 rounds: "percentile" removes about 30 % of what remains, "sigma" what lies below a
-multiple of the standard deviation of the remaining weights (the last round
-lands on the paper's number of connections). The full machine trains on for as
+multiple of the standard deviation of the remaining weights. The last round
+lands on the sparsity that the paper printed. The exception is "sigma" by CD 1-25 on MNIST: the paper
+printed 91.49 % beside 30,888 connections, which are 92.12 %, and ours is pruned to 92.12 %.
+The full machine trains on for as
 many passes as the one pruned by percentiles; the other rule may need fewer
 rounds. Training data are train and validation rows
 together, except for the silhouettes, as in the paper.
@@ -43,26 +46,44 @@ HERE = pathlib.Path(__file__).parent
 COLUMNS = (
     "row", "data", "hidden", "training", "rule", "sparsity", "n_connections", "passes", "value",
     "low", "high", "standard_error", "train_value", "ais_gap", "ais_error", "effective_chains",
-    "paper", "paper_sparsity", "seed", "seconds", "date", "machine",
+    "paper", "paper_sparsity", "goal", "goal_sparsity", "seed", "seconds", "date", "machine",
 )  # fmt: skip
 
 
 class Paper(NamedTuple):
-    """What the paper reports for a pruned or full machine: nats, and sparsity in per cent."""
+    """What the paper printed for a pruned or full machine: nats, and sparsity in per cent."""
+
+    value: float
+    sparsity: float = 0.0
+    counted: float | None = None  # sparsity by its count of connections, where ours follows it
+
+    @property
+    def pruned_to(self):
+        """The sparsity that our machine is pruned to."""
+        return self.sparsity if self.counted is None else self.counted
+
+
+class Goal(NamedTuple):
+    """What we want to reach where the paper has no such machine: nats, and sparsity in per cent."""
 
     value: float
     sparsity: float = 0.0
 
+    @property
+    def pruned_to(self):
+        """The sparsity that our machine is pruned to."""
+        return self.sparsity
+
 
 class Row(NamedTuple):
-    """One experiment: how a machine is trained, and what the paper reports for it."""
+    """One experiment: how a machine is trained, and what it is held against."""
 
     data: str
     hidden: int
     training: str
-    full: Paper
+    full: Paper | Goal
     sigma: Paper | None
-    percentile: Paper | None
+    percentile: Paper | Goal
     rounds: int
     passes: int
     retrain_passes: int
@@ -92,12 +113,12 @@ ROWS = {
         30, 10, CD1 | {"l2": 5e-4, "momentum": 0.9}, 0.3, 0.3,
     ),
     "mnist-cd25-500": Row(
-        "mnist", 500, "CD 1-25", Paper(-86.34), Paper(-86.93, 92.12), Paper(-86.12, 91.76), 7,
-        30, 4, CD25 | FAST | {"l2": 3e-4}, n_chains=1000, last_passes=42,
+        "mnist", 500, "CD 1-25", Paper(-86.34), Paper(-86.93, 91.49, counted=92.12),
+        Paper(-86.12, 91.76), 7, 30, 4, CD25 | FAST | {"l2": 3e-4}, n_chains=1000, last_passes=42,
         last_round={"l2": 1e-4},
     ),
     "mnist-ours-500": Row(
-        "mnist", 500, "ours", Paper(-85.0), None, Paper(-85.5, 91.76), 7, 40, 17,
+        "mnist", 500, "ours", Goal(-85.0), None, Goal(-85.5, 91.76), 7, 40, 17,
         OURS | {"batch_size": 50, "l2": 5e-4}, n_chains=600, last_passes=108,
         last_round={"l2": 1e-4, "learning_rate": 0.4},
     ),
@@ -114,7 +135,7 @@ ROWS = {
         40, 6, CD25 | FAST | {"l2": 2e-4}, last_passes=30, last_round={"l2": 1e-4},
     ),
     "ocr-ours-1000": Row(
-        "ocr", 1000, "ours", Paper(-27.63), None, Paper(-27.0, 88.23), 6, 40, 12,
+        "ocr", 1000, "ours", Goal(-27.63), None, Goal(-27.0, 88.23), 6, 40, 12,
         OURS | {"batch_size": 50}, n_chains=600, last_passes=60, last_round={"l2": 1e-4},
     ),
     "silhouettes28-cd1-20": Row(
@@ -127,7 +148,7 @@ ROWS = {
         0.02, 0.02, quality=0.8,
     ),
     "silhouettes28-ours-500": Row(
-        "silhouettes28", 500, "ours", Paper(-115.0), None, Paper(-115.0, 88.23), 6, 200, 250,
+        "silhouettes28", 500, "ours", Goal(-115.0), None, Goal(-115.0, 88.23), 6, 200, 250,
         OURS | {"n_gibbs_steps": 5, "l2": 4e-3}, 0.03, 0.03,
     ),
     "silhouettes16-cd1-20": Row(
@@ -266,16 +287,17 @@ class Experiment:
                 for r in csv.DictReader(file)
             )
 
-    def tell(self, rule, machine, paper, passes, spent):
-        """Append a machine's figures to the results."""
-        mask = machine.connectivity_[0]
+    def tell(self, rule, machine, aim, passes, spent):
+        """Append a machine's figures to the results, beside the paper's figures or our goal."""
+        mask, of = machine.connectivity_[0], "paper" if isinstance(aim, Paper) else "goal"
         figures = judge(machine, self.X_train, self.X_test, self.quick, self.row.n_chains)
         row = {
             "row": self.name, "data": self.row.data, "hidden": self.row.hidden,
             "training": self.row.training, "rule": rule,
             "sparsity": round(100 * (1 - mask.mean()), 2), "n_connections": int(mask.sum()),
             "passes": passes, **figures,
-            "paper": paper.value, "paper_sparsity": paper.sparsity, "seed": self.seed,
+            "paper": "", "paper_sparsity": "", "goal": "", "goal_sparsity": "",
+            of: aim.value, f"{of}_sparsity": aim.sparsity, "seed": self.seed,
             "seconds": round(spent, 1), "date": time.strftime("%Y-%m-%d"),
             "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         }  # fmt: skip
@@ -287,7 +309,7 @@ class Experiment:
             writer.writerow(row)
         print(
             f"{self.name} {rule}: {row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}] at "
-            f"{row['sparsity']:.2f} %; paper {paper.value} at {paper.sparsity} %", flush=True,
+            f"{row['sparsity']:.2f} %; {of} {aim.value} at {aim.sparsity} %", flush=True,
         )  # fmt: skip
 
     def stage(self, name, start, passes, options, gibbs=None):
@@ -320,11 +342,11 @@ class Experiment:
             machine, passes, spent = self.full()
             self.tell("full", machine, row.full, passes, spent)
         start, spent = self.start()
-        for rule, paper in (("percentile", row.percentile), ("sigma", row.sigma)):
-            if paper is None or self.told(rule):
+        for rule, aim in (("percentile", row.percentile), ("sigma", row.sigma)):
+            if aim is None or self.told(rule):
                 continue
             machine, total, done, number = start, spent, row.passes, 0
-            target = paper.sparsity / 100
+            target = aim.pruned_to / 100
             schedule = StdThreshold(row.quality)
             if rule == "percentile":  # about 30 %, so that the rounds land on the target
                 schedule = FractionOfRemaining(1 - (1 - target) ** (1 / row.rounds) + 1e-3)
@@ -338,7 +360,7 @@ class Experiment:
                     f"{rule}-{number}", lambda machine=machine: machine, passes, options
                 )
                 total, done = total + more, done + passes
-            self.tell(rule, machine, paper, done, total)
+            self.tell(rule, machine, aim, done, total)
 
 
 def main():
