@@ -237,7 +237,7 @@ def dilution():
 
     full = values["full", "0.0"]
     return [
-        f"Test log-likelihood on binarized MNIST in nats (pessimistic end), means of {len(full)} seeds, {rows[0]['passes']} passes over 20,000 rows for everyone; the full machine {cell(full)}:",
+        f"Test log-likelihood on binarized MNIST in nats (pessimistic end), means of {len(full)} seeds, {rows[0]['passes']} passes over 20,000 rows for everyone. Rewind and reinitialize spend half of them on finding the mask, so that their weights have been trained for ten passes. The full machine has {cell(full)}:",
         "",
         *table(
             ["strategy", *[f"{float(s):.0%}" for s in sparsities]],
