@@ -8,9 +8,9 @@ for the same number of passes, and its rate falls over them; one that starts ane
 (rewind, reinitialize) spends half before and half after.
 
 log Z is bracketed by AIS and reverse AIS. Finished machines are in ``results.csv`` and
-not run again. The transition is the kink of two lines, the first one level, fitted to the nats
-behind the full machine of the seed over the logarithm of the share of connections;
-``python examples/reproduce/diluting_rbms/run.py --report`` prints it, and draws ``quality.png``.
+not run again. ``python examples/reproduce/diluting_rbms/run.py --report`` fits two lines, the first one level, to the nats
+behind the full machine of the seed over the logarithm of the share of connections, prints their kink, and
+draws ``quality.png``. Such a fit finds a kink on any curve that falls; it does not test for a sharp transition.
 
 Run: ``python examples/reproduce/diluting_rbms/run.py [--seeds 3]``.
 """
@@ -128,7 +128,7 @@ def judge(machine, X_test, quick):
 
 
 def transitions(rows):
-    """For each strategy a row a seed: (sparsity of the kink, nats behind before it, slope after it)."""
+    """For each strategy, one row per seed: (sparsity of the fitted kink, nats behind before it, slope after it)."""
     full = {r["seed"]: float(r["value"]) for r in rows if r["strategy"] == "full"}
     curves = defaultdict(list)
     for r in rows:
