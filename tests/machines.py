@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from skprune import connectivity
+from skprune import DBMTransformer, PrunedBernoulliRBM, connectivity
 from skprune._structures import Stack
 from skprune.inference import make_level
 
@@ -34,3 +34,43 @@ def random_machine(
         levels.append(make_level(values.astype(dtype), stored, use_edges))
     biases = [rng.normal(size=n) for n in sizes]
     return Stack(tuple(levels), tuple(b.astype(dtype) for b in biases)), weights, biases
+
+
+def machine_of(weights, biases, dtype=np.float64, **parameters):
+    """Return an untrained machine with these parameters, fitted to data whose means are 1/2.
+
+    One weight matrix makes a PrunedBernoulliRBM, several make a DBMTransformer.
+    """
+    rows = np.repeat([[0], [1]], len(biases[0]), axis=1).astype(dtype)
+    options = {"n_iter": 0, "random_state": 0, **parameters}
+    if len(weights) == 1:
+        machine = PrunedBernoulliRBM(len(biases[1]), **options).fit(rows)
+    else:
+        sizes = tuple(len(bias) for bias in biases[1:])
+        machine = DBMTransformer(sizes, pretrain=False, **options).fit(rows)
+    for own, given in zip(stored_parameters(machine), (weights, biases), strict=True):
+        for array, values in zip(own, given, strict=True):
+            array[...] = values
+    return machine
+
+
+def stored_parameters(machine):
+    """Return the weights (one matrix per level) and biases (one vector per layer) of a machine."""
+    if isinstance(machine, PrunedBernoulliRBM):
+        biases = [machine.intercept_visible_, machine.intercept_hidden_]
+        return [machine.components_], biases
+    return machine.components_, machine.intercepts_
+
+
+def oracle_parameters(machine):
+    """Return the weights and biases of a machine in float64, as the oracles expect them."""
+    return tuple(
+        [array.astype(np.float64) for array in part] for part in stored_parameters(machine)
+    )
+
+
+def random_parameters(sizes, seed=0, scale=1.0):
+    """Return random weights and biases for fully connected layers of these sizes."""
+    rng = np.random.default_rng(seed)
+    weights = [scale * rng.normal(size=(upper, lower)) for lower, upper in pairwise(sizes)]
+    return weights, [scale * rng.normal(size=n) for n in sizes]
