@@ -14,6 +14,7 @@ from sklearn.exceptions import InconsistentVersionWarning, NotFittedError
 from skprune import IterativePruner, PrunedBernoulliRBM
 from skprune.samplers import ContrastiveDivergence, ParallelTempering
 from tests import oracles
+from tests.machines import machine_of, random_parameters
 
 
 def small(**parameters):
@@ -203,6 +204,18 @@ def test_layer_samples(digits):
     visible, hidden = rbm.layer_samples(n_samples=250, n_steps_between=3, random_state=0)
     assert visible.shape == (250, 64)
     assert hidden.shape == (250, 12)
+
+
+def test_every_step_of_model_states_has_its_own_draws():
+    """States kept one Gibbs step apart have the joint frequencies of enumeration."""
+    n_samples = 100_000
+    weights, biases = random_parameters((3, 2))
+    machine = machine_of(weights, biases)
+    layers = machine.layer_samples(n_samples=n_samples, n_steps_between=1, random_state=0)
+    codes = np.hstack(layers).astype(int) @ (1 << np.arange(5)[::-1])
+    found = np.bincount(codes, minlength=32) / n_samples
+    exact = oracles.joint(weights, biases)[1]
+    assert (np.abs(found - exact) < 6 * np.sqrt(exact / n_samples)).all()
 
 
 def test_own_negative_phase_object(digits):
