@@ -18,6 +18,7 @@ from skprune import DBMTransformer, IterativePruner, PrunedBernoulliRBM
 from skprune.connectivity import receptive_fields
 from skprune.dbm import _tie
 from tests import oracles
+from tests.machines import machine_of, oracle_parameters, random_parameters
 
 DEPTHS = {2: (4, 3), 3: (4, 3, 3)}
 
@@ -397,6 +398,15 @@ def test_compacting_leaves_the_likelihood():
     smaller = machine.compact()
     assert smaller.hidden_layer_sizes == (3, 3)
     np.testing.assert_allclose(smaller.score_samples(X), machine.score_samples(X), atol=1e-4)
+
+
+def test_kept_log_partition_is_dropped_with_units():
+    """Scores after a machine loses a unit do not reuse the log Z from before."""
+    machine, everything = machine_of(*random_parameters((5, 4, 3))), oracles.all_states(5)
+    machine.score_samples(everything)
+    smaller = machine.compact([np.array([True, False, True, True]), np.ones(3, bool)])
+    log_z = smaller.lower_bound(everything) - smaller.score_samples(everything)
+    np.testing.assert_allclose(log_z, oracles.log_z(*oracle_parameters(smaller)), atol=1e-10)
 
 
 def test_in_pipelines_and_grids():

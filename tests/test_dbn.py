@@ -160,6 +160,16 @@ def test_bound_is_that_of_enumeration_and_below_the_likelihood(kind):
     assert dbn.log_partition().value == pytest.approx(joint_of_hidden(dbn)[2], abs=1e-9)
 
 
+def test_kept_log_partition_is_dropped_with_connections():
+    """Scores after a network loses connections do not reuse the log Z from before."""
+    dbn, everything = small(n_iter=0), oracles.all_states(5)
+    before = dbn.score_samples(everything)
+    masks = [np.ones((4, 5), bool), np.eye(3, 4, dtype=bool)]
+    after = dbn.set_connectivity(masks).score_samples(everything)
+    np.testing.assert_allclose(after, exact_bound(dbn, everything), rtol=1e-9)
+    assert np.abs(after - before).max() > 0.1
+
+
 @pytest.mark.parametrize("kind", ["two", "pruned", "labels", "untied"])
 def test_sampled_bound_is_near_the_summed_one(kind, monkeypatch):
     dbn = of_kind(kind)

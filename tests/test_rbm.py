@@ -14,7 +14,7 @@ from sklearn.exceptions import InconsistentVersionWarning, NotFittedError
 from skprune import IterativePruner, PrunedBernoulliRBM
 from skprune.samplers import ContrastiveDivergence, ParallelTempering
 from tests import oracles
-from tests.machines import machine_of, random_parameters
+from tests.machines import machine_of, oracle_parameters, random_parameters
 
 
 def small(**parameters):
@@ -336,6 +336,20 @@ def test_kept_log_partition_is_dropped_by_fitting(digits):
     assert kept is not None
     assert kept == tuple(rbm.log_partition())
     assert rbm.partial_fit(digits)._log_partition is None
+
+
+@pytest.mark.parametrize("change", ["compact", "set_connectivity"])
+def test_kept_log_partition_is_dropped_with_units_and_connections(change):
+    """Scores after a machine loses units or connections do not reuse the log Z from before."""
+    machine, everything = machine_of(*random_parameters((4, 3))), oracles.all_states(4)
+    machine.score_samples(everything)
+    if change == "compact":
+        machine = machine.compact([np.array([True, False, True])])
+    else:
+        machine.set_connectivity(np.array([[1, 0, 1, 0], [0, 1, 1, 0], [1, 0, 0, 1]], bool))
+    weights, biases = oracle_parameters(machine)
+    exact = -oracles.free_energy(weights, biases, everything) - oracles.log_z(weights, biases)
+    np.testing.assert_allclose(machine.score_samples(everything), exact, atol=1e-10)
 
 
 def test_ais_agrees_with_exact_on_digits(digits):
