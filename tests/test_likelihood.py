@@ -12,7 +12,13 @@ from skprune._kernels import packing
 from skprune._threads import Team
 from skprune.samplers import ParallelTempering
 from tests import oracles
-from tests.machines import MASKS, SIZES, random_machine
+from tests.machines import (
+    MASKS,
+    SIZES,
+    machine_of,
+    random_machine,
+    random_parameters,
+)
 
 
 @pytest.mark.parametrize("depth", [1, 2])
@@ -60,7 +66,7 @@ def ais(stack, means, seed, team, n_chains, n_temperatures, spacing="linear"):
 
 @pytest.mark.parametrize(("depth", "mask"), [(1, "full"), (1, "random"), (2, "full")])
 def test_ais_is_within_three_standard_errors(depth, mask):
-    """In at least 95 of 100 seeds."""
+    """At least 95 of 100 seeds are that close, and their estimates of Z average to Z."""
     stack, weights, biases = random_machine(depth, mask, seed=3)
     exact = oracles.log_z(weights, biases)
     means = np.full(SIZES[depth][0], 0.4)
@@ -71,6 +77,8 @@ def test_ais_is_within_three_standard_errors(depth, mask):
     errors = np.array([r.standard_error for r in results])
     assert 0 < errors.max() < 0.2
     assert np.std([r.value for r in results]) == pytest.approx(errors.mean(), rel=0.2)
+    weights = np.exp([r.value - exact for r in results])
+    assert abs(weights.mean() - 1) < 4 * weights.std(ddof=1) / 10
 
 
 def test_ais_weights_are_unbiased():
@@ -80,6 +88,16 @@ def test_ais_weights_are_unbiased():
     with Team() as team:
         r = ais(stack, np.full(5, 0.5), 0, team, 50_000, 1)
     assert abs(r.value - exact) < 4 * r.standard_error < 0.05
+
+
+def test_ais_draws_each_layer_at_the_new_temperature():
+    """With three temperatures and very many chains, the mean weight is Z / Z_0."""
+    weights, biases = random_parameters((5, 4), seed=3)
+    found = machine_of(weights, biases).log_partition(
+        "ais", n_chains=400_000, n_temperatures=3, spacing="linear"
+    )
+    assert found.standard_error < 0.002
+    assert abs(found.value - oracles.log_z(weights, biases)) < 4 * found.standard_error
 
 
 @pytest.mark.parametrize("mask", MASKS)
