@@ -16,6 +16,7 @@ from tests.machines import (
     MASKS,
     SIZES,
     machine_of,
+    oracle_parameters,
     random_machine,
     random_parameters,
 )
@@ -32,6 +33,17 @@ def test_exact_log_partition(depth, mask, use_edges):
     assert result.value == pytest.approx(exact, abs=1e-12)
     assert result[1] == 0
     assert result.bracket == (result.value, result.value)
+
+
+@pytest.mark.parametrize("sizes", [(5, 4), (4, 3, 3)], ids=["rbm", "dbm"])
+def test_exact_log_partition_of_float32_parameters_is_computed_in_float64(sizes):
+    """The result is exact to 1e-9, which sums in float32 could not reach."""
+    machine = machine_of(*random_parameters(sizes, scale=2.0), dtype=np.float32)
+    weights, biases = oracle_parameters(machine)
+    assert machine.components_[0].dtype == np.float32
+    assert machine.log_partition("exact").value == pytest.approx(
+        oracles.log_z(weights, biases), abs=1e-9
+    )
 
 
 @pytest.mark.parametrize("sizes", [(3, 14), (14, 3)])
@@ -98,6 +110,40 @@ def test_ais_draws_each_layer_at_the_new_temperature():
     )
     assert found.standard_error < 0.002
     assert abs(found.value - oracles.log_z(weights, biases)) < 4 * found.standard_error
+
+
+def test_bracket_is_three_standard_errors_wide_on_either_side():
+    """The method 'bracket' spans the brackets of AIS and of reverse AIS."""
+    machine = machine_of(*random_parameters((5, 4)))
+    options = {"n_chains": 50, "n_temperatures": 20, "n_tempered_sweeps": 5, "random_state": 0}
+    ends = [machine.log_partition(method, **options) for method in ("ais", "reverse_ais")]
+    for found in ends:
+        value, error = found.value, found.standard_error
+        assert error > 0.001
+        assert found.bracket == pytest.approx((value - 3 * error, value + 3 * error), abs=1e-12)
+    both = machine.log_partition("bracket", **options)
+    low, high = zip(*(found.bracket for found in ends), strict=True)
+    assert both.bracket == (min(low), max(high))
+    assert both.value == ends[0].value
+    assert both.effective_sample_size == min(found.effective_sample_size for found in ends)
+
+
+def test_standard_error_and_effective_sample_size_by_hand():
+    """With one visible unit there are two weights; the value tells how often each was drawn."""
+    weights, biases = random_parameters((1, 2), seed=1)
+    found = machine_of(weights, biases).log_partition(
+        "ais", n_chains=10, n_temperatures=1, spacing="linear"
+    )
+    log_z_0 = 3 * np.log(2)
+    off, on = 2 * np.exp(-oracles.free_energy(weights, biases, [[0], [1]]) - log_z_0)
+    n_on = (10 * np.exp(found.value - log_z_0) - 10 * off) / (on - off)
+    assert n_on == pytest.approx(round(n_on), abs=1e-9)
+    assert 0 < round(n_on) < 10
+    drawn = np.repeat([on, off], [round(n_on), 10 - round(n_on)])
+    size = drawn.sum() ** 2 / (drawn**2).sum()
+    error = drawn.std(ddof=1) / np.sqrt(10) / drawn.mean()
+    assert found.effective_sample_size == pytest.approx(size)
+    assert found.standard_error == pytest.approx(error)
 
 
 @pytest.mark.parametrize("mask", MASKS)
