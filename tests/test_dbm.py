@@ -218,6 +218,50 @@ def test_pretraining_is_that_of_its_machines():
     )
 
 
+class Nudged(PrunedBernoulliRBM):
+    """An RBM whose training moves every parameter at random, so that copies of a unit differ."""
+
+    def fit(self, X, y=None):
+        n_iter = self.n_iter
+        self.set_params(n_iter=0)
+        super().fit(X)
+        self.set_params(n_iter=n_iter)
+        rng = np.random.RandomState(1)
+        for array in (self.components_, self.intercept_visible_, self.intercept_hidden_):
+            array += n_iter * rng.normal(size=array.shape)
+        return self
+
+
+def test_copies_of_doubled_units_are_tied_before_and_after_their_training():
+    """Copies of a unit share the mean of their parameters, also after passes over the data."""
+    X = data(60)
+    machine = DBMTransformer((4, 3, 3), pretrain=Nudged(n_iter=1), n_iter=0, random_state=0).fit(X)
+    seeds = np.random.RandomState(0)
+
+    def trained(shape, rows, axis):
+        """Return the machine of one level, with the copies along the axis averaged."""
+        rbm = Nudged(shape[0], connectivity=np.ones(shape, bool))
+        rbm.set_params(random_state=seeds.randint(np.iinfo(np.int32).max))
+        for n_iter in (0, 1):
+            rbm.set_params(n_iter=n_iter, warm_start=n_iter > 0).fit(rows)
+            if axis is not None:
+                bias = (rbm.intercept_hidden_, rbm.intercept_visible_)[axis]
+                for array, along in ((rbm.components_, axis), (bias, 0)):
+                    halves = np.split(array.copy(), 2, axis=along)
+                    array[...] = np.concatenate([sum(halves) / 2] * 2, axis=along)
+        return rbm
+
+    twice = np.hstack([X, X])
+    first = trained((4, 10), twice, axis=1)
+    second = trained((3, 4), first.transform(twice), axis=None)
+    third = trained((6, 3), second.transform(first.transform(twice)), axis=0)
+    expected = [first.components_[:, :5], second.components_ / 2, third.components_[:3]]
+    for ours, theirs in zip(machine.components_, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+    np.testing.assert_allclose(machine.intercepts_[0], first.intercept_visible_[:5], rtol=1e-12)
+    np.testing.assert_allclose(machine.intercepts_[3], third.intercept_hidden_[:3], rtol=1e-12)
+
+
 def test_each_level_has_its_own_machine_in_pretraining(capsys):
     """A list of two that are alike is one machine; others train as they say."""
     X = data(60, 8)
