@@ -106,6 +106,45 @@ def test_mean_field_and_bound_against_enumeration(depth, mask):
     assert machine.log_partition().value == pytest.approx(oracles.log_z(weights, biases))
 
 
+def updates_of_numpy(weights, biases, v, tolerance, watched):
+    """Return the mean field of one row and the number of updates it took, by NumPy.
+
+    Updates start from 1/2 and stop when no unit of the watched layers moves by more than the
+    tolerance.
+    """
+    layers = [v, *(np.full(len(bias), 0.5) for bias in biases[1:])]
+    for n_updates in itertools.count(1):
+        before = list(layers)
+        for k in range(1, len(layers)):
+            field = weights[k - 1] @ layers[k - 1] + biases[k]
+            if k < len(weights):
+                field = field + weights[k].T @ layers[k + 1]
+            layers[k] = sigmoid(field)
+        if all(np.abs(layers[k] - before[k]).max() <= tolerance for k in watched):
+            return layers[1:], n_updates
+
+
+@pytest.mark.parametrize(
+    ("sizes", "scale"), [((5, 4, 3), 1.5), ((5, 4, 3, 3), 2.0)], ids=["two", "three"]
+)
+def test_a_row_is_updated_until_no_layer_of_it_moves(sizes, scale):
+    """Each row stops after as many updates as a NumPy twin that watches all hidden layers."""
+    weights, biases = random_parameters(sizes, seed=2, scale=scale)
+    machine = machine_of(weights, biases, mean_field_tolerance=0.01)
+    everything, hidden = oracles.all_states(5), range(1, len(sizes))
+    means, counts = machine.layer_means(everything), []
+    for row, v in enumerate(everything):
+        expected, n_updates = updates_of_numpy(weights, biases, v, 0.01, hidden)
+        for ours, theirs in zip(means, expected, strict=True):
+            np.testing.assert_allclose(ours[row], theirs, atol=1e-12)
+        counts.append([n_updates])
+        for layer in hidden:  # the count if this layer alone decided
+            counts[-1].append(updates_of_numpy(weights, biases, v, 0.01, [layer])[1])
+    total, *alone = np.transpose(counts)
+    assert total.min() < total.max() < 50
+    assert all((total > count).any() for count in alone)
+
+
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_ais_of_deep_machines(depth):
     machine = small(depth, "edges")
