@@ -915,6 +915,16 @@ def test_fine_tuning_goes_on_or_says_why_not():
     assert dbn._generative is None and np.isfinite(dbn.score(X))
 
 
+def test_history_of_fine_tuning_is_that_of_the_last_fit():
+    """A second fine-tuning replaces the history of the first one instead of adding to it."""
+    X = data(60, 8)
+    dbn = SparseDBN((6, 4), rbm=PrunedBernoulliRBM(n_iter=0), warm_start=True, random_state=0)
+    for n_iter in (1, 2):
+        dbn.set_params(fine_tune=UpDown(n_iter=n_iter)).fit(X)
+        assert len(dbn.history_) == 3
+        assert len(dbn.history_[-1]["learning_rate"]) == n_iter
+
+
 def test_what_fails_leaves_the_network_as_it_was():
     X = data(60, 8)
     dbn = SparseDBN((6, 4), n_iter=2, warm_start=True, random_state=0).fit(X)
