@@ -198,6 +198,25 @@ def test_percentile_rule_on_an_rbm(digits):
     assert sigma.history_["n_connections"][0] == (np.abs(full) >= 0.5 * full.std(dtype=float)).sum()
 
 
+class Alternating(Stub):
+    """The stub with weights -1, 2, -3, ..., 12 in one level, and in reverse order in the other."""
+
+    def fit(self, X, y=None):
+        first = not (self.warm_start and hasattr(self, "log_"))
+        super().fit(X, y)
+        if first:
+            self.components_ = [w * (-1) ** w for w in self.components_]
+        return self
+
+
+def test_sigma_rule_measures_the_weights_that_remain():
+    """Half a sigma is 3.7 in round one and 4.2 in round two (3.6 if pruned weights counted)."""
+    rule = StdThreshold(0.5)
+    pruner = IterativePruner(Alternating(), schedule=rule, sparsity=None, n_rounds=3).fit(X)
+    np.testing.assert_array_equal(pruner.history_["n_connections"], [18, 16, 16])
+    np.testing.assert_array_equal(pruner.history_["threshold"], [4, 5, 5])
+
+
 def test_frozen_estimator_is_copied_and_pruned(digits):
     fitted = rbm().fit(digits)
     before = fitted.components_.copy()
