@@ -252,6 +252,17 @@ def test_set_output_reaches_the_machine(digits):
     assert list(pruner.feature_names_in_)[:2] == ["p0", "p1"]
 
 
+def test_set_output_after_fit_reaches_the_pruned_machine():
+    """set_output on a fitted pruner changes the container of transform without another fit."""
+    import pandas as pd
+
+    rows = np.eye(4)
+    pruner = IterativePruner(rbm(n_iter=0), retrain=None).fit(rows)
+    assert isinstance(pruner.transform(rows), np.ndarray)
+    assert isinstance(pruner.set_output(transform="pandas").transform(rows), pd.DataFrame)
+    assert isinstance(pruner.set_output(transform="default").transform(rows), np.ndarray)
+
+
 @pytest.mark.parametrize(
     ("parameters", "sentence"),
     [
