@@ -542,6 +542,24 @@ def test_units_without_connections_have_a_grace_period(digits):
     assert sizes == {None: [10, 10, 10], 0: [8, 6, 6], 1: [10, 8, 6]}
 
 
+def test_units_that_are_connected_again_start_a_new_grace_period():
+    """The unit is idle in rounds one and three only, so it never exceeds one idle round."""
+    weakest = iter([0, 2, 0])
+
+    def criterion(level):
+        return np.arange(3)[:, None] != np.full((3, 3), next(weakest))
+
+    def last_units_first(level):
+        return np.arange(3)[:, None] * np.ones((3, 3))
+
+    pruner = IterativePruner(
+        rbm(n_components=3, n_iter=0), criterion=criterion, regrow=last_units_first, n_rounds=3,
+        schedule=FractionOfRemaining(1 / 3), sparsity=1 / 3, retrain=None, grace_rounds=1,
+    ).fit(np.eye(3))  # fmt: skip
+    np.testing.assert_array_equal(pruner.history_["n_units"], [2, 3, 2])
+    np.testing.assert_array_equal(pruner.connectivity_[0].sum(axis=1), [0, 3, 3])
+
+
 def test_rewinding_goes_back_to_the_weights_of_then(digits):
     """Without a pass after it, rewound weights are those of the state that was kept."""
     for kept in (0, 2):
