@@ -560,6 +560,19 @@ def test_units_that_are_connected_again_start_a_new_grace_period():
     np.testing.assert_array_equal(pruner.connectivity_[0].sum(axis=1), [0, 3, 3])
 
 
+def test_rewinding_trains_no_pass_twice():
+    """Rewind(2) trains two of five passes, then the other three, then the passes of the round."""
+    told = []
+
+    class Spied(Stub):
+        def fit(self, X, y=None):
+            told.append((self.n_iter, self.warm_start))
+            return super().fit(X, y)
+
+    IterativePruner(Spied(n_iter=5), n_rounds=1, retrain=Rewind(2), n_retrain_iter=4).fit(X)
+    assert told == [(2, False), (3, True), (4, True)]
+
+
 def test_rewinding_goes_back_to_the_weights_of_then(digits):
     """Without a pass after it, rewound weights are those of the state that was kept."""
     for kept in (0, 2):
