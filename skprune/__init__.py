@@ -1,7 +1,7 @@
 """Boltzmann machines whose connections can be pruned, as scikit-learn estimators."""
 
 from . import connectivity, criteria, datasets, likelihood, metrics, plotting, samplers, schedules
-from ._base import VERSION as __version__
+from ._support.version import VERSION as __version__
 from .dbm import DBMTransformer
 from .dbn import SparseDBN
 from .network import SparseDBNAutoencoder, SparseDBNClassifier

@@ -12,8 +12,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_random_state
 
-from ._options import check_number
-from ._structures import Connections, Edges
+from ._support.options import check_number
 
 __all__ = [
     "check_mask",
@@ -327,48 +326,3 @@ def from_option(option, shape, rng) -> np.ndarray:
     if option is None:
         return full(shape)
     return check_mask(option(shape, rng) if callable(option) else option, shape)
-
-
-def to_connections(mask) -> Connections:
-    """Return the connections of a mask in the compact form that is stored."""
-    upper, lower = np.nonzero(mask)
-    n_upper, n_lower = mask.shape
-    indptr = np.zeros(n_upper + 1, dtype=np.int64)
-    np.cumsum(np.bincount(upper, minlength=n_upper), out=indptr[1:])
-    kind = np.uint16 if n_lower <= np.iinfo(np.uint16).max + 1 else np.int32
-    return Connections(indptr, lower.astype(kind), n_lower)
-
-
-def stored_form(matrix, mask) -> tuple:
-    """Return (weights, connections): the matrix and None where all exist, else by connection."""
-    if mask.all():
-        return np.array(matrix), None
-    return matrix[mask], to_connections(mask)
-
-
-def to_mask(connections: Connections) -> np.ndarray:
-    """Return the boolean mask of stored connections."""
-    indptr, indices, n_lower = connections
-    mask = np.zeros((indptr.size - 1, n_lower), dtype=bool)
-    mask[upper_units(connections), indices] = True
-    return mask
-
-
-def upper_units(connections: Connections) -> np.ndarray:
-    """Return the upper unit of every connection."""
-    return np.repeat(np.arange(connections.indptr.size - 1), np.diff(connections.indptr))
-
-
-def to_edges(connections: Connections) -> Edges:
-    """Return the edge list that kernels read from both sides."""
-    indptr, indices, n_lower = connections
-    order = np.argsort(indices, kind="stable")
-    down_indptr = np.zeros(n_lower + 1, dtype=np.int64)
-    np.cumsum(np.bincount(indices, minlength=n_lower), out=down_indptr[1:])
-    return Edges(
-        indptr,
-        indices.astype(np.int32),
-        down_indptr,
-        upper_units(connections)[order].astype(np.int32),
-        order.astype(np.int32),
-    )

@@ -11,7 +11,9 @@ function, or a small class where it has parameters, and a row in ``CRITERIA`` or
 from __future__ import annotations
 
 import numbers
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, eigsh
@@ -19,10 +21,9 @@ from scipy.special import entr, expit, logit
 from sklearn.base import BaseEstimator
 from sklearn.utils import column_or_1d
 
-from . import inference
-from ._options import check_number
-from ._structures import LayerView, LevelView
-from .connectivity import to_connections
+from ._machine import inference
+from ._machine.levels import Connections
+from ._support.options import check_number
 
 __all__ = [
     "CRITERIA",
@@ -45,6 +46,47 @@ __all__ = [
     "unit_magnitude",
     "unit_random",
 ]
+
+
+class LevelView(NamedTuple):
+    """What a pruning criterion sees of one level.
+
+    Attributes
+    ----------
+    weights : ndarray of shape (n_upper, n_lower)
+    connectivity : ndarray of bool of shape (n_upper, n_lower)
+        Connections to score: those that remain, or for regrowth those that are absent.
+    rng : numpy.random.RandomState
+    states : callable
+        ``states(source="data", n_samples=10_000, n_steps_between=50)`` returns
+        (lower, upper) states of shape (n_samples, n_units), given rows of the
+        data or from the "model", thinned, by the machine's ``layer_samples``.
+        Drawn when first asked for, and the same whoever asks.
+    """
+
+    weights: np.ndarray
+    connectivity: np.ndarray
+    rng: np.random.RandomState
+    states: Callable | None = None
+
+
+class LayerView(NamedTuple):
+    """What a criterion for units sees of one hidden layer.
+
+    Attributes
+    ----------
+    below : LevelView
+        The level in which the units are the upper ones.
+    above : LevelView or None
+        The level in which they are the lower ones, if there is one.
+    labels : callable
+        ``labels()`` returns the labels of the rows in ``below.states("data")``, or
+        None where ``fit`` was given no y.
+    """
+
+    below: LevelView
+    above: LevelView | None = None
+    labels: Callable = lambda: None
 
 
 def magnitude(level: LevelView) -> np.ndarray:
@@ -131,7 +173,7 @@ def _mean_products(mask, lower, upper):
     n_samples = len(lower)
     if inference.is_binary(lower) and inference.is_binary(upper):
         products = np.zeros(mask.shape)
-        counts = inference.pair_counts(to_connections(mask), lower, upper)
+        counts = inference.pair_counts(Connections.from_mask(mask), lower, upper)
         products[mask] = counts / n_samples
         return products, products
     lower, upper = lower.astype(np.float64), upper.astype(np.float64)

@@ -27,7 +27,7 @@ from sklearn.datasets import fetch_20newsgroups, fetch_file, get_data_home
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.utils import Bunch, check_random_state
 
-from ._options import check_number
+from ._support.options import check_number
 
 __all__ = [
     "DENSITY_BENCHMARKS",

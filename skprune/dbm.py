@@ -11,18 +11,14 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from . import connectivity as masks_module
-from . import inference
-from ._base import (
-    BoltzmannMachine,
-    check_codes,
-    check_data,
-    float_type,
-    log_odds,
-    new_key,
-    random_weights,
-)
-from ._options import check_layer_sizes, check_number, new_seeds
+from . import connectivity
+from ._machine import inference
+from ._machine.base import BoltzmannMachine, log_odds, random_weights
+from ._machine.levels import Level
+from ._support.options import check_layer_sizes, check_number
+from ._support.random import new_key, new_seeds
+from ._support.threads import blocks
+from ._support.validation import check_codes, check_data, float_type
 from .rbm import PrunedBernoulliRBM
 
 __all__ = ["DBMTransformer"]
@@ -224,7 +220,7 @@ class DBMTransformer(BoltzmannMachine):
             self.connectivity = self.connectivity_
 
     def _mean_field_limits(self):
-        if len(self._weights) == 1:
+        if len(self._levels) == 1:
             return None
         return self.mean_field_tolerance, self.max_mean_field_updates
 
@@ -234,7 +230,7 @@ class DBMTransformer(BoltzmannMachine):
         sizes = [X.shape[1], *self._sizes()]
         options = self.connectivity or [None] * (len(sizes) - 1)
         masks = [
-            masks_module.from_option(option, (upper, lower), rng)
+            connectivity.from_option(option, (upper, lower), rng)
             for option, lower, upper in zip(options, sizes[:-1], sizes[1:], strict=True)
         ]
         levels = []
@@ -242,9 +238,10 @@ class DBMTransformer(BoltzmannMachine):
             levels = self._pretrained_levels(X, masks, rng)
         levels += self._random_levels(X, masks, levels, rng)
         n_levels = len(masks)
-        self._weights, self._connections = [None] * n_levels, [None] * n_levels
-        for number, (matrix, _, _) in enumerate(levels):
-            self._set_level(number, matrix.astype(dtype), masks[number])
+        self._levels = [
+            Level.from_matrix(matrix.astype(dtype), mask)
+            for (matrix, _, _), mask in zip(levels, masks, strict=True)
+        ]
         biases = [levels[0][1]]
         for number in range(n_levels):
             below = levels[number][2]
@@ -332,7 +329,7 @@ class DBMTransformer(BoltzmannMachine):
     def components_(self) -> list:
         """Weights (n_upper, n_lower) of the levels, bottom first; made on demand."""
         check_is_fitted(self)
-        return [self._matrix(number) for number in range(len(self._weights))]
+        return [level.matrix() for level in self._levels]
 
     @property
     def intercepts_(self) -> list:
@@ -385,7 +382,7 @@ class DBMTransformer(BoltzmannMachine):
         """
         check_is_fitted(self)
         if level is not None:
-            check_number(level, "level", numbers.Integral, low=1, high=len(self._weights))
+            check_number(level, "level", numbers.Integral, low=1, high=len(self._levels))
         return self.layer_means(X)[-1 if level is None else level - 1]
 
     def inverse_transform(self, H):
@@ -404,8 +401,8 @@ class DBMTransformer(BoltzmannMachine):
         """
         check_is_fitted(self)
         H = check_codes(H, self._n_features_out)
-        for number in range(len(self._weights) - 1, -1, -1):
-            field = H @ self._matrix(number)
+        for number in range(len(self._levels) - 1, -1, -1):
+            field = H @ self._levels[number].matrix()
             H = expit((2 if number else 1) * field + self._biases[number])
         return H.astype(self._biases[0].dtype)
 
@@ -440,7 +437,7 @@ class DBMTransformer(BoltzmannMachine):
             return total
 
         with self._team(X.shape[0]) as team:
-            return np.concatenate(team.map(one_block, inference.blocks(X.shape[0])))
+            return np.concatenate(team.map(one_block, blocks(X.shape[0])))
 
     def score_samples(self, X) -> np.ndarray:
         """Return a variational lower bound on the log-likelihood of every row, in nats.
@@ -482,7 +479,7 @@ class DBMTransformer(BoltzmannMachine):
         )
         missing = np.isnan(X)
         filled = np.where(missing, self._activity[0], X).astype(self._biases[0].dtype)
-        weights, bias = self._matrix(0), self._biases[0]
+        weights, bias = self._levels[0].matrix(), self._biases[0]
         rows = np.flatnonzero(missing.any(axis=1))
         for _ in range(max_updates):
             if not rows.size:
@@ -506,10 +503,10 @@ def _tie(machine, tiles) -> None:
     """Give the copies of doubled units their mean weights and biases."""
     if tiles == (1, 1):
         return
-    matrix, mask = machine._matrix(0), machine._mask(0)
+    level = machine._levels[0]
     axis = tiles.index(2)  # 0: hidden units, 1: visible units
-    mean = sum(np.split(matrix, 2, axis=axis)) / 2
-    machine._set_level(0, np.tile(mean, tiles).astype(matrix.dtype), mask)
+    mean = sum(np.split(level.matrix(), 2, axis=axis)) / 2
+    machine._levels = [Level.from_matrix(np.tile(mean, tiles).astype(level.dtype), level.mask())]
     bias = machine._biases[1 - axis]
     machine._biases[1 - axis] = np.tile(sum(np.split(bias, 2)) / 2, 2).astype(bias.dtype)
     machine._velocity = None

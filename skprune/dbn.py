@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import numbers
 import time
 from copy import deepcopy
@@ -18,33 +17,24 @@ from sklearn.utils import ClassifierTags, check_random_state
 from sklearn.utils.metaestimators import _BaseComposition, available_if
 from sklearn.utils.validation import check_is_fitted
 
-from . import inference, likelihood
-from ._base import (
-    BoltzmannMachine,
-    Layered,
-    as_it_was,
-    check_classes,
-    check_codes,
-    check_data,
-    new_key,
-)
-from ._compat import CallbackSupportMixin, with_callbacks
-from ._kernels import blas, wake_sleep_steps
-from ._kernels import fields as field_kernels
-from ._options import check_layer_sizes, check_number, new_seeds, resolve, resolve_function
-from ._structures import LogPartition, Stack
-from ._threads import Team
-from ._training import (
-    LEARNING_RATE_SCHEDULES,
-    as_columns,
-    check_finite,
-    loaded_minibatches,
-    minibatch_rates,
-    one_hot,
-)
-from .connectivity import check_mask, stored_form
+from . import likelihood
+from ._kernels.records import Stack
+from ._machine import inference
+from ._machine.base import BoltzmannMachine, StoredState
+from ._machine.directed import means_below, summed_bound
+from ._machine.labels import joined, labelled_chains
+from ._machine.levels import Layers, Level, as_dtype, stack_of
+from ._support.compat import CallbackSupportMixin, with_callbacks
+from ._support.options import check_layer_sizes, check_number, resolve, resolve_function
+from ._support.random import RowUniforms, derived_key, new_key, new_seeds
+from ._support.threads import Team
+from ._support.validation import check_classes, check_codes, check_data, restored_on_error
+from ._training.passes import LEARNING_RATE_SCHEDULES, as_columns
+from ._training.up_down import UpDownTrainer
+from .connectivity import check_mask
+from .likelihood import LogPartition
 from .rbm import PrunedBernoulliRBM
-from .samplers import LabelledChains, derived_key, labelled_sweeps
+from .samplers import LabelledChains
 
 __all__ = ["SparseDBN", "UpDown"]
 
@@ -98,15 +88,10 @@ class UpDown(BaseEstimator):
 
 
 FINE_TUNE = {"up_down": UpDown()}
-NEVER = np.iinfo(np.int64).max
 UNPRUNED = {  # a level's pruner where nothing is trained, so that nothing is pruned either
     "sparsity": 0.0, "schedule": "geometric", "n_rounds": 1, "regrow": None, "retrain": None,
     "sparsities": (0.0,),
 }  # fmt: skip
-
-
-class _Directed(Layered):
-    """Generative weights of the directed levels, where they differ from the recognition weights."""
 
 
 class _LabelledRBM(PrunedBernoulliRBM):
@@ -189,7 +174,13 @@ class LevelList(_BaseComposition):
         return isinstance(sizes, list) and any(isinstance(entry, tuple) for entry in sizes)
 
 
-class SparseDBN(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, LevelList):
+class SparseDBN(
+    CallbackSupportMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    StoredState,
+    LevelList,
+):
     """Deep belief network: restricted Boltzmann machines, each fitted on the features below it.
 
     Greedy stacking (Hinton, Osindero & Teh 2006; Algorithm 1 of Zuo et al. 2019).
@@ -311,6 +302,17 @@ class SparseDBN(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transform
             tags.target_tags.required = True
             tags.classifier_tags = ClassifierTags()
         return tags
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        if state.get("_generative") is not None:
+            state["_generative"] = state["_generative"].state()
+        return state
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if getattr(self, "_generative", None) is not None:
+            self._generative = Layers.from_state(self._generative)
 
     # ---------------------------------------------------------------- fitting
 
@@ -460,7 +462,7 @@ class SparseDBN(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transform
             If a parameter or the data are not legal, or training diverges.
         """
         tuning = self._check_parameters()
-        with as_it_was(self):
+        with restored_on_error(self):
             going_on = self.warm_start and hasattr(self, "estimators_")
             X = check_data(self, X, reset=not going_on)
             labels = None
@@ -495,7 +497,7 @@ class SparseDBN(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transform
                 self._key, self._n_steps = key, 0
             self._log_partition = None
             if tuning is not None:
-                history = self._up_down(tuning, X, labels, n_passes, context)
+                history = self._fine_tune(tuning, X, labels, n_passes, context)
                 self.history_ = [*self.history_[: len(self.estimators_)], history]
             context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
@@ -508,7 +510,7 @@ class SparseDBN(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transform
             top = number == len(levels) - 1
             given = below
             if top and labels is not None:
-                given = _joined(below, labels[:, None] == np.arange(len(self.classes_)))
+                given = joined(below, labels[:, None] == np.arange(len(self.classes_)))
             frozen = isinstance(level, FrozenEstimator)
             turned = self.transpose and number > 0 and not (going_on or frozen)
             task = context.subcontext(task_name="level")
@@ -626,9 +628,8 @@ class SparseDBN(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transform
         for level, start, stop in zip(self.estimators_, ends[:-1], ends[1:], strict=True):
             level.set_connectivity(masks[start:stop])
         if self._generative is not None:
-            for number in range(len(self._generative._weights)):
-                matrix = self._generative._matrix(number)
-                self._generative._set_level(number, matrix, masks[number])
+            n_directed = len(self._generative.levels)
+            self._generative = self._generative.with_connectivity(masks[:n_directed])
         self._log_partition = None
         return self
 
@@ -678,7 +679,7 @@ class SparseDBN(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transform
         """Return the computing form of every level, or say which is no RBM."""
         result = []
         for number, level in enumerate(self.estimators_):
-            if isinstance(level, BoltzmannMachine) and len(level._weights) == 1:
+            if isinstance(level, BoltzmannMachine) and len(level._levels) == 1:
                 result.append(level._stack())
                 continue
             names = ("components_", "intercept_visible_", "intercept_hidden_")
@@ -689,8 +690,7 @@ class SparseDBN(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transform
                 )
             weights = np.ascontiguousarray(level.components_)
             biases = (level.intercept_visible_, level.intercept_hidden_)
-            level = inference.make_level(weights, None)
-            result.append(Stack((level,), tuple(b.astype(weights.dtype) for b in biases)))
+            result.append(stack_of([Level(weights)], [b.astype(weights.dtype) for b in biases]))
         return result
 
     def _n_directed(self) -> int:
@@ -700,13 +700,13 @@ class SparseDBN(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transform
         """Return the computing form of the directed levels as they are going down."""
         if self._generative is None:
             return self._machines()[: self._n_directed()]
-        stack = self._generative._stack()
+        stack = self._generative.stack()
         return [
             Stack((level,), stack.biases[number : number + 2])
             for number, level in enumerate(stack.levels)
         ]
 
-    def _n_joined(self) -> int | None:
+    def _njoined(self) -> int | None:
         """Where the labels begin among the lower units of the top level, counted from the end."""
         return -len(self.classes_) if self.join_labels else None
 
@@ -716,7 +716,7 @@ class SparseDBN(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transform
         if self.join_labels and number == len(self.estimators_) - 1:
             stack = self._machines()[number]
             labels = np.full((below.shape[0], len(self.classes_)), 1 / len(self.classes_))
-            below = _joined(below, labels)
+            below = joined(below, labels)
             with self._team(below.shape[0]) as team:
                 return inference.mean_field(stack, below, team)[-1]
         return _features(level, below)
@@ -727,77 +727,54 @@ class SparseDBN(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transform
 
     # ---------------------------------------------------------------- up-down
 
-    def _up_down(self, tuning, X, labels, n_passes, context) -> dict:
+    def _generative_layers(self, directed_top) -> Layers:
+        """Return the directed levels as they go down: at first by the recognition weights."""
+        if self._generative is not None:
+            if self._directed_top != directed_top:
+                raise ValueError(
+                    "undirected_top cannot change while fine-tuning goes on; fit anew with "
+                    "warm_start=False."
+                )
+            return self._generative
+        machines = self.estimators_
+        directed = machines if directed_top else machines[:-1]
+        n_top = directed[-1].intercept_hidden_.size
+        if directed_top:
+            prior = np.clip(machines[-1]._activity[1], 1e-3, 0.999)
+            prior = np.log(prior / (1 - prior))
+        else:  # the top level's lower units, of which the last may be labels
+            prior = machines[-1].intercept_visible_[:n_top]
+        biases = [*(machine.intercept_visible_ for machine in directed), prior]
+        return Layers([machine._levels[0] for machine in directed], biases)
+
+    def _fine_tune(self, tuning, X, labels, n_passes, context) -> dict:
         """Fine-tune all levels together; return the history."""
         machines, directed_top = self.estimators_, not tuning.undirected_top
         n_directed = len(machines) - (not directed_top)
-        dtype = machines[0]._biases[0].dtype
-        start = self._generative
-        if start is None:
-            start = _Directed()
-            start._weights = [level._weights[0] for level in machines[:n_directed]]
-            start._connections = [level._connections[0] for level in machines[:n_directed]]
-            prior = np.clip(machines[-1]._activity[1], 1e-3, 0.999)
-            prior = np.log(prior / (1 - prior)) if directed_top else machines[-1]._biases[0]
-            start._biases = [*(level._biases[0] for level in machines[:n_directed]), prior]
-        elif self._directed_top != directed_top:
-            raise ValueError(
-                "undirected_top cannot change while fine-tuning goes on; fit anew with "
-                "warm_start=False."
-            )
-        generative = inference.as_dtype(start._stack(), dtype)
-        stacks = [level._stack_to_train() for level in machines]
-        recognition = Stack(
-            tuple(stack.levels[0] for stack in stacks[:n_directed]),
-            (stacks[0].biases[0], *(stack.biases[1] for stack in stacks[:n_directed])),
-        )
-        top, n_labels = stacks[-1], 0 if labels is None else len(self.classes_)
-        batch_size = min(tuning.batch_size, X.shape[0])
-        sizes = [bias.size for bias in recognition.biases]
-        sizes[-1] += n_labels
-
-        def room(sizes):
-            return tuple(inference.states_array(size, batch_size, dtype) for size in sizes)
-
-        wake, dream, errors = room(sizes), room(sizes), room(sizes)
-        n_top = top.biases[1].size
-        top_wake, top_dream = room([n_top, n_top]), room([n_top, n_top])
-        key, rows, first_step = derived_key(self._key, 7), [], self._n_steps
-        chains_from = first_step + 1 if tuning.negative_phase == "pcd" else NEVER
-        n_minibatches = -(-X.shape[0] // batch_size)
-        given = np.zeros((0, 0, 0), dtype)
+        start = self._generative_layers(directed_top)
+        stacks = [machine._stack_to_train() for machine in machines]
+        rows = []
         with self._team(X.shape[0]) as team:
-            work = np.empty((team.n_threads, max(*sizes, n_top)), dtype)
+            trainer = UpDownTrainer(
+                recognition=Stack(
+                    tuple(stack.levels[0] for stack in stacks[:n_directed]),
+                    (stacks[0].biases[0], *(stack.biases[1] for stack in stacks[:n_directed])),
+                ),
+                generative=as_dtype(start.stack(), stacks[0].biases[0].dtype),
+                top=stacks[-1],
+                options=tuning,
+                X=X,
+                labels=labels,
+                n_labels=0 if labels is None else len(self.classes_),
+                n_passes=n_passes,
+                key=derived_key(self._key, 7),
+                n_steps=self._n_steps,
+                team=team,
+            )
             for number in range(n_passes):
-                started = time.perf_counter()
                 task = context.subcontext(task_name="up-down pass")
                 task.call_on_fit_task_begin(estimator=self)
-                rates = minibatch_rates(
-                    tuning.learning_rate, tuning.learning_rate_schedule, number, n_passes,
-                    n_minibatches,
-                )  # fmt: skip
-                order = np.random.default_rng([int(key), first_step]).permutation(X.shape[0])
-                groups = loaded_minibatches(X, order, batch_size, dtype, team)
-                for first, chosen, counts, data in groups:
-                    if n_labels:
-                        given = one_hot(chosen, counts, labels, n_labels, data.shape[2], dtype)
-                    team.run(
-                        wake_sleep_steps.wake_sleep_minibatches, recognition, generative, top,
-                        tuning.undirected_top, n_labels, wake, dream, errors, top_wake, top_dream,
-                        data, given, counts, rates[first : first + counts.size].astype(dtype),
-                        tuning.n_gibbs_steps, chains_from, tuning.n_label_draws, key,
-                        first_step + first, work, blas.BLAS_ADDRESS[dtype],
-                    )  # fmt: skip
-                    if tuning.l2:
-                        left = dtype.type(
-                            np.exp(-tuning.l2 * rates[first : first + counts.size].sum())
-                        )
-                        for stack in (recognition, generative, top):
-                            inference.scale_weights(stack, left)
-                first_step += n_minibatches
-                for stack in (recognition, generative, top):
-                    check_finite(stack, number)
-                rows.append({"learning_rate": rates[-1], "seconds": time.perf_counter() - started})
+                rows.append(trainer.run_pass(number))
                 if self.verbose:
                     print(
                         f"[{type(self).__name__}] Up-down pass {number + 1} of {n_passes}, "
@@ -805,15 +782,14 @@ class SparseDBN(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transform
                     )
                 if task.call_on_fit_task_end(estimator=self):
                     break
-        for number, (level, stack) in enumerate(zip(machines, stacks, strict=True)):
-            level._weights = [inference.level_values(stack.levels[0])]
-            level._biases = list(stack.biases)
+        generative = trainer.generative
+        for number, (machine, stack) in enumerate(zip(machines, stacks, strict=True)):
+            biases = list(stack.biases)
             if number < n_directed:
-                level._biases[0] = generative.biases[number].copy()
-            level._forget()
-        start._weights = [inference.level_values(level) for level in generative.levels]
-        start._biases = list(generative.biases)
-        self._generative, self._directed_top, self._n_steps = start, directed_top, first_step
+                biases[0] = generative.biases[number].copy()
+            machine._take(stack._replace(biases=biases))
+        self._generative = start.with_weights_of(generative)
+        self._directed_top, self._n_steps = directed_top, trainer.n_steps
         return as_columns(rows)
 
     # ---------------------------------------------------- features and labels
@@ -874,9 +850,9 @@ class SparseDBN(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transform
         machines, generators = self._machines(), self._generators()
         with self._team(H.shape[0]) as team:
             if not self._directed_top:
-                H = _means_below(machines[-1], H, team)[:, : self._n_joined()]
+                H = means_below(machines[-1], H, team)[:, : self._njoined()]
             for stack in reversed(generators):
-                H = _means_below(stack, H, team)
+                H = means_below(stack, H, team)
         return H
 
     @property
@@ -904,7 +880,7 @@ class SparseDBN(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transform
             check_number(n_passes, "n_passes", numbers.Integral, low=1)
         total = 0.0
         with self._team(X.shape[0] * len(classes)) as team:
-            uniforms = _RowUniforms(X, derived_key(self._key, 8)) if n_passes else None
+            uniforms = RowUniforms(X, derived_key(self._key, 8)) if n_passes else None
             first = self._up(0, X) if len(self.estimators_) > 1 else X
             for sample in range(n_passes or 1):
                 below = X
@@ -935,8 +911,8 @@ class SparseDBN(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transform
     def _class_stacks(self) -> list:
         """Return (stack of the top level with this label on, its bias) for every class."""
         machine, n_labels = self.estimators_[-1], len(self.classes_)
-        weights, (mask,) = machine._matrix(0), machine.connectivity_
-        level = inference.make_level(*stored_form(weights[:, :-n_labels], mask))
+        weights, (mask,) = machine._levels[0].matrix(), machine.connectivity_
+        level = Level.from_matrix(weights[:, :-n_labels], mask).kernel_form()
         below, above = (np.array(bias) for bias in machine._biases)
         return [
             (Stack((level,), (below[:-n_labels], above + weights[:, k])), float(below[k]))
@@ -984,7 +960,7 @@ class SparseDBN(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transform
         if options.get("random_state") is not None:
             key = new_key(options["random_state"])
         options = {name: value for name, value in options.items() if name != "random_state"}
-        means = machine._activity[0][: self._n_joined()]
+        means = machine._activity[0][: self._njoined()]
         stacks, biases = zip(*self._class_stacks(), strict=True)
         with self._team(100_000) as team:
             parts = [
@@ -1034,8 +1010,8 @@ class SparseDBN(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transform
         hidden = [stack.biases[1].size for stack in ups]
         with self._team(X.shape[0] * n_samples) as team:
             if sum(hidden) <= MAX_ENUMERATED_UNITS:
-                return _summed_bound(X, ups, generators, log_top, team)
-            uniforms = _RowUniforms(X, derived_key(self._key, 8))
+                return summed_bound(X, ups, generators, log_top, team)
+            uniforms = RowUniforms(X, derived_key(self._key, 8))
             total = np.zeros(X.shape[0])
             first = inference.mean_field(ups[0], X, team)[-1]
             for sample in range(n_samples):
@@ -1053,7 +1029,7 @@ class SparseDBN(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transform
     def _log_top(self, top, classes, below, team):
         """Unnormalised log-probability of the layer below the top, labels summed out."""
         if self._directed_top:
-            prior = self._generative._biases[-1].astype(np.float64)
+            prior = self._generative.biases[-1].astype(np.float64)
             return below @ prior - np.logaddexp(0, prior).sum()
         if classes is not None:
             return logsumexp(self._label_scores(classes, below, team), axis=1)
@@ -1128,8 +1104,8 @@ class SparseDBN(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transform
         layers, _ = self._top_states(n_samples, n_gibbs_steps, clamped, rng)
         if len(self.estimators_) == 1 and probabilities and not self._directed_top:
             with self._team(n_samples) as team:
-                means = _means_below(self._machines()[0], layers[0], team)
-            return means[:, : self._n_joined()]
+                means = means_below(self._machines()[0], layers[0], team)
+            return means[:, : self._njoined()]
         return self._downwards(layers, rng, probabilities)[-1]
 
     def _clamped_labels(self, y, n_samples):
@@ -1156,7 +1132,7 @@ class SparseDBN(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transform
         dtype = top.biases[0].dtype
         key = new_key(rng)
         if self._directed_top:
-            prior = self._generative._biases[-1]
+            prior = self._generative.biases[-1]
             draws = rng.uniform(size=(n_samples, prior.size)) < 1 / (1 + np.exp(-prior))
             return [draws.astype(dtype)], None
         if start is None:
@@ -1167,77 +1143,29 @@ class SparseDBN(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transform
         n_lower = top.biases[0].size
         with self._team(n_samples * n_sweeps) as team:
             if self.join_labels and labels is None:
-                lower, upper = self._labelled_chains(top, start, n_sweeps, key, team)
+                lower, upper = labelled_chains(top, start, len(self.classes_), n_sweeps, key, team)
             else:
                 clamped = None
                 if labels is not None:
                     clamped = np.full((n_samples, n_lower), np.nan, dtype)
-                    clamped[:, self._n_joined() :] = labels
-                    start[:, self._n_joined() :] = labels
+                    clamped[:, self._njoined() :] = labels
+                    start[:, self._njoined() :] = labels
                 states = [start, np.zeros((n_samples, top.biases[1].size), dtype)]
                 lower, upper = inference.gibbs(
                     top, states, n_sweeps, n_samples, key, team, clamped=clamped
                 )
-        return [upper, lower[:, : self._n_joined()]], lower
-
-    def _labelled_chains(self, top, start, n_sweeps, key, team):
-        first = top.biases[0].size - len(self.classes_)
-        lower, upper = (np.empty((len(start), bias.size), bias.dtype) for bias in top.biases)
-
-        def one_block(block):
-            n_lanes = block.stop - block.start
-            states = inference.new_states(top, n_lanes)
-            packed = inference.unpacked(top)
-            inference.load(start, np.arange(block.start, block.stop), states[0])
-            blas = inference.blas_address(top)
-            field_kernels.update_layer(
-                top, 1, states, packed, True, n_lanes, block.start, key, 0, blas
-            )
-            labelled_sweeps(top, states, packed, first, n_sweeps, n_lanes, block.start, key, 1)
-            lower[block] = states[0][:, :n_lanes].T
-            upper[block] = states[1][:, :n_lanes].T
-
-        team.map(one_block, inference.blocks(len(start)))
-        return lower, upper
+        return [upper, lower[:, : self._njoined()]], lower
 
     def _downwards(self, layers, rng, probabilities=False) -> list:
         """Add to ``layers`` (top first) what is drawn below the last of them."""
         generators = self._generators()
         with self._team(layers[0].shape[0]) as team:
             for number in range(len(generators) - 1, -1, -1):
-                means = _means_below(generators[number], layers[-1], team)
+                means = means_below(generators[number], layers[-1], team)
                 if number or not probabilities:
                     means = (rng.uniform(size=means.shape) < means).astype(means.dtype)
                 layers.append(means)
         return layers
-
-
-def _summed_bound(X, ups, generators, log_top, team) -> np.ndarray:
-    """The bound, summed over all states of the directed hidden layers, row by row."""
-    sizes = [stack.biases[1].size for stack in ups]
-    if not sizes:
-        return log_top(X, team)
-    dtype = ups[0].biases[0].dtype
-    states = np.array(list(itertools.product((0, 1), repeat=sum(sizes))), dtype=dtype)
-    layers = [
-        np.ascontiguousarray(part) for part in np.split(states, np.cumsum(sizes)[:-1], axis=1)
-    ]
-    fixed_q = fixed_p = np.zeros(len(states))
-    for number in range(1, len(layers)):
-        below, above = layers[number - 1], layers[number]
-        means = inference.mean_field(ups[number], below, team)[-1].astype(np.float64)
-        fixed_q = fixed_q + _log_bernoulli(above, means)
-        fixed_p = fixed_p + likelihood.log_conditional(generators[number], below, above, team)
-    first, top = layers[0], log_top(layers[-1], team)
-    means = inference.mean_field(ups[0], X, team)[-1].astype(np.float64)
-    rows = X.toarray() if sparse.issparse(X) else X
-    bound = np.empty(X.shape[0])
-    for i in range(X.shape[0]):
-        row = np.ascontiguousarray(np.broadcast_to(rows[i], (len(states), rows.shape[1])))
-        log_q = fixed_q + _log_bernoulli(first, means[i])
-        log_p = fixed_p + top + likelihood.log_conditional(generators[0], row, first, team)
-        bound[i] = np.exp(log_q) @ (log_p - log_q)
-    return bound
 
 
 def _n_upper(level) -> int:
@@ -1252,53 +1180,3 @@ def _features(level, below) -> np.ndarray:
         with level._team(below.shape[0]) as team:
             return inference.mean_field(level._stack(), below, team)[-1]
     return np.asarray(level.transform(below))
-
-
-def _joined(features, labels) -> np.ndarray:
-    """Put the labels after the features."""
-    if sparse.issparse(features):
-        features = features.toarray()
-    return np.hstack([features, labels.astype(features.dtype)])
-
-
-def _means_below(stack, H, team) -> np.ndarray:
-    """Return the probabilities of the lower units given the upper ones."""
-    H = np.ascontiguousarray(H, dtype=stack.biases[0].dtype)
-
-    def one_block(block):
-        return inference.conditional_means(stack, 0, None, H[block])
-
-    return np.concatenate(team.map(one_block, inference.blocks(H.shape[0])))
-
-
-def _log_bernoulli(states, means) -> np.ndarray:
-    """Log-probability of binary states under independent means, row by row."""
-    means = np.clip(means, 1e-300, 1 - 1e-16)
-    return np.where(states > 0, np.log(means), np.log1p(-means)).sum(axis=-1)
-
-
-class _RowUniforms:
-    """Uniform numbers that are a function of a row's content, whatever its place."""
-
-    def __init__(self, X, key):
-        rng = np.random.default_rng(int(key))
-        odd = rng.integers(0, 2**63, size=X.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-        self._hashes = np.empty(X.shape[0], np.uint64)
-        for block in inference.blocks(X.shape[0]):
-            part = X[block].toarray() if sparse.issparse(X) else X[block]
-            bits = np.ascontiguousarray(part, dtype=np.float32).view(np.uint32) >> np.uint32(8)
-            self._hashes[block] = (bits.astype(np.uint64) * odd).sum(axis=1, dtype=np.uint64)
-
-    def __call__(self, sample, layer, n_units) -> np.ndarray:
-        """Numbers in [0, 1) of shape (n_rows, n_units)."""
-        golden = np.uint64(0x9E3779B97F4A7C15)
-        place = np.arange(n_units, dtype=np.uint64) + np.uint64((sample << 40) | (layer << 32))
-        x = _mixed(self._hashes)[:, None] + _mixed(place * golden)
-        return (_mixed(x) >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)
-
-
-def _mixed(x) -> np.ndarray:
-    """The finaliser of splitmix64."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))

@@ -7,19 +7,27 @@ from __future__ import annotations
 
 import numbers
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import logsumexp
 from sklearn.exceptions import ConvergenceWarning
 
-from . import inference
-from ._kernels import chains as chain_kernels
 from ._kernels import fields as field_kernels
-from ._kernels import packing, scores
-from ._options import check_number
-from ._structures import LogPartition, Stack
-from ._threads import Team
-from .samplers import CHAIN_BLOCK, base_rates, derived_key, temperature_path, tempered_samples
+from ._kernels import scores
+from ._kernels.records import Stack
+from ._machine import inference
+from ._machine.annealing import (
+    base_log_partition,
+    base_rates,
+    log_weights_along,
+    temperatures,
+    tempered_samples,
+)
+from ._machine.levels import as_dtype
+from ._support.options import check_number
+from ._support.random import derived_key
+from ._support.threads import Team, blocks
 
 __all__ = [
     "LogPartition",
@@ -32,6 +40,33 @@ AUTO_EXACT_UNITS = 20
 ENUMERATION_BLOCK = 1024
 WIDE = 1.0  # nats; a wider bracket is warned of
 FEW = 3.0  # chains; a lower effective sample size is warned of
+
+
+class LogPartition(NamedTuple):
+    """An estimate of log Z, in nats.
+
+    Attributes
+    ----------
+    value : float
+    standard_error : float
+        0 for the exact value.
+    bracket : tuple of float
+        (low, high). Exact: the value twice. "ais" and "reverse_ais": the value
+        minus and plus three standard errors; the first underestimates log Z on
+        average, the second overestimates it. "bracket": from the low end of
+        the one to the high end of the other, and the value is that of "ais".
+    method : str
+        "exact", "ais", "reverse_ais" or "bracket".
+    effective_sample_size : float
+        Of the importance weights: how many chains of equal weight would be as
+        good. Infinite for the exact value; the smaller one for "bracket".
+    """
+
+    value: float
+    standard_error: float
+    bracket: tuple
+    method: str
+    effective_sample_size: float
 
 
 def smaller_side(stack: Stack) -> tuple[int, int]:
@@ -58,7 +93,7 @@ def exact_log_partition(stack: Stack, team: Team) -> LogPartition:
             f"The exact log Z would enumerate 2^{n_units} states; it is limited to "
             f"{MAX_EXACT_UNITS} units on the smaller side. Use method='ais'."
         )
-    stack = inference.as_dtype(stack, np.float64)
+    stack = as_dtype(stack, np.float64)
 
     def one_block(block):
         numbers_ = np.arange(block.start, block.stop)
@@ -71,47 +106,9 @@ def exact_log_partition(stack: Stack, team: Team) -> LogPartition:
         free = inference.summed_free_energy(stack, states, numbers_.size, summed=1 - parity)
         return logsumexp(-free)
 
-    terms = team.map(one_block, inference.blocks(2**n_units, ENUMERATION_BLOCK))
+    terms = team.map(one_block, blocks(2**n_units, ENUMERATION_BLOCK))
     value = float(logsumexp(terms))
     return LogPartition(value, 0.0, (value, value), "exact", np.inf)
-
-
-def base_log_partition(stack: Stack, base) -> float:
-    """Return log Z of the base-rate model."""
-    return sum(
-        float(np.logaddexp(0, base[layer].astype(np.float64)).sum())
-        if layer % 2 == 0
-        else stack.biases[layer].size * np.log(2)
-        for layer in range(len(base))
-    )
-
-
-def _log_weights(stack, base, betas, key, team, n_chains, start=None) -> np.ndarray:
-    """Log importance weights of chains along ``betas``, from the base-rate model or ``start``.
-
-    ``start`` holds samples at ``betas[0]``, sample-major, an entry a layer; only
-    its even layers are read.
-    """
-    log_weights = np.zeros(n_chains)
-
-    def one_block(block):
-        n_lanes = block.stop - block.start
-        states = inference.new_states(stack, n_lanes)
-        packed = inference.new_packed(stack, n_lanes, range(len(states)))
-        if start is not None:
-            for layer in range(0, len(states), 2):
-                states[layer][:, :n_lanes] = start[layer][block].T
-                if packed[layer].size:
-                    packing.pack_states(states[layer], packed[layer])
-        part = np.zeros(n_lanes)
-        chain_kernels.anneal(
-            stack, base, betas, start is None, states, packed, part, n_lanes, block.start, key,
-            inference.blas_address(stack),
-        )  # fmt: skip
-        log_weights[block] = part
-
-    team.map(one_block, inference.blocks(n_chains, CHAIN_BLOCK))
-    return log_weights
 
 
 def _log_mean(log_weights) -> tuple[float, float, float]:
@@ -120,43 +117,6 @@ def _log_mean(log_weights) -> tuple[float, float, float]:
     value = float(log_weights.max() + np.log(weights.mean()))
     error = float(weights.std(ddof=1) / weights.mean() / np.sqrt(weights.size))
     return value, error, float(weights.sum() ** 2 / (weights**2).sum())
-
-
-def temperatures(stack: Stack, base, n_temperatures, spacing, key) -> np.ndarray:
-    """Return the inverse temperatures from 0 to 1 of a path.
-
-    Parameters
-    ----------
-    n_temperatures : int
-        Number of steps; one less than values are returned.
-    spacing : {"adaptive", "linear"} or array-like
-        "adaptive" puts them at equal lengths (see :func:`temperature_path`),
-        mixed with a tenth that is evenly spaced; an array is taken as it is.
-
-    Raises
-    ------
-    ValueError
-        If the spacing is unknown, or an array does not rise from 0 to 1.
-    """
-    linear = np.linspace(0, 1, n_temperatures + 1)
-    if isinstance(spacing, str):
-        if spacing == "linear":
-            return linear
-        if spacing != "adaptive":
-            raise ValueError(
-                f"spacing={spacing!r} is not known. Use 'adaptive', 'linear' or an array of "
-                "inverse temperatures from 0 to 1."
-            )
-        betas, lengths = temperature_path(stack, base, derived_key(key, 0))
-        if not lengths[-1] > 0:
-            return linear
-        share = 0.9 * lengths / lengths[-1] + 0.1 * betas
-        return np.interp(linear, share, betas)
-    betas = np.asarray(spacing, dtype=np.float64)
-    rises = betas.ndim == 1 and betas.size > 1 and (np.diff(betas) > 0).all()
-    if not rises or betas[0] != 0 or betas[-1] != 1:
-        raise ValueError("spacing must be an array of numbers that rise from 0 to 1.")
-    return betas
 
 
 def ais_log_partition(stack: Stack, base, betas, key, team: Team, n_chains=100) -> LogPartition:
@@ -169,7 +129,7 @@ def ais_log_partition(stack: Stack, base, betas, key, team: Team, n_chains=100) 
     weight, carried to the logarithm.
     """
     mean, error, size = _log_mean(
-        _log_weights(stack, base, betas, derived_key(key, 3), team, n_chains)
+        log_weights_along(stack, base, betas, derived_key(key, 3), team, n_chains)
     )
     value = base_log_partition(stack, base) + mean
     return LogPartition(value, error, (value - 3 * error, value + 3 * error), "ais", size)
@@ -187,7 +147,7 @@ def reverse_ais_log_partition(
     average (Burda, Grosse & Salakhutdinov 2015).
     """
     start = tempered_samples(stack, base, derived_key(key, 1), team, n_chains, n_tempered_sweeps)
-    log_weights = _log_weights(
+    log_weights = log_weights_along(
         stack, base, betas[::-1].copy(), derived_key(key, 2), team, n_chains, start
     )
     mean, error, size = _log_mean(log_weights)
@@ -281,7 +241,7 @@ def pseudo_log_likelihood(stack: Stack, X, team: Team) -> np.ndarray:
         scores.pseudo_log_likelihood(stack, states[0], states[1], total)
         return total
 
-    return np.concatenate(team.map(one_block, inference.blocks(X.shape[0], 64)))
+    return np.concatenate(team.map(one_block, blocks(X.shape[0], 64)))
 
 
 def log_conditional(stack: Stack, lower, upper, team: Team) -> np.ndarray:
@@ -309,4 +269,4 @@ def log_conditional(stack: Stack, lower, upper, team: Team) -> np.ndarray:
         scores.add_softplus(field, total)
         return products[:n_rows] - total
 
-    return np.concatenate(team.map(one_block, inference.blocks(lower.shape[0])))
+    return np.concatenate(team.map(one_block, blocks(lower.shape[0])))

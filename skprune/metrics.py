@@ -16,8 +16,8 @@ from sklearn.base import clone
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
+from ._pruning.protocol import starting_connectivity
 from .criteria import Fisher, LevelView
-from .pruning import starting_connectivity
 
 __all__ = [
     "MinimalComparison",

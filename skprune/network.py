@@ -7,10 +7,8 @@ apart, upwards and back down it is an autoencoder.
 from __future__ import annotations
 
 import numbers
-import time
 from abc import abstractmethod
 from copy import deepcopy
-from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -24,35 +22,37 @@ from sklearn.base import (
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state, compute_class_weight, compute_sample_weight
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
-from . import inference
-from ._base import (
-    Layered,
-    as_it_was,
+from ._kernels import fields as field_kernels
+from ._kernels import loading
+from ._kernels.records import DescentOptions, Moments, Stack
+from ._machine import inference
+from ._machine.base import Layered
+from ._machine.levels import Level, as_dtype
+from ._support.compat import with_callbacks
+from ._support.options import check_layer_sizes, check_number, resolve_function
+from ._support.random import derived_key, new_key
+from ._support.threads import blocks
+from ._support.validation import (
     check_classes,
     check_codes,
     check_data,
+    check_sample_weight,
     float_type,
-    new_key,
+    restored_on_error,
 )
-from ._compat import with_callbacks
-from ._kernels import backprop_steps, blas, loading
-from ._kernels import fields as field_kernels
-from ._options import check_layer_sizes, check_number, resolve_function
-from ._structures import Stack
-from ._training import (
-    LEARNING_RATE_SCHEDULES,
-    as_columns,
-    by_lane,
-    check_finite,
-    loaded_minibatches,
-    minibatch_rates,
-    one_hot,
+from ._training.backprop import (
+    EPSILON,
+    FIRST_MOMENTUM,
+    SECOND_MOMENTUM,
+    BackpropTrainer,
+    new_moments,
 )
+from ._training.passes import LEARNING_RATE_SCHEDULES, as_columns
+from ._training.unrolling import FeedForwardLevel, levels_of_dbm, random_level, with_way_down
 from .dbm import DBMTransformer
 from .dbn import LevelList, SparseDBN
-from .samplers import derived_key
 
 __all__ = ["SparseDBNAutoencoder", "SparseDBNClassifier"]
 
@@ -63,27 +63,6 @@ KINDS = {
     "linear": field_kernels.LINEAR,
     "softmax": field_kernels.SOFTMAX,
 }
-FIRST_MOMENTUM, SECOND_MOMENTUM, EPSILON = 0.9, 0.999, 1e-8  # of Adam
-
-
-class DescentOptions(NamedTuple):
-    """Numbers of the gradient step, in the network's floating type."""
-
-    momentum: float
-    second_momentum: float
-    epsilon: float
-    l2: float
-    max_norm: float
-    dropout: float
-    input_dropout: float
-    input_gain: float
-
-
-class Moments(NamedTuple):
-    """Running means of the gradient, and with Adam of its square: levels first, then biases."""
-
-    first: tuple
-    second: tuple
 
 
 class _Network(Layered, LevelList):
@@ -186,7 +165,7 @@ class _Network(Layered, LevelList):
                     dbn.fit(X, y)
                 task.call_on_fit_task_end(estimator=self, X=X, y=y)
         if isinstance(dbn, DBMTransformer):
-            levels = self._levels_of_dbm(dbn)
+            levels = levels_of_dbm(dbn)
             self.pretrained_ = deepcopy(dbn)  # which is read later, too
             return levels
         self.pretrained_ = dbn
@@ -198,22 +177,10 @@ class _Network(Layered, LevelList):
             n_labels = below.size - matrix.shape[1]
             if n_labels:  # which say nothing here, as in the network's own features
                 below = below[:-n_labels]
-                above = above + dbn.estimators_[-1]._matrix(0)[:, -n_labels:].mean(axis=1)
-            levels.append((matrix, mask, below, above))
+                weights = dbn.estimators_[-1]._levels[0].matrix()
+                above = above + weights[:, -n_labels:].mean(axis=1)
+            levels.append(FeedForwardLevel(matrix, mask, below, above))
         return levels
-
-    def _levels_of_dbm(self, dbm) -> list:
-        """Levels of a deep machine; the first reads the data and the posterior of the second layer.
-
-        So the network begins as the mean field does (Salakhutdinov & Hinton 2009).
-        """
-        matrices, masks, biases = dbm.components_, dbm.connectivity_, dbm.intercepts_
-        below = biases[0]
-        if len(masks) == 2:
-            matrices = [np.hstack([matrices[0], matrices[1].T]), matrices[1]]
-            masks = [np.hstack([masks[0], masks[1].T]), masks[1]]
-            below = np.concatenate([below, biases[2]])
-        return list(zip(matrices, masks, [below, *biases[1:-1]], biases[1:], strict=True))
 
     def _input(self, X):
         """What the network reads of validated rows: beside them the posterior of a deep machine."""
@@ -228,7 +195,7 @@ class _Network(Layered, LevelList):
         """Levels with weights as Glorot & Bengio (2010) scale them."""
         dtype, levels, n_lower = float_type(X), [], X.shape[1]
         for size in check_layer_sizes(self.hidden_layer_sizes):
-            levels.append(_random_level(n_lower, size, dtype, rng))
+            levels.append(random_level(n_lower, size, dtype, rng))
             n_lower = size
         return levels
 
@@ -257,15 +224,18 @@ class _Network(Layered, LevelList):
                     (size,), code="logistic", output=output, **common
                 ).fit(below)
                 lower = shallow._biases[2]
-            levels.append((shallow._matrix(0), shallow._mask(0), lower, shallow._biases[1]))
+            levels.append(
+                FeedForwardLevel(
+                    shallow.components_[0], shallow.connectivity_[0], lower, shallow._biases[1]
+                )
+            )
             below = shallow._activations(below, 1)
         return levels
 
     def _take_levels(self, levels):
-        self._weights, self._connections = [None] * len(levels), [None] * len(levels)
-        for number, (matrix, mask, _, _) in enumerate(levels):
-            self._set_level(number, matrix, mask)
-        self._biases = [np.zeros_like(levels[0][2]), *(above.copy() for *_, above in levels)]
+        self._levels = [Level.from_matrix(matrix, mask) for matrix, mask, _, _ in levels]
+        self._biases = [np.zeros_like(levels[0].lower_bias)]
+        self._biases += [level.upper_bias.copy() for level in levels]
         self._moments = None
 
     @abstractmethod
@@ -282,87 +252,57 @@ class _Network(Layered, LevelList):
             first, second = (tuple(array.copy() for array in arrays) for arrays in kept)
             if adam == any(array.size for array in second):
                 return Moments(first, second), n_steps
-        dtype = stack.biases[0].dtype
-        sizes = [level.weights.size + level.values.size for level in stack.levels]
-        sizes += [bias.size for bias in stack.biases[1:]]
-        first = tuple(np.zeros(size, dtype) for size in sizes)
-        return Moments(first, tuple(np.zeros(size * adam, dtype) for size in sizes)), 0
+        return new_moments(stack, adam), 0
 
     def _descend(self, X, targets, weights, n_epochs, context=None, held=None, constant=False):
         """Run epochs; ``targets`` None for the data themselves. Returns the history."""
-        stack = inference.as_dtype(self._stack(), self._biases[0].dtype)
-        dtype = stack.biases[0].dtype
-        kind = dtype.type
-        batch_size = min(self.batch_size, X.shape[0])
+        stack = self._stack_to_train()
+        number_type = stack.biases[0].dtype.type
         adam = self.solver == "adam"
-        rate = SOLVERS[self.solver] if self.learning_rate is None else self.learning_rate
         options = DescentOptions(
-            kind(FIRST_MOMENTUM if adam else self.momentum), kind(SECOND_MOMENTUM), kind(EPSILON),
-            kind(self.l2), kind(self.max_norm or 0), kind(self.dropout), kind(self.input_dropout),
-            kind(self._input_gain),
-        )  # fmt: skip
-        moments, n_known = self._start_moments(stack)
-        states, deltas = (inference.new_states(stack, batch_size) for _ in range(2))
-        kinds = self._kinds()
-        schedule = "constant" if constant else self.learning_rate_schedule
-        n_minibatches = -(-X.shape[0] // batch_size)
-        rows_of_block = [
-            int(field_kernels.descent_rows(stack, k)) for k in range(1, len(stack.biases))
-        ]
-        room = max(
-            block * bias.size for block, bias in zip(rows_of_block, stack.biases[:-1], strict=True)
+            momentum=number_type(FIRST_MOMENTUM if adam else self.momentum),
+            second_momentum=number_type(SECOND_MOMENTUM),
+            epsilon=number_type(EPSILON),
+            l2=number_type(self.l2),
+            max_norm=number_type(self.max_norm or 0),
+            dropout=number_type(self.dropout),
+            input_dropout=number_type(self.input_dropout),
+            input_gain=number_type(self._input_gain),
         )
-        losses = np.zeros(stack.biases[-1].size)
-        no_targets = np.zeros((0, 0, 0), dtype)
-        total_weight = float(weights.sum()) / X.shape[0]
-        if n_epochs and not total_weight > 0:
-            raise ValueError(
-                "The rows to train on have weight 0 together, so nothing can be learned; rows held back "
-                "for early stopping and rows without a count do not help."
-            )
-        history, best, n_steps = [], None, self._n_steps
+        moments, n_known = self._start_moments(stack)
+        history, best = [], None
         with self._team(X.shape[0]) as team:
-            work = np.empty((team.n_threads, max(room, max(rows_of_block))), dtype)
+            trainer = BackpropTrainer(
+                stack=stack,
+                kinds=self._kinds(),
+                options=options,
+                moments=moments,
+                n_known=n_known,
+                adam=adam,
+                learning_rate=(
+                    SOLVERS[self.solver] if self.learning_rate is None else self.learning_rate
+                ),
+                schedule="constant" if constant else self.learning_rate_schedule,
+                batch_size=self.batch_size,
+                X=X,
+                targets=targets,
+                weights=weights,
+                n_passes=n_epochs,
+                key=self._key,
+                n_steps=self._n_steps,
+                team=team,
+            )
             for epoch in range(n_epochs):
-                started = time.perf_counter()
                 task = context.subcontext(task_name="epoch") if context else None
                 if task:
                     task.call_on_fit_task_begin(estimator=self)
-                rates = minibatch_rates(rate, schedule, epoch, n_epochs, n_minibatches)
-                steps = rates
-                if adam:  # the moments start at zero, which this makes good
-                    t = n_known + 1 + np.arange(n_minibatches)
-                    steps = rates * np.sqrt(1 - SECOND_MOMENTUM**t) / (1 - FIRST_MOMENTUM**t)
-                rng = np.random.default_rng([int(self._key), n_steps])
-                order = rng.permutation(X.shape[0])
-                losses[:] = 0
-                groups = loaded_minibatches(X, order, batch_size, dtype, team)
-                for first, rows, sizes, data in groups:
-                    n_lanes, given = data.shape[2], no_targets
-                    if targets is not None:
-                        n_units = stack.biases[-1].size
-                        given = one_hot(rows, sizes, targets, n_units, n_lanes, dtype)
-                    part = slice(first, first + sizes.size)
-                    team.run(
-                        backprop_steps.descend_minibatches, stack, kinds, states, deltas, data,
-                        given, by_lane(rows, sizes, weights, n_lanes, dtype), sizes,
-                        steps[part].astype(dtype), moments, options, self._key,
-                        n_steps + first, losses, work, blas.BLAS_ADDRESS[dtype],
-                    )  # fmt: skip
-                n_steps += n_minibatches
-                n_known += n_minibatches
-                check_finite(stack, epoch)
-                row = {
-                    "loss": float(losses.sum() / X.shape[0] / total_weight),
-                    "learning_rate": float(rates[-1]),
-                    "seconds": time.perf_counter() - started,
-                }
+                row = trainer.run_pass(epoch)
                 history.append(row)
                 stop = False
                 if held is not None:
                     row["validation_score"] = score = held(stack)
                     if best is None or score > best[0]:
-                        best = (score, inference.as_dtype(stack, dtype))
+                        best = (score, as_dtype(stack, stack.biases[0].dtype))
                     scores = [r["validation_score"] for r in history]
                     recent = scores[-self.n_iter_no_change :]
                     earlier = scores[: -self.n_iter_no_change]
@@ -374,16 +314,28 @@ class _Network(Layered, LevelList):
                         f"{row['loss']:.4f}{said}, time = {row['seconds']:.2f}s"
                     )
                 if task and task.call_on_fit_task_end(
-                    estimator=self, reconstruction_attributes=lambda: _learned(stack, copy=True)
+                    estimator=self,
+                    reconstruction_attributes=lambda: self._learned(stack, copy=True),
                 ):
                     stop = True
                 if stop:
                     break
-        for name, value in _learned(stack if best is None else best[1]).items():
+        for name, value in self._learned(stack if best is None else best[1]).items():
             setattr(self, name, value)
-        self.n_iter_, self._n_steps = len(history), n_steps
-        self._moments = (*moments, n_known) if constant else None
+        self.n_iter_, self._n_steps = len(history), trainer.n_steps
+        self._moments = (*moments, trainer.n_known) if constant else None
         return as_columns(history)
+
+    def _learned(self, stack, copy=False) -> dict:
+        """Return the fitted attributes as the stack has them now."""
+        take = np.array if copy else np.asarray
+        return {
+            "_levels": [
+                level.with_weights_of(trained, copy=copy)
+                for level, trained in zip(self._levels, stack.levels, strict=True)
+            ],
+            "_biases": [take(bias) for bias in stack.biases],
+        }
 
     def _hold_back(self, n_samples, classes=None):
         """Return the rows to train on and those to validate on; by class, where they are enough."""
@@ -411,7 +363,7 @@ class _Network(Layered, LevelList):
     def components_(self) -> list:
         """Weights (n_upper, n_lower) of the prunable levels, bottom first; made on demand."""
         check_is_fitted(self)
-        return [self._matrix(number) for number in range(self._n_prunable)]
+        return [level.matrix() for level in self._levels[: self._n_prunable]]
 
     def layer_samples(self, X=None, *, n_samples=1000, n_steps_between=10, random_state=None):
         """Return states of the layers between the prunable levels, given data; part of the seam.
@@ -470,25 +422,8 @@ class _Network(Layered, LevelList):
             loading.store_rows(states[-1], result[block])
 
         with self._team(X.shape[0]) as team:
-            team.map(one_block, inference.blocks(X.shape[0]))
+            team.map(one_block, blocks(X.shape[0]))
         return result
-
-
-def _learned(stack, copy=False) -> dict:
-    """The fitted attributes as the stack has them now."""
-    take = np.array if copy else np.asarray
-    return {
-        "_weights": [take(inference.level_values(level)) for level in stack.levels],
-        "_biases": [take(bias) for bias in stack.biases],
-    }
-
-
-def _random_level(n_lower, n_upper, dtype, rng):
-    """One level as Glorot & Bengio (2010) scale it for logistic units."""
-    bound = np.sqrt(2 / (n_lower + n_upper))
-    weights = rng.uniform(-bound, bound, (n_upper, n_lower)).astype(dtype)
-    mask = np.ones(weights.shape, dtype=bool)
-    return weights, mask, np.zeros(n_lower, dtype), np.zeros(n_upper, dtype)
 
 
 _PARAMETERS = """
@@ -632,20 +567,20 @@ class SparseDBNClassifier(ClassifierMixin, _Network):
         self.random_state = random_state
 
     def _kinds(self):
-        n_hidden = len(self._weights) - 1
+        n_hidden = len(self._levels) - 1
         return np.array(
             [field_kernels.LINEAR, *[field_kernels.LOGISTIC] * n_hidden, field_kernels.SOFTMAX]
         )
 
     @property
     def _n_prunable(self) -> int:
-        return len(self._weights) - 1
+        return len(self._levels) - 1
 
     @property
     def output_weights_(self) -> np.ndarray:
         """Weights of the output layer."""
         check_is_fitted(self)
-        return self._weights[-1]
+        return self._levels[-1].matrix()
 
     @property
     def intercepts_(self) -> list:
@@ -656,8 +591,8 @@ class SparseDBNClassifier(ClassifierMixin, _Network):
     def _initialize(self, X, y, context=None):
         rng = check_random_state(self.random_state)
         levels = self._encoder(X, y, rng, context)
-        n_top = levels[-1][3].size
-        levels.append(_random_level(n_top, self.classes_.size, levels[0][2].dtype, rng))
+        n_top = levels[-1].upper_bias.size
+        levels.append(random_level(n_top, self.classes_.size, levels[0].lower_bias.dtype, rng))
         self._take_levels(levels)
         self._key, self._n_steps = new_key(rng), 0
 
@@ -683,11 +618,11 @@ class SparseDBNClassifier(ClassifierMixin, _Network):
             If a parameter or the data are not legal, or training diverges.
         """
         self._check_parameters()
-        with as_it_was(self):
-            going_on = self.warm_start and hasattr(self, "_weights")
+        with restored_on_error(self):
+            going_on = self.warm_start and hasattr(self, "_levels")
             X = check_data(self, X, reset=not going_on)
             self.classes_, numbers_ = check_classes(X, y, self.classes_ if going_on else None)
-            given = _weights_of_samples(sample_weight, X)
+            given = check_sample_weight(sample_weight, X)
             weights = given * self._weights_of_classes(numbers_)
             context = self._init_callback_context(max_subtasks=None)
             context.call_on_fit_task_begin(estimator=self, X=X, y=y)
@@ -700,7 +635,7 @@ class SparseDBNClassifier(ClassifierMixin, _Network):
                 X_held, y_held, held_weights = X[out], numbers_[out], _or_equal(given[out])
 
                 def held(stack):
-                    found = self._activations(X_held, len(self._weights), stack=stack)
+                    found = self._activations(X_held, len(self._levels), stack=stack)
                     return float(np.average(found.argmax(axis=1) == y_held, weights=held_weights))
 
                 X, numbers_, weights = X[stay], numbers_[stay], weights[stay]
@@ -738,8 +673,8 @@ class SparseDBNClassifier(ClassifierMixin, _Network):
                 f"class_weight={self.class_weight!r} needs all the data, which partial_fit does not see; "
                 "give the weights of the classes as a dict."
             )
-        with as_it_was(self):
-            first = not hasattr(self, "_weights")
+        with restored_on_error(self):
+            first = not hasattr(self, "_levels")
             X = check_data(self, X, reset=first)
             if first:
                 if classes is None:
@@ -748,7 +683,7 @@ class SparseDBNClassifier(ClassifierMixin, _Network):
             elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
                 raise ValueError("classes is not the same as on the first call to partial_fit.")
             self.classes_, numbers_ = check_classes(X, y, classes if first else self.classes_)
-            weights = _weights_of_samples(sample_weight, X) * self._weights_of_classes(numbers_)
+            weights = check_sample_weight(sample_weight, X) * self._weights_of_classes(numbers_)
             if first:
                 self._initialize(X, y)
             self._descend(self._input(X), numbers_, weights, 1, constant=True)
@@ -767,7 +702,7 @@ class SparseDBNClassifier(ClassifierMixin, _Network):
         """
         check_is_fitted(self)
         X = check_data(self, X, reset=False)
-        return self._activations(self._input(X), len(self._weights))
+        return self._activations(self._input(X), len(self._levels))
 
     def predict_log_proba(self, X) -> np.ndarray:
         """Return the logarithm of the probabilities of the classes.
@@ -917,7 +852,7 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
                 )
 
     def _kinds(self):
-        depth = len(self._weights) // 2
+        depth = len(self._levels) // 2
         logistic = [field_kernels.LOGISTIC] * (depth - 1)
         return np.array(
             [field_kernels.LINEAR, *logistic, KINDS[self.code], *logistic, KINDS[self.output]]
@@ -931,27 +866,16 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
 
     @property
     def _n_features_out(self) -> int:
-        return self._biases[len(self._weights) // 2].size
+        return self._biases[len(self._levels) // 2].size
 
     def _initialize(self, X, y, context=None):
         """Pre-train on rows as they enter, of which machines read no more than 1."""
         rng = check_random_state(self.random_state)
         if self.output == "softmax" and self.pretrain not in ("autoencoder", "supervised"):
             X = X.minimum(1).tocsr() if sparse.issparse(X) else np.minimum(X, 1)
-        self._take_levels(self._unrolled(self._encoder(X, y, rng, context)))
+        levels = self._encoder(X, y, rng, context)
+        self._take_levels(with_way_down(levels, linear_code=self.code == "linear"))
         self._key, self._n_steps = new_key(rng), 0
-
-    def _unrolled(self, levels) -> list:
-        """Add the way down to the way up; a linear code starts where its logistic was not flat."""
-        down = []
-        for number, (matrix, mask, below, above) in enumerate(levels):
-            matrix = matrix.T
-            if number == len(levels) - 1 and self.code == "linear":
-                # around 0 the logistic function is 1/2 + x/4
-                below = below + matrix.sum(axis=1) / 2
-                matrix = matrix / 4
-            down.append((matrix, mask.T, above, below))
-        return [*levels, *down[::-1]]
 
     @with_callbacks
     def fit(self, X, y=None, sample_weight=None):
@@ -975,10 +899,10 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
             If a parameter or the data are not legal, or training diverges.
         """
         self._check_parameters()
-        with as_it_was(self):
-            going_on = self.warm_start and hasattr(self, "_weights")
+        with restored_on_error(self):
+            going_on = self.warm_start and hasattr(self, "_levels")
             X = check_data(self, X, reset=not going_on)
-            given = _weights_of_samples(sample_weight, X)
+            given = check_sample_weight(sample_weight, X)
             X, totals = self._shares(X, reset=not going_on)
             weights = given * totals
             context = self._init_callback_context(max_subtasks=None)
@@ -992,7 +916,7 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
                 entering = self._input(X_held)
 
                 def held(stack):
-                    found = self._activations(entering, len(self._weights), stack=stack)
+                    found = self._activations(entering, len(self._levels), stack=stack)
                     return -float(np.average(_squared_errors(X_held, found), weights=held_weights))
 
                 X, weights = X[stay], weights[stay]
@@ -1016,10 +940,10 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
         self : SparseDBNAutoencoder
         """
         self._check_parameters()
-        with as_it_was(self):
-            first = not hasattr(self, "_weights")
+        with restored_on_error(self):
+            first = not hasattr(self, "_levels")
             X = check_data(self, X, reset=first)
-            weights = _weights_of_samples(sample_weight, X)
+            weights = check_sample_weight(sample_weight, X)
             X, totals = self._shares(X, reset=first)
             if first:
                 self._initialize(self._input(X), y)
@@ -1071,7 +995,7 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
         """
         check_is_fitted(self)
         X = self._input(check_data(self, X, reset=False))
-        return self._activations(X, len(self._weights) // 2)
+        return self._activations(X, len(self._levels) // 2)
 
     def inverse_transform(self, codes):
         """Return what the network makes of codes: with softmax shares of a total, else the data.
@@ -1086,7 +1010,7 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
         """
         check_is_fitted(self)
         codes = check_codes(codes, self._n_features_out)
-        return self._activations(codes, len(self._weights), start=len(self._weights) // 2)
+        return self._activations(codes, len(self._levels), start=len(self._levels) // 2)
 
     def score_samples(self, X) -> np.ndarray:
         """Return minus the squared error of every row, summed over its features.
@@ -1103,7 +1027,7 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
         """
         check_is_fitted(self)
         X, _ = self._shares(check_data(self, X, reset=False))
-        return -_squared_errors(X, self._activations(self._input(X), len(self._weights)))
+        return -_squared_errors(X, self._activations(self._input(X), len(self._levels)))
 
     def score(self, X, y=None) -> float:
         """Return minus the mean squared error a row, as the literature counts it for images.
@@ -1123,11 +1047,6 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
         return float(self.score_samples(X).mean())
 
 
-def _weights_of_samples(sample_weight, X) -> np.ndarray:
-    """Return what each row counts in the loss."""
-    return _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-
-
 def _or_equal(weights):
     """Return the weights of a mean, or None where none of them counts."""
     return weights if weights.any() else None
@@ -1136,7 +1055,7 @@ def _or_equal(weights):
 def _squared_errors(X, Y) -> np.ndarray:
     """Squared distance of rows."""
     result = np.empty(X.shape[0])
-    for block in inference.blocks(X.shape[0]):
+    for block in blocks(X.shape[0]):
         part = X[block].toarray() if sparse.issparse(X) else X[block]
         result[block] = ((part.astype(np.float64) - Y[block]) ** 2).sum(axis=1)
     return result

@@ -15,7 +15,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from ._options import check_number
+from ._support.options import check_number
 
 __all__ = [
     "ImagesDisplay",

@@ -8,17 +8,13 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from . import connectivity as masks_module
-from . import inference, likelihood
-from ._base import (
-    BoltzmannMachine,
-    check_data,
-    float_type,
-    log_odds,
-    new_key,
-    random_weights,
-)
-from ._options import check_number
+from . import connectivity, likelihood
+from ._machine import inference
+from ._machine.base import BoltzmannMachine, log_odds, random_weights
+from ._machine.levels import Level
+from ._support.options import check_number
+from ._support.random import new_key
+from ._support.validation import check_data, float_type
 from .samplers import check_negative_phase
 
 __all__ = ["PrunedBernoulliRBM"]
@@ -223,7 +219,7 @@ class PrunedBernoulliRBM(BoltzmannMachine):
         """Set random weights, log-odds as visible biases, and random chains."""
         dtype = float_type(X)
         shape = (self.n_components, X.shape[1])
-        mask = masks_module.from_option(self.connectivity, shape, rng)
+        mask = connectivity.from_option(self.connectivity, shape, rng)
         if self.initial_sparsity:
             n_kept = mask.size - round(self.initial_sparsity * mask.size)
             if n_kept == 0:
@@ -232,7 +228,7 @@ class PrunedBernoulliRBM(BoltzmannMachine):
                     "connections; use a lower one."
                 )
             scores = rng.uniform(size=shape)
-            mask = masks_module.keep_best(scores, min(n_kept, int(mask.sum())), mask)
+            mask = connectivity.keep_best(scores, min(n_kept, int(mask.sum())), mask)
         means = inference.column_means(X)
         weights, visible = random_weights(mask, means, rng), log_odds(means, X.shape[0])
         hidden = np.zeros(self.n_components)
@@ -242,8 +238,7 @@ class PrunedBernoulliRBM(BoltzmannMachine):
             mask[:n_taken] &= below.connectivity_[0].T
             weights = np.concatenate([below.components_.T, START_SCALE * weights[n_taken:]]) * mask
             visible, hidden[:n_taken] = below.intercept_hidden_, below.intercept_visible_
-        self._weights, self._connections = [None], [None]
-        self._set_level(0, weights.astype(dtype), mask)
+        self._levels = [Level.from_matrix(weights.astype(dtype), mask)]
         self._biases = [visible.astype(dtype), hidden.astype(dtype)]
         self._activity = [means.astype(dtype), np.full(self.n_components, 0.5, dtype)]
         n_chains = self._wanted_chains()
@@ -279,7 +274,7 @@ class PrunedBernoulliRBM(BoltzmannMachine):
     def _set_sizes(self, sizes):
         self.n_components = sizes[0]
         if self.connectivity is not None:
-            self.connectivity = self._mask(0)
+            self.connectivity = self._levels[0].mask()
 
     # ----------------------------------------------------------- fitted state
 
@@ -287,7 +282,7 @@ class PrunedBernoulliRBM(BoltzmannMachine):
     def components_(self) -> np.ndarray:
         """Weights (n_components, n_features), zero where there is no connection."""
         check_is_fitted(self)
-        return self._matrix(0)
+        return self._levels[0].matrix()
 
     @property
     def intercept_visible_(self) -> np.ndarray:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from ._options import check_number
+from ._support.options import check_number
 
 __all__ = [
     "SCHEDULES",

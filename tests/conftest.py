@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from skprune import _threads
+from skprune._support import threads
 
 os.environ.setdefault("MPLBACKEND", "agg")  # figures are looked at by nobody
 
@@ -22,7 +22,7 @@ def force_threads(monkeypatch):
     """Make every team have this many threads, however little the work."""
 
     def force(n_threads):
-        monkeypatch.setattr(_threads, "MIN_WORK", -1.0)
-        monkeypatch.setattr(_threads, "allowed_threads", lambda: n_threads)
+        monkeypatch.setattr(threads, "MIN_WORK", -1.0)
+        monkeypatch.setattr(threads, "allowed_threads", lambda: n_threads)
 
     return force

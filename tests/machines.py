@@ -4,9 +4,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from skprune import DBMTransformer, PrunedBernoulliRBM, connectivity
-from skprune._structures import Stack
-from skprune.inference import make_level
+from skprune import DBMTransformer, PrunedBernoulliRBM
+from skprune._kernels.records import Stack
+from skprune._machine.levels import Connections, Level, make_kernel_level
 
 SIZES = {1: (5, 4), 2: (4, 3, 3)}
 MASKS = ("full", "random", "isolated")
@@ -29,9 +29,9 @@ def random_machine(
             mask[:, 1] = False
         w = scale * rng.normal(size=mask.shape) * mask
         weights.append(w)
-        stored = None if mask.all() else connectivity.to_connections(mask)
+        stored = None if mask.all() else Connections.from_mask(mask)
         values = w if stored is None else w[mask]
-        levels.append(make_level(values.astype(dtype), stored, use_edges))
+        levels.append(make_kernel_level(values.astype(dtype), stored, use_edges))
     biases = [rng.normal(size=n) for n in sizes]
     return Stack(tuple(levels), tuple(b.astype(dtype) for b in biases)), weights, biases
 
@@ -74,3 +74,24 @@ def random_parameters(sizes, seed=0, scale=1.0):
     rng = np.random.default_rng(seed)
     weights = [scale * rng.normal(size=(upper, lower)) for lower, upper in pairwise(sizes)]
     return weights, [scale * rng.normal(size=n) for n in sizes]
+
+
+def replace_level(machine, number, level):
+    """Give a fitted machine another level in place of one that it has."""
+    machine._levels = [level if k == number else own for k, own in enumerate(machine._levels)]
+
+
+def replace_values(machine, number, values):
+    """Give a level of a fitted machine other weights, as they are stored."""
+    replace_level(machine, number, Level(values, machine._levels[number].connections))
+
+
+def scale_level(machine, number, factor):
+    """Multiply the weights of a level of a fitted machine."""
+    replace_level(machine, number, machine._levels[number].scaled(factor))
+
+
+def level_values(owner):
+    """The stored weights of the levels of a fitted machine, or of layers, lowest level first."""
+    levels = owner._levels if hasattr(owner, "_levels") else owner.levels
+    return [level.values for level in levels]

@@ -9,21 +9,67 @@ import skprune
 PACKAGE = pathlib.Path(skprune.__file__).parent
 
 # A module imports only from modules above it.
-IMPORT_ORDER = """
-    _structures _options _compat _threads
-    _kernels.compile _kernels.simd _kernels.emit _kernels.records _kernels.blas _kernels.team
-    _kernels.draws _kernels.edges _kernels.packing _kernels.units _kernels.fields _kernels.scores
-    _kernels.chains _kernels.loading _kernels.contrastive_steps _kernels.wake_sleep_steps
-    _kernels.backprop_steps
-    connectivity inference samplers likelihood criteria schedules _training _base rbm dbm dbn
-    network pruning metrics datasets plotting
-""".split()
+IMPORT_ORDER = [
+    "_support.version",
+    "_support.compat",
+    "_support.options",
+    "_support.threads",
+    "_support.random",
+    "_support.validation",
+    "_kernels.compile",
+    "_kernels.simd",
+    "_kernels.emit",
+    "_kernels.records",
+    "_kernels.blas",
+    "_kernels.team",
+    "_kernels.draws",
+    "_kernels.edges",
+    "_kernels.packing",
+    "_kernels.units",
+    "_kernels.fields",
+    "_kernels.scores",
+    "_kernels.chains",
+    "_kernels.loading",
+    "_kernels.contrastive_steps",
+    "_kernels.wake_sleep_steps",
+    "_kernels.backprop_steps",
+    "connectivity",
+    "schedules",
+    "_machine.levels",
+    "_machine.inference",
+    "_machine.annealing",
+    "_machine.labels",
+    "samplers",
+    "criteria",
+    "likelihood",
+    "_machine.directed",
+    "_training.passes",
+    "_training.contrastive",
+    "_training.up_down",
+    "_training.backprop",
+    "_training.unrolling",
+    "_machine.base",
+    "rbm",
+    "dbm",
+    "dbn",
+    "network",
+    "_pruning.protocol",
+    "_pruning.plan",
+    "_pruning.rounds",
+    "_pruning.training",
+    "_pruning.cross_validation",
+    "_pruning.delegation",
+    "pruning",
+    "metrics",
+    "datasets",
+    "plotting",
+]
 
 # What there may be of each, at most. These numbers only ever fall.
-PRIVATE_ACCESSES = 66  # uses of a private member of another object
-LONG_SIGNATURES = 34  # functions with ten or more arguments
-LONG_FUNCTIONS = 12  # functions whose body has more than 60 lines
-LONG_FILES = ("_base", "dbn", "network", "pruning")  # modules of more than 700 lines
+PRIVATE_ACCESSES = 47  # uses of a private member of another object
+LONG_SIGNATURES = 33  # functions with ten or more arguments
+LONG_FUNCTIONS = 11  # functions whose body has more than 60 lines
+LONG_FILES = ("dbn", "network")  # modules of more than 700 lines
 MANY_ARGUMENTS, LONG_BODY, LONG_FILE = 10, 60, 700
 
 
@@ -107,8 +153,12 @@ def test_no_kernel_names_an_instruction_set():
 
 
 def test_pruning_imports_no_machine():
-    machines = {"rbm", "dbm", "dbn", "network", "_base", "_training", "inference"}
-    assert not imports("pruning", MODULES["pruning"]) & machines
+    """The pruners know a machine by the members of the protocol only."""
+    allowed = ("_pruning", "_support", "connectivity", "criteria", "schedules")
+    for name, tree in MODULES.items():
+        if name == "pruning" or name.startswith("_pruning."):
+            for imported in imports(name, tree):
+                assert imported.split(".")[0] in allowed, f"{name} imports {imported}"
 
 
 def test_public_functions_are_documented():

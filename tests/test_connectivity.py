@@ -8,6 +8,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
 from skprune import connectivity
+from skprune._machine.levels import Connections
 
 masks = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12))
 
@@ -83,9 +84,9 @@ def test_isolated_units():
 
 @given(masks)
 def test_connections_round_trip(mask):
-    connections = connectivity.to_connections(mask)
-    np.testing.assert_array_equal(connectivity.to_mask(connections), mask)
-    edges = connectivity.to_edges(connections)
+    connections = Connections.from_mask(mask)
+    np.testing.assert_array_equal(connections.mask(), mask)
+    edges = connections.edges()
     weights = np.arange(mask.sum())
     dense = np.full(mask.shape, -1)
     dense[mask] = weights
@@ -98,9 +99,9 @@ def test_connections_round_trip(mask):
 def test_wide_levels_keep_their_indices():
     mask = np.zeros((1, 70_000), bool)
     mask[0, [3, 69_999]] = True
-    connections = connectivity.to_connections(mask)
+    connections = Connections.from_mask(mask)
     assert connections.indices.dtype == np.int32
-    np.testing.assert_array_equal(connectivity.to_mask(connections), mask)
+    np.testing.assert_array_equal(connections.mask(), mask)
 
 
 def test_sparsity_of_a_list_counts_connections():

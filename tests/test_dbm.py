@@ -15,10 +15,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 
 from skprune import DBMTransformer, IterativePruner, PrunedBernoulliRBM
+from skprune._machine.levels import Level
 from skprune.connectivity import receptive_fields
 from skprune.dbm import _tie
 from tests import oracles
-from tests.machines import machine_of, oracle_parameters, random_parameters
+from tests.machines import (
+    level_values,
+    machine_of,
+    oracle_parameters,
+    random_parameters,
+    replace_level,
+    replace_values,
+)
 
 DEPTHS = {2: (4, 3), 3: (4, 3, 3)}
 
@@ -50,8 +58,10 @@ def small(depth=2, mask=None, seed=0, **parameters):
         DEPTHS[depth], connectivity=connectivity, pretrain=False, n_iter=0, random_state=seed,
         **parameters,
     ).fit(data())  # fmt: skip
-    for array in (*machine._weights, *machine._biases):
-        array[...] = rng.normal(size=array.shape)
+    for number, values in enumerate(level_values(machine)):
+        replace_values(machine, number, rng.normal(size=values.shape))
+    for bias in machine._biases:
+        bias[...] = rng.normal(size=bias.shape)
     return machine
 
 
@@ -375,7 +385,7 @@ def test_receptive_fields_at_the_first_level():
     mask = receptive_fields((6, 6), 3)
     machine = DBMTransformer((36, 10), connectivity=[mask, None], n_iter=2, random_state=0).fit(X)
     np.testing.assert_array_equal(machine.connectivity_[0], mask)
-    assert machine.connectivity_[1].all() and machine._connections[0] is not None
+    assert machine.connectivity_[1].all() and machine._levels[0].connections is not None
     with pytest.raises(ValueError, match="entry for each of the 2 levels"):
         DBMTransformer((36, 10), connectivity=[mask]).fit(X)
 
@@ -404,7 +414,7 @@ def test_features_of_a_row_are_its_own(sparsity, dtype):
     rng = np.random.RandomState(0)
     X = (rng.uniform(size=(700, 60)) < 0.3).astype(dtype)
     dbm = DBMTransformer((50, 40), n_iter=0, pretrain=False, random_state=0).fit(X)
-    for weights in dbm._weights:
+    for weights in level_values(dbm):
         weights[:] = rng.normal(scale=0.9, size=weights.shape)
     if sparsity:
         dbm.set_connectivity([rng.uniform(size=m.shape) > sparsity for m in dbm.connectivity_])
@@ -732,7 +742,7 @@ def test_lateral_connections_of_visible_units_are_hidden_units_with_two_connecti
             visible[end] -= np.logaddexp(0, hidden[unit] + weight) - np.logaddexp(0, hidden[unit])
     mask = weights != 0
     machine = PrunedBernoulliRBM(len(pairs), connectivity=mask, n_iter=0).fit(np.eye(4))
-    machine._set_level(0, weights, mask)
+    replace_level(machine, 0, Level.from_matrix(weights, mask))
     machine._biases = [visible, hidden]
     states = oracles.all_states(4)
     unnormalised = np.einsum("ni,ij,nj->n", states, lateral, states) + states @ bias

@@ -19,14 +19,16 @@ from skprune import (
     IterativePrunerCV,
     PrunedBernoulliRBM,
     SparseDBN,
-    inference,
 )
 from skprune._kernels import draws as draw_kernels
-from skprune._threads import Team
+from skprune._machine import inference
+from skprune._machine.levels import Level
+from skprune._support.threads import Team
 from skprune.criteria import Fisher
 from skprune.dbn import UpDown
 from skprune.samplers import LabelledChains
 from tests import oracles
+from tests.machines import level_values, replace_level, scale_level
 
 
 def sigmoid(x):
@@ -50,10 +52,10 @@ def small(sizes=(4, 3), n_iter=20, scale=1.0, seed=0, **parameters):
     dbn.fit(data(), y)
     rng = np.random.default_rng(seed)
     for level in dbn.estimators_:
-        for array in (*level._weights, *level._biases):
+        for array in (*level_values(level), *level._biases):
             array += scale * rng.normal(size=array.shape)
     if dbn._generative is not None:
-        for array in (*dbn._generative._weights, *dbn._generative._biases):
+        for array in (*level_values(dbn._generative), *dbn._generative.biases):
             array += 0.3 * scale * rng.normal(size=array.shape)
     return dbn
 
@@ -64,11 +66,14 @@ def generative(dbn):
     if dbn._generative is None:
         down = [(m.components_, m.intercept_visible_) for m in dbn.estimators_[:n_directed]]
     else:
-        down = [(dbn._generative._matrix(k), dbn._generative._biases[k]) for k in range(n_directed)]
+        down = [
+            (dbn._generative.levels[k].matrix(), dbn._generative.biases[k])
+            for k in range(n_directed)
+        ]
     if dbn._directed_top:
-        return down, dbn._generative._biases[-1]
+        return down, dbn._generative.biases[-1]
     top = dbn.estimators_[-1]
-    return down, (top._matrix(0), top.intercept_visible_, top.intercept_hidden_)
+    return down, (top._levels[0].matrix(), top.intercept_visible_, top.intercept_hidden_)
 
 
 def log_bernoulli(states, means):
@@ -142,7 +147,7 @@ def of_kind(kind, **more):
         pruner = parameters["pruner"]
         dbn = SparseDBN(parameters["sizes"], pruner=pruner, random_state=0).fit(data())
         for level in dbn.estimators_:
-            level._weights[0] *= 3
+            scale_level(level, 0, 3)
         return dbn
     return small(**parameters)
 
@@ -211,7 +216,7 @@ def test_labels_against_enumeration(kind):
     dbn = of_kind(kind)
     X = np.unique(data(), axis=0)
     top = dbn.estimators_[-1]
-    W, b, c = top._matrix(0), top.intercept_visible_, top.intercept_hidden_
+    W, b, c = top._levels[0].matrix(), top.intercept_visible_, top.intercept_hidden_
     below = dbn.layer_means(X, level=1)
     np.testing.assert_allclose(below, dbn.estimators_[0].transform(X))
     scores = []
@@ -273,7 +278,7 @@ def test_labelled_chains_keep_the_model(masked):
     machine = PrunedBernoulliRBM(3, n_iter=0, connectivity=W != 0, random_state=0).fit(
         start[:10].astype(np.float32)
     )
-    machine._weights = [W[W != 0].astype(np.float32) if masked else W.astype(np.float32)]
+    replace_level(machine, 0, Level.from_matrix(W.astype(np.float32), W != 0))
     machine._biases = [b.astype(np.float32), c.astype(np.float32)]
     stack = machine._stack()
     chains = inference.new_states(stack, n)
@@ -302,7 +307,7 @@ def test_labels_are_learned():
     pruner = IterativePruner(dbn, sparsity=0.5, n_rounds=2, random_state=0).fit(X[:200], y[:200])
     assert (pruner.predict(X[200:]) == y[200:]).mean() > 0.9
     top = pruner.estimator_.estimators_[-1]
-    assert top._mask(0)[:, -2:].all() and top.connectivity_[0].shape == (6, 8)
+    assert top._levels[0].mask()[:, -2:].all() and top.connectivity_[0].shape == (6, 8)
 
 
 # ------------------------------------------------------------------- up-down
@@ -317,7 +322,7 @@ def one_step(dbn, X, tuning, y=None):
 
 def draws_of(dbn, step, place, n_units, order):
     """The numbers that the kernel drew, row by row of the data."""
-    from skprune.samplers import derived_key
+    from skprune._support.random import derived_key
 
     out = np.empty((n_units, len(order)), np.float32)
     at = step * draw_kernels.DRAWS_PER_MINIBATCH + place
@@ -331,7 +336,7 @@ def draws_of(dbn, step, place, n_units, order):
 @pytest.mark.parametrize("pruned", [True, False])
 def test_up_down_is_the_algorithm_of_the_paper(undirected, pruned):
     """One minibatch against a NumPy twin that draws the same numbers."""
-    from skprune.samplers import derived_key
+    from skprune._support.random import derived_key
 
     X = data(24, seed=4)
     dbn = SparseDBN((4, 3, 2), rbm=PrunedBernoulliRBM(n_iter=5), random_state=0).fit(X)
@@ -387,7 +392,7 @@ def test_up_down_is_the_algorithm_of_the_paper(undirected, pruned):
         prior = np.log(activity / (1 - activity))
         dream[3] = draw(np.tile(sigmoid(prior), (n, 1)), step)
         np.testing.assert_allclose(
-            after._generative._biases[3],
+            after._generative.biases[3],
             prior + rate * (wake[3].mean(axis=0) - sigmoid(prior)), rtol=1e-6,
         )  # fmt: skip
     for k in range(n_directed - 1, -1, -1):
@@ -400,14 +405,14 @@ def test_up_down_is_the_algorithm_of_the_paper(undirected, pruned):
         np.testing.assert_allclose(
             after.estimators_[k].intercept_hidden_, up[k][1] + rate * error.mean(axis=0), rtol=1e-6
         )
-        np.testing.assert_allclose(after._generative._matrix(k), down[k][0], rtol=1e-6)
-        np.testing.assert_allclose(after._generative._biases[k], down[k][1], rtol=1e-6)
-        assert not after._generative._matrix(k)[~masks[k]].any()
+        np.testing.assert_allclose(after._generative.levels[k].matrix(), down[k][0], rtol=1e-6)
+        np.testing.assert_allclose(after._generative.biases[k], down[k][1], rtol=1e-6)
+        assert not after._generative.levels[k].matrix()[~masks[k]].any()
 
 
 def test_persistent_chains_go_on_where_they_stood():
     """The second step of the top level against a NumPy twin; lanes in place of rows."""
-    from skprune.samplers import derived_key
+    from skprune._support.random import derived_key
 
     X = data(24, seed=4)
     dbn = SparseDBN((4, 3), rbm=PrunedBernoulliRBM(n_iter=5), random_state=0).fit(X)
@@ -441,7 +446,7 @@ def test_persistent_chains_go_on_where_they_stood():
 @pytest.mark.parametrize("n_draws", [1, 3])
 def test_label_draws_share_their_weights(n_draws):
     """One step against a NumPy twin in which the label is there ``n_draws`` times, with a share of its weights."""
-    from skprune.samplers import derived_key
+    from skprune._support.random import derived_key
 
     X, n, rate = data(24, seed=4), 24, 0.01
     y = np.arange(n) % 3
@@ -453,7 +458,7 @@ def test_label_draws_share_their_weights(n_draws):
     before, after = one_step(dbn.fit(X, y), X, tuning, y)
     order = np.random.default_rng([int(derived_key(before._key, 7)), 0]).permutation(n)
     level, top = before.estimators_
-    W, (b, c) = top._matrix(0), top._biases
+    W, (b, c) = top._levels[0].matrix(), top._biases
     U, bias = W[:, -3:] / n_draws, b[-3:] / n_draws
 
     def draws(place, n_units):
@@ -478,12 +483,12 @@ def test_label_draws_share_their_weights(n_draws):
         hidden = (draws(place + 1, 5) < negative).astype(float)
     step = rate * (positive.T @ counts - negative.T @ drawn) / n
     found = after.estimators_[1]
-    np.testing.assert_allclose(found._matrix(0)[:, -3:], n_draws * (U + step), rtol=1e-5)
+    np.testing.assert_allclose(found._levels[0].matrix()[:, -3:], n_draws * (U + step), rtol=1e-5)
     np.testing.assert_allclose(
         found._biases[0][-3:], n_draws * (bias + rate * (counts - drawn).mean(axis=0)), rtol=1e-5
     )
     np.testing.assert_allclose(
-        found._matrix(0)[:, :-3],
+        found._levels[0].matrix()[:, :-3],
         W[:, :-3] + rate * (positive.T @ lower - negative.T @ seen) / n,
         rtol=1e-5,
     )
@@ -518,7 +523,7 @@ def test_l2_of_up_down_shrinks_all_weights(sparsity):
     left = np.exp(-0.1 * 2 * 3)
     for was, found in zip(before, dbn.components_, strict=True):
         np.testing.assert_allclose(found, left * was, rtol=1e-5, atol=1e-7)
-    for was, stored in zip(before, dbn._generative._weights, strict=False):
+    for was, stored in zip(before, level_values(dbn._generative), strict=False):
         np.testing.assert_allclose(stored.ravel(), left * was[was != 0], rtol=1e-5, atol=1e-7)
 
 
@@ -546,7 +551,7 @@ def test_same_bits_for_any_threads_and_for_csr(force_threads):
                 fine_tune=UpDown(n_iter=2, batch_size=16), upward="samples", random_state=0,
             ).fit(rows, y)  # fmt: skip
             bits = [w.tobytes() for w in dbn.components_]
-            bits += [w.tobytes() for w in dbn._generative._weights]
+            bits += [w.tobytes() for w in level_values(dbn._generative)]
             bits.append(dbn.lower_bound(rows).tobytes())
             bits.append(dbn.sample(5, n_gibbs_steps=5, random_state=0).tobytes())
             expected = bits if expected is None else expected
@@ -655,7 +660,7 @@ def test_pruners_take_networks():
         assert pruner.fit(X).sparsity_ == 0.5
     tuned = SparseDBN((6, 4), n_iter=2, fine_tune=UpDown(n_iter=2), random_state=0)
     pruner = IterativePruner(tuned, sparsity=0.5, n_rounds=2).fit(X)
-    matrix = pruner.estimator_._generative._matrix(0)
+    matrix = pruner.estimator_._generative.levels[0].matrix()
     assert np.count_nonzero(matrix) == 24 and not matrix[~pruner.connectivity_[0]].any()
 
 
@@ -774,16 +779,16 @@ def test_a_level_pruner_leaves_the_labels():
     ).fit(X, y)
     assert [int(m.sum()) for m in dbn.connectivity_] == [24, 12]
     alive = dbn.connectivity_[1].any(axis=1)
-    labels = dbn.estimators_[-1]._mask(0)[:, -3:]
+    labels = dbn.estimators_[-1]._levels[0].mask()[:, -3:]
     np.testing.assert_array_equal(labels, np.tile(alive[:, None], (1, 3)))
     masks = dbn.connectivity_
     masks[1] = np.array(masks[1])
     masks[1][0] = False
     dbn.set_connectivity(masks)
-    assert not dbn.estimators_[-1]._mask(0)[0].any()
+    assert not dbn.estimators_[-1]._levels[0].mask()[0].any()
     diluted = PrunedBernoulliRBM(initial_sparsity=0.5)
     dbn = SparseDBN((6, 4), rbm=diluted, join_labels=True, random_state=0).fit(X, y)
-    assert dbn.estimators_[-1]._mask(0)[dbn.connectivity_[1].any(axis=1), -3:].all()
+    assert dbn.estimators_[-1]._levels[0].mask()[dbn.connectivity_[1].any(axis=1), -3:].all()
 
 
 def test_rewinding_trains_the_levels_again(monkeypatch):
@@ -948,7 +953,7 @@ def test_what_fails_leaves_the_network_as_it_was():
 def test_a_belief_net_of_one_level():
     X = data(60)
     dbn = SparseDBN((3,), fine_tune=UpDown(n_iter=3, undirected_top=False), random_state=0).fit(X)
-    dbn._generative._biases[0] += 9
+    dbn._generative.biases[0] += 9
     assert dbn.sample(50, probabilities=True, random_state=0).min() > 0.95
 
 
@@ -1007,7 +1012,7 @@ def test_wide_layers_are_shared_out(force_threads):
         ).fit(X, y)  # fmt: skip
         dbn.set_connectivity([dbn.connectivity_[0], np.tri(140, 150, dtype=bool)])
         dbn.set_params(warm_start=True).fit(X, y)
-        bits = [w.tobytes() for w in (*dbn.components_, *dbn._generative._weights)]
+        bits = [w.tobytes() for w in (*dbn.components_, *level_values(dbn._generative))]
         expected = bits if expected is None else expected
         assert bits == expected
 

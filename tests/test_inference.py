@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from skprune import connectivity, inference, likelihood
-from skprune._structures import Stack
-from skprune._threads import Team
+from skprune import likelihood
+from skprune._kernels.records import Stack
+from skprune._machine import inference
+from skprune._machine.levels import Connections, as_dtype, kernel_level_values, make_kernel_level
+from skprune._support.threads import Team
 from tests import oracles
 from tests.machines import MASKS, SIZES, random_machine
 
@@ -139,14 +141,14 @@ def test_level_storage_round_trip():
     rng = np.random.default_rng(0)
     mask = rng.uniform(size=(6, 9)) < 0.4
     values = rng.normal(size=mask.sum())
-    connections = inference.connectivity.to_connections(mask)
+    connections = Connections.from_mask(mask)
     for use_edges in (True, False):
-        level = inference.make_level(values, connections, use_edges)
-        np.testing.assert_array_equal(inference.level_values(level), values)
+        level = make_kernel_level(values, connections, use_edges)
+        np.testing.assert_array_equal(kernel_level_values(level), values)
 
 
 def test_as_dtype_changes_everything():
-    stack = inference.as_dtype(random_machine(2, "random")[0], np.float32)
+    stack = as_dtype(random_machine(2, "random")[0], np.float32)
     assert isinstance(stack, Stack)
     assert {b.dtype for b in stack.biases} == {np.dtype(np.float32)}
     assert likelihood.smaller_side(stack) == (1, 3)
@@ -158,5 +160,5 @@ def test_pair_counts(n_samples):
     lower, upper = (rng.uniform(size=(n_samples, n)) < 0.4 for n in (30, 20))
     mask = rng.uniform(size=(20, 30)) < 0.3
     mask[3] = False
-    counts = inference.pair_counts(connectivity.to_connections(mask), lower, upper)
+    counts = inference.pair_counts(Connections.from_mask(mask), lower, upper)
     np.testing.assert_array_equal(counts, (upper.T.astype(int) @ lower.astype(int))[mask])

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from numba import njit
 
-from skprune import inference
 from skprune._kernels import draws as draw_kernels
 from skprune._kernels import fields as field_kernels
 from skprune._kernels import loading, packing, scores, simd, units
+from skprune._kernels.records import Stack
+from skprune._machine import inference
+from skprune._machine.levels import Connections, make_kernel_level
 from tests.machines import random_machine
 
 GOLDEN = 0x9E3779B97F4A7C15
@@ -98,16 +100,16 @@ def test_edge_path_is_dense_path(dtype, density, n_lanes):
     mask = rng.uniform(size=(30, 41)) < density
     mask[3, 5] = True
     weights = rng.normal(size=mask.shape).astype(dtype) * mask
-    connections = inference.connectivity.to_connections(mask)
+    connections = Connections.from_mask(mask)
     tolerance = 2e-4 if dtype == np.float32 else 1e-12
     lower = inference.states_array(41, n_lanes, dtype)
     upper = inference.states_array(30, n_lanes, dtype)
     lower[:, :n_lanes] = rng.uniform(size=(41, n_lanes))
     upper[:, :n_lanes] = rng.uniform(size=(30, n_lanes))
     for use_edges in (True, False):
-        level = inference.make_level(weights[mask], connections, use_edges)
+        level = make_kernel_level(weights[mask], connections, use_edges)
         assert (level.values.size > 0) == use_edges
-        stack = inference.Stack((level,), (np.zeros(41, dtype), np.zeros(30, dtype)))
+        stack = Stack((level,), (np.zeros(41, dtype), np.zeros(30, dtype)))
         out = np.zeros_like(upper)
         unpacked = inference.unpacked(stack)
         field_kernels.fields(stack, 1, (lower, upper), unpacked, out, inference.blas_address(stack))
@@ -129,8 +131,8 @@ def test_table_look_up_is_edge_path(density, n_lanes):
     mask = rng.uniform(size=(30, 41)) < density
     mask[3, 5] = True
     weights = rng.normal(size=mask.shape).astype(np.float32)[mask]
-    level = inference.make_level(weights, inference.connectivity.to_connections(mask), True)
-    stack = inference.Stack((level,), tuple(rng.normal(size=n).astype("f4") for n in (41, 30)))
+    level = make_kernel_level(weights, Connections.from_mask(mask), True)
+    stack = Stack((level,), tuple(rng.normal(size=n).astype("f4") for n in (41, 30)))
     states = inference.new_states(stack, n_lanes)
     states[0][:, :n_lanes] = rng.integers(0, 2, (41, n_lanes))
     packed = inference.new_packed(stack, n_lanes, [0, 1])

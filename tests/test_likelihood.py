@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
-from skprune import PrunedBernoulliRBM, inference, likelihood
+from skprune import PrunedBernoulliRBM, likelihood
 from skprune._kernels import chains as chain_kernels
 from skprune._kernels import packing
-from skprune._threads import Team
+from skprune._machine import annealing, inference
+from skprune._support.threads import Team
 from skprune.samplers import ParallelTempering
 from tests import oracles
 from tests.machines import (
@@ -71,8 +72,8 @@ def test_exact_log_partition_over_many_blocks():
 
 def ais(stack, means, seed, team, n_chains, n_temperatures, spacing="linear"):
     """AIS from the means themselves."""
-    key, base = np.uint64(seed), likelihood.base_rates(stack, means)
-    betas = likelihood.temperatures(stack, base, n_temperatures, spacing, key)
+    key, base = np.uint64(seed), annealing.base_rates(stack, means)
+    betas = annealing.temperatures(stack, base, n_temperatures, spacing, key)
     return likelihood.ais_log_partition(stack, base, betas, key, team, n_chains)
 
 
@@ -180,7 +181,7 @@ def path_value(stack, weights, biases, base, beta, layers):
 def test_slopes_of_a_tempered_sweep(depth, use_edges):
     """They are the derivative of log p*_beta at the states drawn."""
     stack, weights, biases = random_machine(depth, "random", use_edges=use_edges)
-    base = likelihood.base_rates(stack, np.full(SIZES[depth][0], 0.3))
+    base = annealing.base_rates(stack, np.full(SIZES[depth][0], 0.3))
     states = inference.new_states(stack, 40)
     slopes = np.zeros(40)
     chain_kernels.tempered_sweep(
@@ -233,9 +234,9 @@ def two_modes(scale=4.0):
 def test_tempered_samples_have_the_right_distribution():
     stack, weights, biases = two_modes()
     layers, p = oracles.joint(weights, biases)
-    base = likelihood.base_rates(stack, np.full(6, 0.5))
+    base = annealing.base_rates(stack, np.full(6, 0.5))
     with Team() as team:
-        visible, hidden = likelihood.tempered_samples(
+        visible, hidden = annealing.tempered_samples(
             stack, base, np.uint64(5), team, n_chains=2000, n_sweeps=60
         )
     share = (visible.sum(axis=1) > 3).mean()
@@ -262,7 +263,7 @@ def test_tempered_chains_of_a_negative_phase_visit_both_modes(n_steps):
         for step in range(1200 // n_steps):
             phase.advance(stack, chains, n_steps, np.uint64(0), step, team)
             shares.append((chains[0][:, :200].sum(axis=0) > 3).mean())
-    base = likelihood.base_rates(stack, np.full(6, 0.5))
+    base = annealing.base_rates(stack, np.full(6, 0.5))
     for step in range(1200):
         chain_kernels.tempered_sweep(
             stack, base, 1.0, plain, inference.unpacked(stack), np.zeros(200), 200, 0,
@@ -306,8 +307,8 @@ def test_adaptive_temperatures_beat_even_ones():
         for spacing in ("linear", "adaptive"):
             values = [ais(stack, means, seed, team, 20, 30, spacing).value for seed in range(60)]
             errors[spacing] = np.sqrt(np.mean((np.array(values) - exact) ** 2))
-        base = likelihood.base_rates(stack, means)
-        betas = likelihood.temperatures(stack, base, 30, "adaptive", np.uint64(0))
+        base = annealing.base_rates(stack, means)
+        betas = annealing.temperatures(stack, base, 30, "adaptive", np.uint64(0))
     assert betas[0] == 0
     assert betas[-1] == 1
     assert betas.size == 31

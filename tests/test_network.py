@@ -23,6 +23,7 @@ from skprune import (
 from skprune._kernels import backprop_steps
 from skprune._kernels import draws as draw_kernels
 from skprune.criteria import Fisher
+from tests.machines import level_values, replace_values
 
 
 def sigmoid(x):
@@ -33,7 +34,7 @@ def forward(network, X, kinds):
     """Every layer in NumPy, from the public weights."""
     layers = [X]
     for number, kind in enumerate(kinds):
-        field = layers[-1] @ network._matrix(number).T + network._biases[number + 1]
+        field = layers[-1] @ network._levels[number].matrix().T + network._biases[number + 1]
         if kind == "logistic":
             field = sigmoid(field)
         if kind == "softmax":
@@ -51,7 +52,7 @@ def loss(network, X, T, weights, kinds, l2):
         each = -(T * np.log(out)).sum(axis=1)
     else:
         each = -(T * np.log(out) + (1 - T) * np.log(1 - out)).sum(axis=1)
-    decay = sum((w**2).sum() for w in network._weights) * l2 / 2
+    decay = sum((w**2).sum() for w in level_values(network)) * l2 / 2
     return (each * weights).sum() / len(X) + decay
 
 
@@ -74,8 +75,8 @@ def tiny(kind, mask, rng, **parameters):
     if mask:
         share = {"edges": 0.4, "dense": 0.8}[mask]
         network.set_connectivity([rng.uniform(size=m.shape) < share for m in network.connectivity_])
-    for weights in network._weights:
-        weights += rng.normal(size=weights.shape)
+    for number, values in enumerate(level_values(network)):
+        replace_values(network, number, values + rng.normal(size=values.shape))
     for bias in network._biases[1:]:
         bias += rng.normal(size=bias.shape)
     return network, X, given, targets, kinds
@@ -99,19 +100,17 @@ def test_gradient_is_that_of_finite_differences(kind, mask):
     assert stepped.history_["loss"][0] * weights.mean() == pytest.approx(
         loss(network, inputs, targets, weights, kinds, 0.0), rel=1e-9
     )
-    for name in ("_weights", "_biases"):
-        for number, array in enumerate(getattr(network, name)):
-            if name == "_biases" and number == 0:
-                continue
-            moved = (array - getattr(stepped, name)[number]) / 1e-3
-            for place in list(np.ndindex(array.shape))[::3]:
-                slope = 0.0
-                for sign in (1, -1):
-                    before = array[place]
-                    array[place] = before + sign * 1e-5
-                    slope += sign * loss(network, inputs, targets, weights, kinds, 0.1) / 2e-5
-                    array[place] = before
-                assert moved[place] == pytest.approx(slope, rel=1e-4, abs=1e-7), (name, number)
+    arrays = [level_values(machine) + machine._biases[1:] for machine in (network, stepped)]
+    for number, (array, after) in enumerate(zip(*arrays, strict=True)):
+        moved = (array - after) / 1e-3
+        for place in list(np.ndindex(array.shape))[::3]:
+            slope = 0.0
+            for sign in (1, -1):
+                before = array[place]
+                array[place] = before + sign * 1e-5
+                slope += sign * loss(network, inputs, targets, weights, kinds, 0.1) / 2e-5
+                array[place] = before
+            assert moved[place] == pytest.approx(slope, rel=1e-4, abs=1e-7), number
 
 
 def test_predictions_are_those_of_numpy():
@@ -120,7 +119,7 @@ def test_predictions_are_those_of_numpy():
     expected = forward(network, X, kinds)[-1]
     np.testing.assert_allclose(network.predict_proba(X), expected, rtol=1e-12)
     np.testing.assert_allclose(network.predict_log_proba(X), np.log(expected), rtol=1e-10)
-    np.testing.assert_allclose(network.output_weights_, network._matrix(2))
+    np.testing.assert_allclose(network.output_weights_, network._levels[2].matrix())
     assert [w.shape for w in network.components_] == [(5, 6), (4, 5)]
     network, X, _, _, kinds = tiny(("logistic", "linear"), "edges", rng)
     layers = forward(network, X, kinds)
@@ -147,17 +146,17 @@ def test_adam_is_adam():
         slopes = [None] * 6
         for number in (2, 1, 0):
             slope = error.T @ layers[number]
-            stored = twin._connections[number]
-            slopes[number] = slope if stored is None else slope[twin._mask(number)]
+            stored = twin._levels[number].connections
+            slopes[number] = slope if stored is None else slope[twin._levels[number].mask()]
             slopes[3 + number] = error.sum(axis=0)
-            error = error @ twin._matrix(number) * layers[number] * (1 - layers[number])
-        arrays = [*twin._weights, *twin._biases[1:]]
+            error = error @ twin._levels[number].matrix() * layers[number] * (1 - layers[number])
+        arrays = [*level_values(twin), *twin._biases[1:]]
         for k, (array, slope) in enumerate(zip(arrays, slopes, strict=True)):
             first[k] = 0.9 * first[k] + 0.1 * slope
             second[k] = 0.999 * second[k] + 0.001 * slope**2
             rate = 0.01 * np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
             array -= rate * first[k] / (np.sqrt(second[k]) + 1e-8)
-    for ours, theirs in zip(network._weights, twin._weights, strict=True):
+    for ours, theirs in zip(level_values(network), level_values(twin), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-8, atol=1e-10)
 
 
@@ -165,15 +164,15 @@ def test_momentum_and_max_norm():
     rng = np.random.default_rng(1)
     network, X, given, _, _ = tiny("classifier", "edges", rng, max_norm=0.5, learning_rate=0.01)
     network.set_params(warm_start=True, n_iter=1).fit(X, **given)
-    norms = np.linalg.norm(network._matrix(0), axis=1)
+    norms = np.linalg.norm(network._levels[0].matrix(), axis=1)
     assert norms.max() == pytest.approx(0.5) and (norms <= 0.5 + 1e-12).all()
     slow, X, given, _, _ = tiny("classifier", None, np.random.default_rng(2), learning_rate=1e-4)
     fast = pickle.loads(pickle.dumps(slow))
-    start = slow._weights[0].copy()
+    start = slow._levels[0].values.copy()
     slow.set_params(warm_start=True, n_iter=3).fit(X, **given)
     fast.set_params(warm_start=True, n_iter=3, momentum=0.5).fit(X, **given)
     # nearly constant slope g: 3 g without, (1 + 1.5 + 1.75) g with momentum 1/2
-    ratio = (fast._weights[0] - start) / (slow._weights[0] - start)
+    ratio = (fast._levels[0].values - start) / (slow._levels[0].values - start)
     assert np.median(ratio) == pytest.approx(4.25 / 3, rel=1e-2)
 
 
@@ -195,14 +194,16 @@ def test_gradient_with_dropout_is_that_of_the_thinned_network(dropout, input_dro
     def thinned_loss():
         layer = X * gains[0]
         for number in (0, 1):
-            field = layer @ network._matrix(number).T + network._biases[number + 1]
+            field = layer @ network._levels[number].matrix().T + network._biases[number + 1]
             layer = sigmoid(field) * gains[number + 1]
-        field = layer @ network._matrix(2).T + network._biases[3]
+        field = layer @ network._levels[2].matrix().T + network._biases[3]
         return (np.log(np.exp(field).sum(axis=1)) - (field * targets).sum(axis=1)).mean()
 
     stepped = pickle.loads(pickle.dumps(network)).fit(X, **given)
     for array, after in zip(
-        network._weights + network._biases[1:], stepped._weights + stepped._biases[1:], strict=True
+        level_values(network) + network._biases[1:],
+        level_values(stepped) + stepped._biases[1:],
+        strict=True,
     ):
         for place in np.ndindex(array.shape):
             before, ends = array[place], []
@@ -280,7 +281,7 @@ def test_same_bits_for_any_threads_and_for_csr(force_threads):
         for make in (classifier, autoencoder):
             for data in (X, sparse.csr_array(X)):
                 network = make(pruner=pruner, dropout=0.2, n_iter=3).fit(data, y)
-                bits = [w.tobytes() for w in network._weights]
+                bits = [w.tobytes() for w in level_values(network)]
                 assert expected.setdefault(make, bits) == bits
                 assert np.isfinite(network.history_["loss"]).all()
 
@@ -411,7 +412,7 @@ def test_class_weight_is_sample_weight():
     weight = {"a": 1.0, "b": 2.0, "c": 0.5}
     by_class = classifier(class_weight=weight, n_iter=3).fit(X, y)
     by_sample = classifier(n_iter=3).fit(X, y, sample_weight=[weight[label] for label in y])
-    np.testing.assert_array_equal(by_class._weights[1], by_sample._weights[1])
+    np.testing.assert_array_equal(by_class._levels[1].values, by_sample._levels[1].values)
     with pytest.raises(ValueError, match="non-zero"):
         classifier(n_iter=3).fit(X, y, sample_weight=np.zeros(len(y)))
     with pytest.raises(ValueError, match="weight 0"):
@@ -421,7 +422,7 @@ def test_class_weight_is_sample_weight():
     plain = classifier(pretrain=None)
     for own in (network, plain):  # a part of the data lacks a class
         own.partial_fit(X[some], y[some], classes=["a", "b", "c"])
-    np.testing.assert_array_equal(network._weights[0], plain._weights[0])
+    np.testing.assert_array_equal(network._levels[0].values, plain._levels[0].values)
     with pytest.raises(ValueError, match="'balanced' needs all the data"):
         classifier(class_weight="balanced").partial_fit(X, y, classes=["a", "b", "c"])
 
@@ -557,8 +558,8 @@ def test_progress_is_shown(capsys):
 def numpy_epochs(network, X, numbers_, n_epochs, batch_size, rate, adam):
     """Epochs over uneven minibatches in NumPy, in the order that the network takes."""
     steps, state = 0, {}
-    arrays = [*network._weights, *network._biases[1:]]
-    depth = len(network._weights)
+    arrays = [*level_values(network), *network._biases[1:]]
+    depth = len(level_values(network))
     for _ in range(n_epochs):
         rng = np.random.default_rng([int(network._key), network._n_steps + steps])
         for rows in np.array_split(rng.permutation(len(X)), -(-len(X) // batch_size)):
@@ -568,10 +569,10 @@ def numpy_epochs(network, X, numbers_, n_epochs, batch_size, rate, adam):
             slopes = [None] * (2 * depth)
             for k in range(depth - 1, -1, -1):
                 slope = error.T @ layers[k]
-                mask = None if network._connections[k] is None else network._mask(k)
+                mask = None if network._levels[k].connections is None else network._levels[k].mask()
                 slopes[k] = slope if mask is None else slope[mask]
                 slopes[depth + k] = error.sum(axis=0)
-                error = error @ network._matrix(k) * layers[k] * (1 - layers[k])
+                error = error @ network._levels[k].matrix() * layers[k] * (1 - layers[k])
             steps += 1
             for k, (array, slope) in enumerate(zip(arrays, slopes, strict=True)):
                 first, second = state.get(k, (0.0, 0.0))
@@ -599,13 +600,14 @@ def test_epochs_are_those_of_numpy(solver, dtype):
     network.set_params(warm_start=True)
     for n_epochs in (3, 2):
         twin = pickle.loads(pickle.dumps(network))
-        twin._weights = [w.astype(np.float64) for w in twin._weights]
+        for number, level in enumerate(twin._levels):
+            replace_values(twin, number, level.values.astype(np.float64))
         twin._biases = [b.astype(np.float64) for b in twin._biases]
         numpy_epochs(twin, X.astype(float), y, n_epochs, 5, 0.01, solver == "adam")
         network.set_params(n_iter=n_epochs).fit(X, y)
         tolerance = 2e-4 if dtype == np.float32 else 1e-9
         for ours, theirs in zip(
-            network._weights + network._biases, twin._weights + twin._biases, strict=True
+            level_values(network) + network._biases, level_values(twin) + twin._biases, strict=True
         ):
             np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
     assert network.history_["learning_rate"][-1] == pytest.approx(0.01)
@@ -632,11 +634,11 @@ def test_moments_of_partial_fits():
 def test_a_fit_that_fails_leaves_the_network_as_it_was():
     X, y = problem()
     network = classifier(warm_start=True, early_stopping=True, n_iter=3).fit(X, y)
-    before = [w.copy() for w in network._weights]
+    before = [w.copy() for w in level_values(network)]
     network.set_params(learning_rate=1e38)
     with pytest.raises(ValueError, match="diverged"), np.errstate(all="ignore"):
         network.fit(X, y)
-    for now, then in zip(network._weights, before, strict=True):
+    for now, then in zip(level_values(network), before, strict=True):
         np.testing.assert_array_equal(now, then)
 
 
@@ -710,7 +712,7 @@ def test_wide_layers_are_shared_out(force_threads):
         ).fit(X, y)
         network.set_connectivity([network.connectivity_[0], np.tri(140, 600, dtype=bool)])
         network.set_params(warm_start=True).fit(X, y)
-        bits = [w.tobytes() for w in network._weights]
+        bits = [w.tobytes() for w in level_values(network)]
         expected = bits if expected is None else expected
         assert bits == expected
 

@@ -8,12 +8,13 @@ import pytest
 
 SETUP = """
 import numpy as np, hashlib
-from skprune import PrunedBernoulliRBM, _threads
-_threads.MIN_WORK = -1.0
+from skprune import PrunedBernoulliRBM
+from skprune._support import threads
+threads.MIN_WORK = -1.0
 X = np.random.RandomState(0).randint(0, 2, (300, 40)).astype(np.uint8)
 
 def fit(seed):
-    _threads.MIN_WORK = -1.0
+    threads.MIN_WORK = -1.0
     rbm = PrunedBernoulliRBM(20, n_iter=2, initial_sparsity=0.8, random_state=seed).fit(X)
     return hashlib.sha256(rbm.components_.tobytes()).hexdigest()
 

@@ -11,10 +11,13 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC
 
-from skprune import IterativePruner, IterativePrunerCV, PrunedBernoulliRBM, pruning
+from skprune import IterativePruner, IterativePrunerCV, PrunedBernoulliRBM
+from skprune._machine.levels import Level
+from skprune._pruning import training
 from skprune.criteria import CRITERIA, UNIT_CRITERIA, Fisher
 from skprune.pruning import Rewind, Units, pruning_path
 from skprune.schedules import FractionOfRemaining, StdThreshold, Threshold
+from tests.machines import replace_level
 
 
 def rbm(**parameters):
@@ -637,7 +640,7 @@ def test_regrowth_by_gradient_prefers_what_the_model_lacks():
     fitted.set_connectivity([[True] + [False] * 3 + [True, False]])
     weights = np.zeros((1, 6), np.float32)
     weights[0, 0], weights[0, 4] = 8, 0.1
-    fitted._set_level(0, weights, mask)
+    replace_level(fitted, 0, Level.from_matrix(weights, mask))
     fitted.intercept_hidden_[:], fitted.intercept_visible_[0] = -4, -4
     pruner = IterativePruner(
         FrozenEstimator(fitted), sparsity=4 / 6, schedule=FractionOfRemaining(0.5), n_rounds=1,
@@ -828,7 +831,7 @@ def test_units_go_before_retraining_whatever_follows(digits, retrain):
 
 def test_reinitialized_machines_start_as_if_new(digits, monkeypatch):
     """The very weights of a machine that had this mask from the start."""
-    monkeypatch.setattr(pruning, "new_seeds", lambda estimator, rng: {"random_state": 5})
+    monkeypatch.setattr(training, "new_seeds", lambda estimator, rng: {"random_state": 5})
     pruner = IterativePruner(
         rbm(initial_sparsity=0.5, learning_rate=1e-12), sparsity=0.75, n_rounds=1,
         retrain="reinitialize",

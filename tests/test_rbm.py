@@ -14,7 +14,7 @@ from sklearn.exceptions import InconsistentVersionWarning, NotFittedError
 from skprune import IterativePruner, PrunedBernoulliRBM
 from skprune.samplers import ContrastiveDivergence, ParallelTempering
 from tests import oracles
-from tests.machines import machine_of, oracle_parameters, random_parameters
+from tests.machines import machine_of, oracle_parameters, random_parameters, replace_level
 
 
 def small(**parameters):
@@ -282,9 +282,9 @@ def test_drop_connect_leaves_this_share_of_the_connections_alone(digits, sparsit
 
 def test_weights_of_drop_connect_are_those_of_the_whole_machine(digits):
     rbm = small(drop_connect=0.5, n_iter=60, batch_size=20, learning_rate=0.2).fit(digits)
-    found, weights = [], rbm._weights[0].copy()
+    found, level = [], rbm._levels[0]
     for times in (0.5, 1, 2):
-        rbm._weights[0] = times * weights
+        replace_level(rbm, 0, level.scaled(times))
         log_z = rbm.log_partition("exact").value
         found.append(-rbm.free_energy(digits).mean() - log_z)
     assert found[1] > max(found[0], found[2]) + 1

@@ -7,26 +7,30 @@ import numpy as np
 import pytest
 from numba import njit
 
-from skprune import PrunedBernoulliRBM, _threads, _training, inference
+from skprune import PrunedBernoulliRBM
 from skprune._kernels import blas, contrastive_steps, loading
-from skprune._threads import Team
-from skprune._training import (
+from skprune._machine import inference
+from skprune._machine.levels import kernel_level_values
+from skprune._support import threads
+from skprune._support.threads import Team
+from skprune._training import contrastive
+from skprune._training.contrastive import (
     SPARE_LANES,
     Loop,
     TrainingOptions,
-    new_room,
     new_state,
     new_velocity,
+    new_workspace,
     set_offsets,
 )
 from tests import oracles
-from tests.machines import MASKS, SIZES, random_machine
+from tests.machines import MASKS, SIZES, level_values, random_machine, scale_level
 
 
 def one_step(depth, mask, use_edges, positive, even, offsets=None, dtype=np.float64):
     """Change of all parameters by one step of rate 1 with given states of one sample each."""
     stack, _, _ = random_machine(depth, mask, use_edges=use_edges, dtype=dtype)
-    before = [inference.level_values(level).copy() for level in stack.levels]
+    before = [kernel_level_values(level).copy() for level in stack.levels]
     before_b = [b.copy() for b in stack.biases]
     zeros = [np.zeros(b.size) for b in stack.biases]
     activity = zeros if offsets is None else offsets
@@ -46,9 +50,9 @@ def one_step(depth, mask, use_edges, positive, even, offsets=None, dtype=np.floa
         team.run(
             contrastive_steps.train_minibatches, stack, state, data, np.zeros((1, 0, data.shape[1]), np.uint16),
             np.array([1]), np.ones(1, dtype), False, 0, True, 1, options, np.uint64(0), 0,
-            new_room(loop, 1), blas.BLAS_ADDRESS[np.dtype(dtype)],
+            new_workspace(loop, 1), blas.BLAS_ADDRESS[np.dtype(dtype)],
         )  # fmt: skip
-    dw = [inference.level_values(level) - b for level, b in zip(stack.levels, before, strict=True)]
+    dw = [kernel_level_values(level) - b for level, b in zip(stack.levels, before, strict=True)]
     db = [b - a for b, a in zip(stack.biases, before_b, strict=True)]
     return [*dw, *db]
 
@@ -123,7 +127,7 @@ def test_centred_gradient_is_that_of_the_centred_machine(use_edges):
 
 
 def parameters(rbm):
-    return [*rbm._weights, *rbm._biases, rbm.h_samples_]
+    return [*level_values(rbm), *rbm._biases, rbm.h_samples_]
 
 
 @pytest.mark.parametrize("sparsity", [0.0, 0.3, 0.9])
@@ -209,7 +213,7 @@ def test_threads_outside_the_main_one_work_alone():
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(_threads.allowed_threads).result() == 1
+        assert pool.submit(threads.allowed_threads).result() == 1
 
 
 def test_a_fit_that_fails_leaves_the_machine_alone(digits):
@@ -267,7 +271,7 @@ def test_drop_connect_keeps_the_biases_of_the_steps_that_stay(sparsity, dtype):
     ).fit(X)
     start.set_params(warm_start=True, n_iter=1, learning_rate=0.3)
     seen = {}
-    drop = _training._drop_connections
+    drop = contrastive._drop_connections
 
     def remember(loop, step):
         dropped = drop(loop, step)
@@ -276,14 +280,14 @@ def test_drop_connect_keeps_the_biases_of_the_steps_that_stay(sparsity, dtype):
         return dropped
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_training, "_drop_connections", remember)
+        patch.setattr(contrastive, "_drop_connections", remember)
         whole = copy.deepcopy(start).set_params(drop_connect=0.5).fit(X)
     kept = seen["weights"][0] if sparsity == 0 else None
     if kept is None:
         kept = np.zeros((12, 20), dtype)
         kept[start.connectivity_[0]] = seen["values"][0]
     without = copy.deepcopy(start).set_connectivity([kept != 0])
-    without._weights[0] *= 2  # what stays makes up for what is gone
+    scale_level(without, 0, 2)  # what stays makes up for what is gone
     without.fit(X)
     tolerance = 1e-6 if dtype == np.float32 else 1e-13
     for name in ("intercept_hidden_", "intercept_visible_"):

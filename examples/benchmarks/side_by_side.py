@@ -35,7 +35,9 @@ from tools import (
     structured_data,
 )
 
-from skprune import IterativePruner, PrunedBernoulliRBM, inference
+from skprune import IterativePruner, PrunedBernoulliRBM
+from skprune._machine import inference
+from skprune._machine.levels import EDGE_SPARSITY
 
 HEADINGS = ("work", "size", "batch", "kind", "sparsity", "mask", "peer")
 WIDTHS = (10, 11, 6, 8, 9, 13, 22)
@@ -176,7 +178,7 @@ class Table:
             own, mine = times[:, len(names) + k], medians[len(names) + k]
             work_done = products * entry.n_connections * n_rows
             cache_share = ""
-            if entry.sparsity >= inference.EDGE_SPARSITY and work != "transform":
+            if entry.sparsity >= EDGE_SPARSITY and work != "transform":
                 item = np.dtype(kind).itemsize
                 state_bytes = 1 if inference.reads_packed(kind, batch) else item
                 # a state of every lane, and once for all lanes a weight and a unit's number

@@ -1,8 +1,4 @@
-"""Energy, free energy, fields, mean field and Gibbs sweeps of a stack of any depth.
-
-Whether a level is computed by BLAS on a dense matrix or by an edge kernel is
-decided here, in :func:`make_level`, and nowhere else.
-"""
+"""Energy, free energy, fields, mean field and Gibbs sweeps of a stack of any depth."""
 
 from __future__ import annotations
 
@@ -11,77 +7,15 @@ import math
 import numpy as np
 from scipy import sparse
 
-from . import connectivity
-from ._kernels import blas, loading, packing, scores, simd
-from ._kernels import chains as chain_kernels
-from ._kernels import fields as field_kernels
-from ._structures import Connections, Edges, Level, Stack
-
-# Share of absent connections from which the edge kernels beat BLAS (docs/design_notes.md).
-EDGE_SPARSITY = 0.5
+from .._kernels import blas, loading, packing, scores, simd
+from .._kernels import chains as chain_kernels
+from .._kernels import fields as field_kernels
+from .._kernels.records import Stack
+from .._support.threads import BLOCK, blocks
+from .levels import Connections, reads_edges
 
 # Samples from which table look-up beats sums of products on edges (docs/design_notes.md).
 TABLE_SAMPLES = 32
-
-BLOCK = 256  # samples a block; fixed, so that no result depends on the number of threads
-
-
-def make_level(weights, connections: Connections | None, use_edges=None) -> Level:
-    """Build the computing form of one level.
-
-    Parameters
-    ----------
-    weights : ndarray
-        (n_upper, n_lower) of a full level, (n_connections,) of a pruned one.
-        Shared, not copied, wherever the form allows it.
-    connections : Connections or None
-        None for a full level.
-    use_edges : bool, default=None
-        None decides by sparsity.
-    """
-    dtype = weights.dtype
-    no_matrix, no_vector = np.empty((0, 0), dtype), np.empty(0, dtype)
-    no_mask = np.empty((0, 0), np.uint8)
-    none64, none32 = np.empty(0, np.int64), np.empty(0, np.int32)
-    no_edges = Edges(none64, none32, none64, none32, none32)
-    if connections is None:
-        if not use_edges:
-            return Level(np.ascontiguousarray(weights), no_mask, no_vector, no_edges)
-        connections, weights = connectivity.to_connections(np.ones(weights.shape)), weights.ravel()
-    n_full = (connections.indptr.size - 1) * connections.n_lower
-    if use_edges is None:
-        use_edges = weights.size <= (1 - EDGE_SPARSITY) * n_full
-    if use_edges:
-        return Level(no_matrix, no_mask, weights, connectivity.to_edges(connections))
-    mask = connectivity.to_mask(connections)
-    dense = np.zeros(mask.shape, dtype)
-    dense[mask] = weights
-    return Level(dense, mask.view(np.uint8), no_vector, no_edges)
-
-
-def scale_weights(stack: Stack, factor) -> None:
-    """Multiply the weights of every level by a number, in place."""
-    for level in stack.levels:
-        level.weights[...] *= factor
-        level.values[...] *= factor
-
-
-def level_values(level: Level) -> np.ndarray:
-    """Return the weights of a level in the stored form, inverse of :func:`make_level`."""
-    if level.edges.indptr.size:
-        return level.values
-    if level.mask.size:
-        return level.weights[level.mask.view(bool)]
-    return level.weights
-
-
-def as_dtype(stack: Stack, dtype) -> Stack:
-    """Return the same machine in another floating type."""
-    levels = tuple(
-        level._replace(weights=level.weights.astype(dtype), values=level.values.astype(dtype))
-        for level in stack.levels
-    )
-    return Stack(levels, tuple(bias.astype(dtype) for bias in stack.biases))
 
 
 def lanes(n_samples, dtype) -> int:
@@ -124,7 +58,7 @@ def new_packed(stack: Stack, n_samples, layers) -> tuple:
     result = []
     for layer, bias in enumerate(stack.biases):
         adjacent = stack.levels[max(0, layer - 1) : layer + 1]
-        packs = usable and layer in layers and any(level.values.size for level in adjacent)
+        packs = usable and layer in layers and any(reads_edges(level) for level in adjacent)
         shape = (bias.size, words) if packs else (0, 0)
         result.append(aligned_zeros(shape, np.uint32))
     return tuple(result)
@@ -170,11 +104,6 @@ def pair_counts(connections: Connections, lower, upper) -> np.ndarray:
 def blas_address(stack: Stack) -> int:
     """Return the address of BLAS, the last argument of serial kernels."""
     return blas.BLAS_ADDRESS[stack.biases[0].dtype]
-
-
-def blocks(n_samples, size=BLOCK) -> list:
-    """Return slices of fixed size over the samples."""
-    return [slice(start, min(start + size, n_samples)) for start in range(0, n_samples, size)]
 
 
 def load(X, rows, out) -> None:
@@ -375,7 +304,7 @@ def mean_field(
     level = stack.levels[0]
 
     def one_block(part):
-        if len(result) == 1 and level.weights.size:
+        if len(result) == 1 and not reads_edges(level):
             dtype = stack.biases[0].dtype
             rows = rows_of(X, part, dtype)
             out, blas = result[0][part], blas_address(stack)

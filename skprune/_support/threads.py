@@ -139,3 +139,11 @@ class Team:
         for other in others:
             other.result()
         return [results[number] for number in sorted(results)]
+
+
+BLOCK = 256  # samples per block; fixed, so that no result depends on the number of threads
+
+
+def blocks(n_samples, size=BLOCK) -> list:
+    """Return slices of fixed size over the samples."""
+    return [slice(start, min(start + size, n_samples)) for start in range(0, n_samples, size)]

@@ -1,8 +1,8 @@
-"""Layers with prunable levels, and the abstract machine: validation, training, scores, the seam.
+"""The abstract machine: layers with prunable levels, training, scores, sampling, pruning.
 
-The seam is four members; a machine that is not ours needs no more:
-``connectivity_``, ``set_connectivity(masks)``, ``warm_start`` and
-``layer_samples(...)``, beside scikit-learn's ``components_`` for the weights.
+The pruners need four members: ``connectivity_``, ``set_connectivity(masks)``,
+``warm_start`` and ``layer_samples(...)``, beside scikit-learn's ``components_``
+for the weights. A machine that is not ours needs no more.
 """
 
 from __future__ import annotations
@@ -10,75 +10,38 @@ from __future__ import annotations
 import numbers
 import warnings
 from abc import ABC, abstractmethod
-from contextlib import contextmanager
 from copy import deepcopy
 
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import InconsistentVersionWarning
-from sklearn.utils import assert_all_finite, check_array, check_random_state
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
-from . import connectivity as masks_module
-from . import inference, likelihood
-from ._compat import CallbackSupportMixin, with_callbacks
-from ._options import check_number, resolve_function
-from ._structures import Connections, LogPartition, Stack
-from ._threads import Team
-from ._training import (
-    LEARNING_RATE_SCHEDULES,
+from .. import connectivity, likelihood
+from .._kernels.records import Stack, TrainingOptions
+from .._support.compat import CallbackSupportMixin, with_callbacks
+from .._support.options import check_number, resolve_function
+from .._support.random import new_key
+from .._support.threads import Team
+from .._support.validation import check_clamped, check_data, restored_on_error
+from .._support.version import VERSION
+from .._training.contrastive import (
     MEAN_RATE,
     Loop,
-    TrainingOptions,
-    as_columns,
     new_state,
     new_velocity,
     run_pass,
 )
-from .samplers import check_gibbs_steps, check_negative_phase
+from .._training.passes import LEARNING_RATE_SCHEDULES, as_columns
+from ..likelihood import LogPartition
+from ..samplers import check_gibbs_steps, check_negative_phase
+from . import inference
+from .levels import Level, as_dtype, check_layers, stack_of
 
-VERSION = "0.1.0"
 LEAST_CHAINS = 100  # where n_chains is None; what fewer cost is in docs/design_notes.md
-
-
-def check_data(estimator, X, reset):
-    """Validate data for an estimator; bool and uint8 stay as compact as they came.
-
-    Returns C-contiguous rows, or CSR with int32 indices.
-    """
-    compact = getattr(X, "dtype", None) in (np.dtype(bool), np.dtype(np.uint8))
-    X = validate_data(
-        estimator,
-        X,
-        accept_sparse="csr",
-        dtype=None if compact else (np.float64, np.float32),
-        reset=reset,
-    )
-    if sparse.issparse(X):
-        if not X.has_canonical_format:
-            X = X.copy()
-            X.sum_duplicates()
-        values = X.data.view(np.uint8) if X.data.dtype == bool else X.data
-        indices = X.indices.astype(np.int32, copy=False)
-        return sparse.csr_array(
-            (values, indices, X.indptr.astype(indices.dtype, copy=False)), shape=X.shape
-        )
-    return np.ascontiguousarray(X.view(np.uint8) if X.dtype == bool else X)
-
-
-def float_type(X) -> np.dtype:
-    """Return the floating type of what is fitted to these data: theirs, or float32 for bits."""
-    return X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float32)
-
-
-def check_codes(H, n_units) -> np.ndarray:
-    """Validate activities of the top layer, to go down from."""
-    H = check_array(H, dtype=(np.float64, np.float32))
-    if H.shape[1] != n_units:
-        raise ValueError(f"H has {H.shape[1]} columns for the {n_units} units of the top layer.")
-    return H
+FORMAT = 1  # of the state that is stored
 
 
 def random_weights(mask, lower_means, rng) -> np.ndarray:
@@ -98,82 +61,14 @@ def log_odds(means, n_rows) -> np.ndarray:
     return np.log(smoothed / (1 - smoothed))
 
 
-def check_classes(X, y, classes=None) -> tuple:
-    """Return the classes in y, or those given, and the number of every row's class.
-
-    Raises
-    ------
-    ValueError
-        If y is missing, is not one finite class a row, holds fewer than two, or others than those given.
-    """
-    if y is None:
-        raise ValueError(
-            "requires y to be passed, but the target y is None: give every row's class."
-        )
-    y = column_or_1d(y, warn=True)
-    assert_all_finite(y, input_name="y")
-    check_classification_targets(y)
-    if y.shape[0] != X.shape[0]:
-        raise ValueError(
-            f"X has {X.shape[0]} rows and y has {y.shape[0]}: inconsistent numbers of samples."
-        )
-    classes = np.unique(y) if classes is None else np.asarray(classes)
-    if classes.size < 2:
-        raise ValueError(
-            f"The number of classes has to be greater than one; got {classes.size} class."
-        )
-    unknown = np.setdiff1d(y, classes)
-    if unknown.size:
-        raise ValueError(f"y holds {unknown[0]!r}, which was not among the classes {classes}.")
-    return classes, np.searchsorted(classes, y)
-
-
-@contextmanager
-def as_it_was(estimator):
-    """Give the estimator its attributes back where the block fails."""
-    before = dict(vars(estimator))
-    try:
-        yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        raise
-
-
-def new_key(random_state) -> np.uint64:
-    """Return the key of all draws of a fit, or of a call."""
-    low, high = check_random_state(random_state).randint(0, 2**31 - 1, size=2)
-    return np.uint64((int(high) << 32) | int(low))
-
-
-def _writable(array) -> np.ndarray:
-    return np.require(array, requirements="W")
-
-
-class Layered(CallbackSupportMixin, BaseEstimator):
-    """Layers of units with prunable levels between them: what machines and networks share.
-
-    Fitted state, one entry a level or layer, bottom first: ``_weights`` (a
-    matrix, or a vector over the connections of a pruned level),
-    ``_connections`` (None, or the triple of :class:`Connections`), ``_biases``.
-    """
-
-    _doc_link_module = "skprune"
-
-    # ------------------------------------------------------------- validation
-
-    def __sklearn_is_fitted__(self):
-        return hasattr(self, "_weights")
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
+class StoredState(BaseEstimator):
+    """Stored states carry the version of the package and a format number."""
 
     def __getstate__(self):
-        return {**super().__getstate__(), "_skprune_version": VERSION}
+        return {**super().__getstate__(), "_skprune_version": VERSION, "_format": FORMAT}
 
     def __setstate__(self, state):
+        state = dict(state)
         version = state.pop("_skprune_version", "unknown")
         if version != VERSION:
             warnings.warn(
@@ -184,66 +79,82 @@ class Layered(CallbackSupportMixin, BaseEstimator):
                 ),
                 stacklevel=2,
             )
+        found = state.pop("_format", None)
+        if found != FORMAT:
+            raise ValueError(
+                f"This {type(self).__name__} was stored in format {found!r}, but skprune {VERSION} "
+                f"reads format {FORMAT}. Load it with skprune {version}."
+            )
         super().__setstate__(state)
+
+
+class Layered(CallbackSupportMixin, StoredState):
+    """Layers of units with prunable levels between them: what machines and networks share.
+
+    Fitted state, bottom first: ``_levels`` (one :class:`Level` between each
+    pair of adjacent layers) and ``_biases`` (one array per layer). In the
+    state that is stored, levels are plain arrays.
+    """
+
+    _doc_link_module = "skprune"
+
+    # ------------------------------------------------------------- validation
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "_levels")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        if "_levels" in state:
+            state["_levels"] = [level.state() for level in self._levels]
+        return state
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if hasattr(self, "_levels"):
+            self._levels = [Level.from_state(stored) for stored in self._levels]
+            check_layers(self._levels, self._biases)
 
     # ----------------------------------------------------------- fitted state
 
     def _stack(self) -> Stack:
-        """Build the computing form of the machine. Arrays are shared where the form allows.
-
-        Kernels index levels at run time, so these must be alike: what was loaded as a
-        read-only memory map is copied.
-        """
-        connections = [
-            None if stored is None else Connections(*map(_writable, stored[:2]), stored[2])
-            for stored in self._connections
-        ]
-        levels = tuple(
-            inference.make_level(_writable(values), stored)
-            for values, stored in zip(self._weights, connections, strict=True)
-        )
-        return Stack(levels, tuple(_writable(bias) for bias in self._biases))
+        """Return the arrays of the machine as kernels read them, shared where possible."""
+        return stack_of(self._levels, self._biases)
 
     def _stack_to_train(self) -> Stack:
-        """Build it from copies, so that a fit that fails leaves the machine as it was."""
-        return inference.as_dtype(self._stack(), self._biases[0].dtype)
+        """Return copies of them, so that a fit that fails leaves the machine as it was."""
+        return as_dtype(self._stack(), self._biases[0].dtype)
 
     def _team(self, n_samples) -> Team:
-        return Team(work=float(n_samples) * sum(weights.size for weights in self._weights))
+        return Team(work=float(n_samples) * sum(level.n_connections for level in self._levels))
+
+    def _take(self, stack: Stack):
+        """Store the weights and biases of a stack that was trained elsewhere."""
+        self._levels = [
+            level.with_weights_of(trained)
+            for level, trained in zip(self._levels, stack.levels, strict=True)
+        ]
+        self._biases = list(stack.biases)
+        self._forget()
 
     @property
     def connectivity_(self) -> list:
         """Boolean masks (n_upper, n_lower) of the levels, bottom first; made on demand."""
         check_is_fitted(self)
-        return [self._mask(number) for number in range(self._n_prunable)]
+        return [level.mask() for level in self._levels[: self._n_prunable]]
 
     @property
     def _n_prunable(self) -> int:
         """Number of levels, from below, whose connections can be pruned."""
-        return len(self._weights)
+        return len(self._levels)
 
     def _forget(self):
         """Drop what no longer holds when the connectivity changes."""
-
-    def _mask(self, number):
-        stored = self._connections[number]
-        mask = (
-            np.ones(self._weights[number].shape, dtype=bool)
-            if stored is None
-            else masks_module.to_mask(Connections(*stored))
-        )
-        mask.flags.writeable = False
-        return mask
-
-    def _matrix(self, number) -> np.ndarray:
-        """Return the weights of a level as a matrix, zero where there is no connection."""
-        weights, stored = self._weights[number], self._connections[number]
-        if stored is None:
-            return weights
-        dense = np.zeros((stored[0].size - 1, stored[2]), weights.dtype)
-        dense[masks_module.to_mask(Connections(*stored))] = weights
-        dense.flags.writeable = False
-        return dense
 
     def set_connectivity(self, masks):
         """Set which connections exist; part of the seam to the pruners.
@@ -277,20 +188,17 @@ class Layered(CallbackSupportMixin, BaseEstimator):
                 f"set_connectivity got {len(masks)} masks for {self._n_prunable} levels; "
                 "give one a level, bottom first."
             )
-        matrices = [self._matrix(number) for number in range(len(masks))]
+        prunable, others = self._levels[: len(masks)], self._levels[len(masks) :]
         masks = [
-            masks_module.check_mask(mask, matrix.shape)
-            for mask, matrix in zip(masks, matrices, strict=True)
+            connectivity.check_mask(mask, level.shape)
+            for mask, level in zip(masks, prunable, strict=True)
         ]
-        for number, (mask, matrix) in enumerate(zip(masks, matrices, strict=True)):
-            self._set_level(number, matrix, mask)
+        changed = [
+            level.with_connectivity(mask) for level, mask in zip(prunable, masks, strict=True)
+        ]
+        self._levels = [*changed, *others]
         self._forget()
         return self
-
-    def _set_level(self, number, matrix, mask):
-        """Store a level: a matrix where every connection exists, else weights by connection."""
-        self._weights[number], stored = masks_module.stored_form(matrix, mask)
-        self._connections[number] = None if stored is None else tuple(stored)
 
 
 class BoltzmannMachine(
@@ -302,7 +210,7 @@ class BoltzmannMachine(
     """A stack of layers of binary units, as a scikit-learn transformer.
 
     Fitted state beside that of :class:`Layered`: ``_activity`` (running means),
-    ``_chains`` (uint8 states of the odd layers), ``_velocity`` (momentum, or None).
+    ``_chains`` (uint8 states of the odd layers) and ``_velocity`` (momentum, or None).
     """
 
     def __sklearn_tags__(self):
@@ -349,9 +257,8 @@ class BoltzmannMachine(
                 f"hidden_bias={hidden_bias!r} is not known. Use 'mean_activity', 'negative' or None."
             )
         sizes = [bias.size for bias in self._biases]
-        masks = [self._mask(number) for number in range(len(self._weights))]
         if units is None:
-            units = masks_module.connected_units(masks)
+            units = connectivity.connected_units([level.mask() for level in self._levels])
         units = [np.asarray(kept) for kept in units]
         if [kept.shape for kept in units] != [(size,) for size in sizes[1:]] or any(
             kept.dtype != bool or not kept.any() for kept in units
@@ -362,12 +269,14 @@ class BoltzmannMachine(
             )
         machine = deepcopy(self)
         kept = [np.ones(sizes[0], dtype=bool), *units]
-        for number, mask in enumerate(masks):
-            place = np.ix_(kept[number + 1], kept[number])
-            matrix = self._matrix(number)[place]
-            if rescale:
-                matrix = matrix * matrix.dtype.type(sizes[number + 1] / matrix.shape[0])
-            machine._set_level(number, matrix, mask[place])
+        machine._levels = [
+            level.part(kept[number + 1], kept[number]) for number, level in enumerate(self._levels)
+        ]
+        if rescale:
+            machine._levels = [
+                new.scaled(old.shape[0] / new.shape[0])
+                for old, new in zip(self._levels, machine._levels, strict=True)
+            ]
         for number, stay in enumerate(kept):
             machine._biases[number] = self._biases[number][stay]
             machine._activity[number] = self._activity[number][stay]
@@ -480,8 +389,8 @@ class BoltzmannMachine(
             If a parameter or the data are not legal, or training diverges.
         """
         self._check_parameters()
-        with as_it_was(self):
-            going_on = self.warm_start and hasattr(self, "_weights")
+        with restored_on_error(self):
+            going_on = self.warm_start and hasattr(self, "_levels")
             X = check_data(self, X, reset=not going_on)
             if not going_on:
                 self._initialize(X, check_random_state(self.random_state))
@@ -506,8 +415,8 @@ class BoltzmannMachine(
         self : object
         """
         self._check_parameters()
-        with as_it_was(self):
-            first = not hasattr(self, "_weights")
+        with restored_on_error(self):
+            first = not hasattr(self, "_levels")
             X = check_data(self, X, reset=first)
             if first:
                 self._initialize(X, check_random_state(self.random_state))
@@ -558,8 +467,10 @@ class BoltzmannMachine(
         stack, state = loop.stack, loop.state
         n_chains = loop.n_chains
         return {
-            "_weights": [take(inference.level_values(level)) for level in stack.levels],
-            "_connections": list(self._connections),
+            "_levels": [
+                level.with_weights_of(trained, copy=copy)
+                for level, trained in zip(self._levels, stack.levels, strict=True)
+            ],
             "_biases": [take(bias) for bias in stack.biases],
             "_activity": [take(mean) for mean in state.activity],
             "_chains": [
@@ -720,32 +631,13 @@ class BoltzmannMachine(
         rng = check_random_state(random_state)
         states = self._start(n_samples, rng)
         if clamped is not None:
-            clamped = self._check_clamped(clamped, states[0].shape)
+            clamped = check_clamped(clamped, states[0].shape, self._biases[0].dtype)
             states[0] = np.where(np.isnan(clamped), states[0], clamped)
         with self._team(n_samples * n_gibbs_steps) as team:
             return inference.gibbs(
                 self._stack(), states, n_gibbs_steps, n_samples, new_key(rng), team,
                 clamped=clamped,
             )[0]  # fmt: skip
-
-    def _check_clamped(self, clamped, shape):
-        if sparse.issparse(clamped):
-            raise TypeError(
-                "clamped is sparse, which does not tell units that are free from units clamped to 0; "
-                "give an array with NaN where a visible unit is free."
-            )
-        clamped = np.asarray(clamped, dtype=self._biases[0].dtype)
-        if clamped.shape not in (shape, shape[1:]):
-            raise ValueError(
-                f"clamped has shape {clamped.shape}; give {shape[1:]} or {shape}, "
-                "with NaN where a visible unit is free."
-            )
-        given = clamped[~np.isnan(clamped)]
-        if ((given < 0) | (given > 1)).any():
-            raise ValueError(
-                f"clamped holds {given.min():g} to {given.max():g}; states that stay are in [0, 1]."
-            )
-        return np.ascontiguousarray(np.broadcast_to(clamped, shape))
 
     def layer_samples(self, X=None, *, n_samples=1000, n_steps_between=10, random_state=None):
         """Return states of all layers, given data or from the model; part of the seam.

@@ -1,4 +1,4 @@
-"""From the name of an option to its object, checks of numbers, and seeds."""
+"""From the name of an option to its object, and checks of numbers."""
 
 from __future__ import annotations
 
@@ -87,16 +87,10 @@ def check_layer_sizes(sizes) -> list:
     return [int(size) for size in sizes]
 
 
-def seeds_of(estimator) -> dict:
-    """Return the parameters of an estimator, nested ones too, that are seeds."""
-    parameters = {} if estimator is None else estimator.get_params()
-    return {
-        name: parameters[name]
-        for name in sorted(parameters)
-        if name == "random_state" or name.endswith("__random_state")
-    }
-
-
-def new_seeds(estimator, rng) -> dict:
-    """Return another seed for each of them."""
-    return {name: rng.randint(np.iinfo(np.int32).max) for name in seeds_of(estimator)}
+def check_choice(name, value, legal):
+    """Raise a ValueError where a value is not one of the legal ones."""
+    if value not in legal:
+        raise ValueError(
+            f"{name}={value!r} is not known. Use one of "
+            f"{', '.join(repr(choice) for choice in legal)}."
+        )

@@ -1,0 +1,235 @@
+"""Base-rate models, paths of temperatures, tempered ensembles, and annealed importance weights."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .._kernels import chains as chain_kernels
+from .._kernels import packing
+from .._kernels.records import Stack
+from .._support.random import derived_key
+from .._support.threads import Team, blocks
+from . import inference
+
+CHAIN_BLOCK = 64  # chains; fixed, so that no result depends on the number of threads
+
+
+PILOT_CHAINS, PILOT_STEPS = 64, 200  # of the walk that measures a path
+
+
+EXCHANGE_LENGTH, MOST_REPLICAS = 1.0, 100  # length between replicas: exchanged about half the time
+
+
+def base_rates(stack: Stack, visible_means) -> tuple:
+    """Return the biases of the base-rate model: log-odds of the data means, 0 further up."""
+    dtype = stack.biases[0].dtype
+    means = np.clip(np.asarray(visible_means, np.float64), 1e-3, 1 - 1e-3)
+    base = [np.zeros(bias.size, dtype) for bias in stack.biases]
+    base[0] = np.log(means / (1 - means)).astype(dtype)
+    return tuple(base)
+
+
+def temperature_path(stack: Stack, base, key) -> tuple[np.ndarray, np.ndarray]:
+    """Walk from the base-rate model to the machine; return (betas, length so far).
+
+    The length of a path is the integral of the standard deviation of
+    d log p*_beta / d beta, estimated from a few chains on the way: temperatures
+    at equal lengths share the variance of the importance weights evenly, and
+    exchange states between neighbours equally often.
+    """
+    betas = np.linspace(0, 1, PILOT_STEPS + 1)
+    slopes = np.zeros((betas.size, PILOT_CHAINS))
+    states, packed = new_chains(stack, PILOT_CHAINS)
+    for step, beta in enumerate(betas):
+        _sweep(stack, base, beta, states, packed, slopes[step], slice(0, PILOT_CHAINS), key, step)
+    speed = slopes.std(axis=1, ddof=1)
+    steps = np.diff(betas) * (speed[1:] + speed[:-1]) / 2
+    return betas, np.concatenate([[0.0], np.cumsum(steps)])
+
+
+def new_chains(stack, n_lanes):
+    """States of chains, and these packed."""
+    states = inference.new_states(stack, n_lanes)
+    return states, inference.new_packed(stack, n_lanes, range(len(states)))
+
+
+def _sweep(stack, base, beta, states, packed, slopes, block, key, step):
+    chain_kernels.tempered_sweep(
+        stack, base, beta, states, packed, slopes, block.stop - block.start, block.start, key, step,
+        inference.blas_address(stack),
+    )  # fmt: skip
+
+
+class TemperedEnsemble:
+    """Chains with a replica at every temperature; neighbours exchange states after each sweep.
+
+    The chains share nothing: each has an ensemble of its own (Swendsen & Wang
+    1986). Chains are computed in blocks, a thread a block.
+
+    Parameters
+    ----------
+    stack : Stack
+    base : tuple of ndarray
+        Biases of the base-rate model, where the inverse temperature is 0.
+    betas : ndarray
+        Inverse temperatures, rising to 1.
+    n_chains : int
+    key : numpy.uint64
+    """
+
+    def __init__(self, stack: Stack, base, betas, n_chains, key):
+        self.base, self.betas, self.n_chains, self.key = base, betas, n_chains, key
+        self._keys = [derived_key(key, 1 + number) for number in range(betas.size)]
+        self._n_sweeps = 0
+        self._blocks = blocks(n_chains, CHAIN_BLOCK)
+        self._replicas = [
+            [new_chains(stack, block.stop - block.start) for _ in betas] for block in self._blocks
+        ]
+
+    def start_from(self, chains):
+        """Begin at every temperature from the odd layers of unit-major ``chains``."""
+        for block, replicas in zip(self._blocks, self._replicas, strict=True):
+            for states, packed in replicas:
+                for layer in range(1, len(states), 2):
+                    n_lanes = block.stop - block.start
+                    states[layer][:, :n_lanes] = chains[layer][:, block]
+                    if packed[layer].size:
+                        packing.pack_states(states[layer], packed[layer])
+
+    def sweep(self, stack: Stack, n_sweeps, first_step, team: Team):
+        """Gibbs sweeps at every temperature, even layers first, an exchange after each."""
+
+        def one_block(number):
+            block, replicas = self._blocks[number], self._replicas[number]
+            slopes = np.zeros((self.betas.size, block.stop - block.start))
+            for done, step in enumerate(range(first_step, first_step + n_sweeps)):
+                rng = np.random.default_rng([int(self.key), step])
+                chances = rng.uniform(size=(self.betas.size, self.n_chains))[:, block]
+                for a, beta in enumerate(self.betas):
+                    _sweep(
+                        stack, self.base, beta, *replicas[a], slopes[a], block, self._keys[a], step
+                    )
+                for a in range((self._n_sweeps + done) % 2, self.betas.size - 1, 2):
+                    gain = (self.betas[a + 1] - self.betas[a]) * (slopes[a] - slopes[a + 1])
+                    exchanged = np.log(chances[a]) < gain
+                    if exchanged.any():
+                        chain_kernels.exchange_lanes(*replicas[a], *replicas[a + 1], exchanged)
+
+        team.map(one_block, range(len(self._blocks)))
+        self._n_sweeps += n_sweeps
+
+    def read_coldest(self, layer, out):
+        """Copy the states of a layer at the last temperature into unit-major ``out``."""
+        for block, replicas in zip(self._blocks, self._replicas, strict=True):
+            out[:, block] = replicas[-1][0][layer][:, : block.stop - block.start]
+
+
+def tempered_samples(
+    stack: Stack, base, key, team: Team, n_chains=100, n_sweeps=1000, betas=None
+) -> list:
+    """Draw independent states from the model by parallel tempering.
+
+    Parameters
+    ----------
+    stack : Stack
+    base : tuple of ndarray
+        Biases of the base-rate model.
+    key : numpy.uint64
+    team : Team
+    n_chains, n_sweeps : int
+    betas : ndarray or None, default=None
+        Inverse temperatures from 0 to 1. None spaces as many as it takes to
+        exchange about half of the time.
+
+    Returns
+    -------
+    states : list of ndarray of shape (n_chains, n_units)
+        One a layer.
+    """
+    if betas is None:
+        path, lengths = temperature_path(stack, base, derived_key(key, 0))
+        n_replicas = int(np.clip(np.ceil(lengths[-1] / EXCHANGE_LENGTH), 4, MOST_REPLICAS))
+        betas = np.interp(np.linspace(0, lengths[-1], n_replicas + 1), lengths, path)
+    ensemble = TemperedEnsemble(stack, base, betas, n_chains, key)
+    ensemble.sweep(stack, n_sweeps, 0, team)
+    result = []
+    for layer, bias in enumerate(stack.biases):
+        states = np.empty((bias.size, n_chains), bias.dtype)
+        ensemble.read_coldest(layer, states)
+        result.append(states.T)
+    return result
+
+
+def base_log_partition(stack: Stack, base) -> float:
+    """Return log Z of the base-rate model."""
+    return sum(
+        float(np.logaddexp(0, base[layer].astype(np.float64)).sum())
+        if layer % 2 == 0
+        else stack.biases[layer].size * np.log(2)
+        for layer in range(len(base))
+    )
+
+
+def log_weights_along(stack, base, betas, key, team, n_chains, start=None) -> np.ndarray:
+    """Log importance weights of chains along ``betas``, from the base-rate model or ``start``.
+
+    ``start`` holds samples at ``betas[0]``, sample-major, an entry a layer; only
+    its even layers are read.
+    """
+    log_weights = np.zeros(n_chains)
+
+    def one_block(block):
+        n_lanes = block.stop - block.start
+        states = inference.new_states(stack, n_lanes)
+        packed = inference.new_packed(stack, n_lanes, range(len(states)))
+        if start is not None:
+            for layer in range(0, len(states), 2):
+                states[layer][:, :n_lanes] = start[layer][block].T
+                if packed[layer].size:
+                    packing.pack_states(states[layer], packed[layer])
+        part = np.zeros(n_lanes)
+        chain_kernels.anneal(
+            stack, base, betas, start is None, states, packed, part, n_lanes, block.start, key,
+            inference.blas_address(stack),
+        )  # fmt: skip
+        log_weights[block] = part
+
+    team.map(one_block, blocks(n_chains, CHAIN_BLOCK))
+    return log_weights
+
+
+def temperatures(stack: Stack, base, n_temperatures, spacing, key) -> np.ndarray:
+    """Return the inverse temperatures from 0 to 1 of a path.
+
+    Parameters
+    ----------
+    n_temperatures : int
+        Number of steps; one less than values are returned.
+    spacing : {"adaptive", "linear"} or array-like
+        "adaptive" puts them at equal lengths (see :func:`temperature_path`),
+        mixed with a tenth that is evenly spaced; an array is taken as it is.
+
+    Raises
+    ------
+    ValueError
+        If the spacing is unknown, or an array does not rise from 0 to 1.
+    """
+    linear = np.linspace(0, 1, n_temperatures + 1)
+    if isinstance(spacing, str):
+        if spacing == "linear":
+            return linear
+        if spacing != "adaptive":
+            raise ValueError(
+                f"spacing={spacing!r} is not known. Use 'adaptive', 'linear' or an array of "
+                "inverse temperatures from 0 to 1."
+            )
+        betas, lengths = temperature_path(stack, base, derived_key(key, 0))
+        if not lengths[-1] > 0:
+            return linear
+        share = 0.9 * lengths / lengths[-1] + 0.1 * betas
+        return np.interp(linear, share, betas)
+    betas = np.asarray(spacing, dtype=np.float64)
+    rises = betas.ndim == 1 and betas.size > 1 and (np.diff(betas) > 0).all()
+    if not rises or betas[0] != 0 or betas[-1] != 1:
+        raise ValueError("spacing must be an array of numbers that rise from 0 to 1.")
+    return betas

@@ -1,0 +1,56 @@
+"""Labels in the top level: the last visible units, of which one is on."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from .._kernels import chains as chain_kernels
+from .._kernels import fields as field_kernels
+from .._kernels.records import Stack
+from .._support.threads import blocks
+from . import inference
+
+
+def labelled_sweeps(
+    stack: Stack, states, packed, first, n_sweeps, n_lanes, lane_0, key, first_step
+) -> None:
+    """Gibbs sweeps of an RBM, visible layer first, that end there; units from ``first`` are labels."""
+    blas, weights = inference.blas_address(stack), np.empty_like(stack.biases[0])
+    for sweep in range(n_sweeps):
+        step = first_step + sweep
+        if sweep:
+            field_kernels.update_layer(
+                stack, 1, states, packed, True, n_lanes, lane_0, key, step, blas
+            )
+        field_kernels.update_layer(stack, 0, states, packed, True, n_lanes, lane_0, key, step, blas)
+        chain_kernels.draw_one_of(
+            stack, states, packed, first, n_lanes, lane_0, key, step, weights, blas
+        )
+
+
+def labelled_chains(top: Stack, start, n_labels, n_sweeps, key, team) -> tuple:
+    """Return the lower and upper states of chains whose last lower units are labels."""
+    first = top.biases[0].size - n_labels
+    lower, upper = (np.empty((len(start), bias.size), bias.dtype) for bias in top.biases)
+
+    def one_block(block):
+        n_lanes = block.stop - block.start
+        states = inference.new_states(top, n_lanes)
+        packed = inference.unpacked(top)
+        inference.load(start, np.arange(block.start, block.stop), states[0])
+        blas = inference.blas_address(top)
+        field_kernels.update_layer(top, 1, states, packed, True, n_lanes, block.start, key, 0, blas)
+        labelled_sweeps(top, states, packed, first, n_sweeps, n_lanes, block.start, key, 1)
+        lower[block] = states[0][:, :n_lanes].T
+        upper[block] = states[1][:, :n_lanes].T
+
+    team.map(one_block, blocks(len(start)))
+    return lower, upper
+
+
+def joined(features, labels) -> np.ndarray:
+    """Put the labels after the features."""
+    if sparse.issparse(features):
+        features = features.toarray()
+    return np.hstack([features, labels.astype(features.dtype)])

@@ -1,0 +1,395 @@
+"""A level: the weights between two adjacent layers, in every form they take."""
+
+from __future__ import annotations
+
+import threading
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from .._kernels.records import Edges, KernelLevel, Stack
+
+# Share of absent connections from which edge kernels beat BLAS (docs/design_notes.md).
+EDGE_SPARSITY = 0.5
+
+
+class Connections(NamedTuple):
+    """The connections of a pruned level, by upper unit, without their weights.
+
+    Attributes
+    ----------
+    indptr : ndarray of shape (n_upper + 1,), int64
+        The connections of upper unit ``i`` are ``indptr[i]:indptr[i + 1]``.
+    indices : ndarray of shape (n_connections,), uint16 or int32
+        The lower unit of each connection, ascending within an upper unit.
+    n_lower : int
+        Number of lower units.
+    """
+
+    indptr: np.ndarray
+    indices: np.ndarray
+    n_lower: int
+
+    @classmethod
+    def from_mask(cls, mask) -> Connections:
+        """Return the connections of a boolean mask (n_upper, n_lower)."""
+        upper, lower = np.nonzero(mask)
+        n_upper, n_lower = mask.shape
+        indptr = np.zeros(n_upper + 1, dtype=np.int64)
+        np.cumsum(np.bincount(upper, minlength=n_upper), out=indptr[1:])
+        return cls(indptr, lower.astype(index_type(n_lower)), n_lower)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_upper, n_lower)."""
+        return self.indptr.size - 1, self.n_lower
+
+    def upper_units(self) -> np.ndarray:
+        """Return the upper unit of every connection."""
+        return np.repeat(np.arange(self.indptr.size - 1), np.diff(self.indptr))
+
+    def mask(self) -> np.ndarray:
+        """Return the boolean mask (n_upper, n_lower)."""
+        mask = np.zeros(self.shape, dtype=bool)
+        mask[self.upper_units(), self.indices] = True
+        return mask
+
+    def edges(self) -> Edges:
+        """Return the edge list that kernels read from both sides."""
+        order = np.argsort(self.indices, kind="stable")
+        down_indptr = np.zeros(self.n_lower + 1, dtype=np.int64)
+        np.cumsum(np.bincount(self.indices, minlength=self.n_lower), out=down_indptr[1:])
+        return Edges(
+            writable(self.indptr),
+            self.indices.astype(np.int32),
+            down_indptr,
+            self.upper_units()[order].astype(np.int32),
+            order.astype(np.int32),
+        )
+
+    def check(self) -> None:
+        """Raise a ValueError where the arrays are not the connections of a level."""
+        indptr, indices, n_lower = self
+        if not isinstance(n_lower, int) or n_lower < 1:
+            raise ValueError(f"The number of lower units must be a positive int, got {n_lower!r}.")
+        if indptr.ndim != 1 or indptr.size < 2 or indptr.dtype != np.int64:
+            raise ValueError(
+                "The pointers of a level must be a vector of int64 with one entry more than upper "
+                f"units, got shape {indptr.shape} and dtype {indptr.dtype}."
+            )
+        if indices.ndim != 1 or indices.dtype != index_type(n_lower):
+            raise ValueError(
+                f"The connections of a level with {n_lower} lower units must be a vector of "
+                f"{index_type(n_lower)}, got shape {indices.shape} and dtype {indices.dtype}."
+            )
+        if indptr[0] != 0 or indptr[-1] != indices.size or (np.diff(indptr) < 0).any():
+            raise ValueError(
+                f"The pointers of a level must rise from 0 to its {indices.size} connections."
+            )
+        if indices.size and not 0 <= int(indices.min()) <= int(indices.max()) < n_lower:
+            raise ValueError(
+                f"A connection leads to lower unit {int(indices.max())}, but the level has "
+                f"{n_lower} lower units."
+            )
+        rises = np.diff(indices.astype(np.int64)) > 0
+        rises[indptr[1:-1][(indptr[1:-1] > 0) & (indptr[1:-1] < indices.size)] - 1] = True
+        if not rises.all():
+            raise ValueError("The connections of an upper unit must be distinct and ascending.")
+
+
+def index_type(n_lower) -> np.dtype:
+    """Return the smallest type that stored connections to this many lower units use."""
+    return np.dtype(np.uint16 if n_lower <= np.iinfo(np.uint16).max + 1 else np.int32)
+
+
+class Level:
+    """The weights between two adjacent layers, and the connections that exist.
+
+    A level stores ``values``: a matrix (n_upper, n_lower) where every
+    connection exists, else a vector with one weight per connection. All other
+    forms are made from these on demand. The form that kernels read is kept
+    until the level is replaced. A level never changes its connections.
+
+    Parameters
+    ----------
+    values : ndarray
+        A matrix (n_upper, n_lower), or with ``connections`` a vector
+        (n_connections,). It is shared, not copied.
+    connections : Connections, default=None
+        None for a full level.
+
+    Raises
+    ------
+    ValueError
+        If the lengths, types, pointers or indices do not fit together.
+    """
+
+    def __init__(self, values, connections=None):
+        self.values, self.connections = values, connections
+        self._kernel_form = None
+        self._lock = threading.Lock()
+        self._check()
+
+    @classmethod
+    def from_matrix(cls, matrix, mask=None) -> Level:
+        """Return the level of a matrix, of which only the connections in ``mask`` exist."""
+        if mask is None or mask.all():
+            return cls(np.array(matrix))
+        return cls(matrix[mask], Connections.from_mask(mask))
+
+    def _check(self):
+        values, connections = self.values, self.connections
+        if values.dtype not in (np.float32, np.float64):
+            raise ValueError(f"Weights must be float32 or float64, got {values.dtype}.")
+        if connections is None:
+            if values.ndim != 2 or not values.size:
+                raise ValueError(
+                    f"The weights of a full level must be a matrix, got shape {values.shape}."
+                )
+            return
+        connections.check()
+        if values.shape != connections.indices.shape:
+            raise ValueError(
+                f"A level with {connections.indices.size} connections needs as many weights, got "
+                f"shape {values.shape}."
+            )
+
+    # ------------------------------------------------------------------- forms
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_upper, n_lower)."""
+        return self.values.shape if self.connections is None else self.connections.shape
+
+    @property
+    def n_connections(self) -> int:
+        """Number of connections that exist."""
+        return self.values.size
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the weights."""
+        return self.values.dtype
+
+    def mask(self) -> np.ndarray:
+        """Return which connections exist, as a read-only boolean matrix."""
+        if self.connections is None:
+            mask = np.ones(self.shape, dtype=bool)
+        else:
+            mask = self.connections.mask()
+        mask.flags.writeable = False
+        return mask
+
+    def matrix(self) -> np.ndarray:
+        """Return the weights as a matrix, zero where there is no connection.
+
+        It is the level's own array where every connection exists, else a read-only copy.
+        """
+        if self.connections is None:
+            return self.values
+        matrix = np.zeros(self.shape, self.dtype)
+        matrix[self.connections.mask()] = self.values
+        matrix.flags.writeable = False
+        return matrix
+
+    def kernel_form(self) -> KernelLevel:
+        """Return the form that kernels read. It is made once, and shares the weights if it can."""
+        with self._lock:
+            if self._kernel_form is None:
+                self._kernel_form = make_kernel_level(self.values, self.connections)
+            return self._kernel_form
+
+    def with_weights_of(self, kernel_level: KernelLevel, copy=False) -> Level:
+        """Return this level with the weights of a kernel form that was trained."""
+        values = kernel_level_values(kernel_level)
+        if copy:
+            return Level(values.copy(), self.connections)
+        level = Level(values, self.connections)
+        level._kernel_form = kernel_level
+        return level
+
+    def scaled(self, factor) -> Level:
+        """Return this level with all weights multiplied by a number."""
+        return Level(self.values * self.dtype.type(factor), self.connections)
+
+    def with_connectivity(self, mask) -> Level:
+        """Return this level with other connections. A new one starts at 0."""
+        return Level.from_matrix(self.matrix(), mask)
+
+    def part(self, upper, lower) -> Level:
+        """Return the level between some of the upper and some of the lower units."""
+        place = np.ix_(upper, lower)
+        return Level.from_matrix(self.matrix()[place], self.mask()[place])
+
+    # ------------------------------------------------------------------- state
+
+    def state(self) -> dict:
+        """Return plain arrays from which :meth:`from_state` makes the level again."""
+        state = {"values": self.values}
+        if self.connections is not None:
+            indptr, indices, n_lower = self.connections
+            state |= {"indptr": indptr, "indices": indices, "n_lower": n_lower}
+        return state
+
+    @classmethod
+    def from_state(cls, state) -> Level:
+        """Return a level from its stored state, checked.
+
+        Raises
+        ------
+        ValueError
+            If the arrays do not fit together.
+        """
+        connections = None
+        if "indptr" in state:
+            connections = Connections(state["indptr"], state["indices"], state["n_lower"])
+        return cls(state["values"], connections)
+
+    def __getstate__(self):
+        return self.state()
+
+    def __setstate__(self, state):
+        level = Level.from_state(state)
+        self.__init__(level.values, level.connections)
+
+
+class Layers:
+    """Levels and the biases of the layers they connect, bottom first.
+
+    Parameters
+    ----------
+    levels : list of Level
+    biases : list of ndarray
+        One more than levels.
+
+    Raises
+    ------
+    ValueError
+        If they are not those of adjacent layers, or have different types.
+    """
+
+    def __init__(self, levels, biases):
+        check_layers(levels, biases)
+        self.levels, self.biases = list(levels), list(biases)
+
+    def stack(self) -> Stack:
+        """Return the arrays as kernels read them, shared where possible."""
+        return stack_of(self.levels, self.biases)
+
+    def with_weights_of(self, stack: Stack) -> Layers:
+        """Return these layers with the weights and biases of a stack that was trained."""
+        levels = [
+            level.with_weights_of(trained)
+            for level, trained in zip(self.levels, stack.levels, strict=True)
+        ]
+        return Layers(levels, stack.biases)
+
+    def with_connectivity(self, masks) -> Layers:
+        """Return these layers with other connections."""
+        levels = [
+            level.with_connectivity(mask) for level, mask in zip(self.levels, masks, strict=True)
+        ]
+        return Layers(levels, self.biases)
+
+    def state(self) -> dict:
+        """Return plain arrays from which :meth:`from_state` makes the layers again."""
+        return {"levels": [level.state() for level in self.levels], "biases": self.biases}
+
+    @classmethod
+    def from_state(cls, state) -> Layers:
+        """Return layers from their stored state, checked."""
+        return cls([Level.from_state(level) for level in state["levels"]], state["biases"])
+
+
+def check_layers(levels, biases) -> None:
+    """Raise a ValueError where levels and biases are not those of adjacent layers."""
+    sizes = [bias.size for bias in biases]
+    shapes = [level.shape for level in levels]
+    if [(upper, lower) for lower, upper in pairwise(sizes)] != shapes:
+        raise ValueError(f"Levels of shapes {shapes} do not fit layers of {sizes} units.")
+    types = {array.dtype for array in (*levels, *biases)}
+    if len(types) > 1:
+        names = ", ".join(sorted(map(str, types)))
+        raise ValueError(f"All weights and biases must have the same type, got {names}.")
+
+
+def stack_of(levels, biases) -> Stack:
+    """Return the arrays of levels and biases as kernels read them, shared where possible."""
+    return Stack(
+        tuple(level.kernel_form() for level in levels), tuple(writable(bias) for bias in biases)
+    )
+
+
+def writable(array) -> np.ndarray:
+    """Return the array, or a copy of it where it is read-only, as a memory map may be.
+
+    Kernels index levels at run time, so all levels must have the same type.
+    """
+    return np.require(array, requirements="W")
+
+
+def make_kernel_level(values, connections: Connections | None, use_edges=None) -> KernelLevel:
+    """Return the form of a level that kernels read.
+
+    Parameters
+    ----------
+    values : ndarray
+        (n_upper, n_lower) of a full level, (n_connections,) of a pruned one.
+        Shared, not copied, wherever the form allows it.
+    connections : Connections or None
+        None for a full level.
+    use_edges : bool, default=None
+        Whether kernels go over the connections rather than over a matrix. None
+        decides by the sparsity; this is the one place that does.
+    """
+    values = writable(values)
+    dtype = values.dtype
+    no_matrix, no_vector = np.empty((0, 0), dtype), np.empty(0, dtype)
+    no_mask = np.empty((0, 0), np.uint8)
+    none64, none32 = np.empty(0, np.int64), np.empty(0, np.int32)
+    no_edges = Edges(none64, none32, none64, none32, none32)
+    if connections is None:
+        if not use_edges:
+            return KernelLevel(np.ascontiguousarray(values), no_mask, no_vector, no_edges)
+        connections, values = Connections.from_mask(np.ones(values.shape)), values.ravel()
+    if use_edges is None:
+        use_edges = values.size <= (1 - EDGE_SPARSITY) * np.prod(connections.shape)
+    if use_edges:
+        return KernelLevel(no_matrix, no_mask, values, connections.edges())
+    mask = connections.mask()
+    dense = np.zeros(mask.shape, dtype)
+    dense[mask] = values
+    return KernelLevel(dense, mask.view(np.uint8), no_vector, no_edges)
+
+
+def reads_edges(level: KernelLevel) -> bool:
+    """Return whether kernels go over the connections of a level, not over a matrix."""
+    return level.edges.indptr.size > 0
+
+
+def parameters(level: KernelLevel) -> np.ndarray:
+    """Return the array of a level that training changes: its matrix, or its weights by connection."""
+    return level.values if reads_edges(level) else level.weights
+
+
+def kernel_level_values(level: KernelLevel) -> np.ndarray:
+    """Return the weights of a level as they are stored, the inverse of :func:`make_kernel_level`."""
+    if level.mask.size:
+        return level.weights[level.mask.view(bool)]
+    return parameters(level)
+
+
+def as_dtype(stack: Stack, dtype) -> Stack:
+    """Return a copy of a machine's arrays in this floating type."""
+    levels = tuple(
+        level._replace(weights=level.weights.astype(dtype), values=level.values.astype(dtype))
+        for level in stack.levels
+    )
+    return Stack(levels, tuple(bias.astype(dtype) for bias in stack.biases))
+
+
+def scale_weights(stack: Stack, factor) -> None:
+    """Multiply the weights of every level by a number, in place."""
+    for level in stack.levels:
+        parameters(level)[...] *= factor

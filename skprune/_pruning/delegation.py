@@ -1,0 +1,159 @@
+"""What a fitted pruner hands on to the pruned machine."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import numpy as np
+from sklearn.base import BaseEstimator, MetaEstimatorMixin
+from sklearn.utils import get_tags
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from .._support.compat import CallbackSupportMixin
+
+
+def _estimator_has(name):
+    def check(self):
+        return hasattr(getattr(self, "estimator_", self.estimator), name)
+
+    return check
+
+
+def _delegated(name):
+    """Return a method that exists where the wrapped estimator has it."""
+
+    def method(self, *args, **kwargs):
+        check_is_fitted(self)
+        return getattr(self.estimator_, name)(*args, **kwargs)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"Call ``{name}`` of the pruned estimator; see there."
+    return available_if(_estimator_has(name))(method)
+
+
+class FittedPruner(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
+    """Delegates to the estimator: the pruned one after ``fit``, the wrapped one before."""
+
+    transform = _delegated("transform")
+    inverse_transform = _delegated("inverse_transform")
+    predict = _delegated("predict")
+    predict_proba = _delegated("predict_proba")
+    predict_log_proba = _delegated("predict_log_proba")
+    decision_function = _delegated("decision_function")
+    score_samples = _delegated("score_samples")
+    free_energy = _delegated("free_energy")
+    log_partition = _delegated("log_partition")
+    pseudo_log_likelihood = _delegated("pseudo_log_likelihood")
+    layer_means = _delegated("layer_means")
+    lower_bound = _delegated("lower_bound")
+    complete = _delegated("complete")
+    sample = _delegated("sample")
+    gibbs = _delegated("gibbs")
+    get_feature_names_out = _delegated("get_feature_names_out")
+
+    @available_if(_estimator_has("score"))
+    def score(self, X, y=None, **score_params) -> float:
+        """Return the score of the pruned estimator.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,), default=None
+        **score_params
+            Handed to the estimator's ``score``, such as ``sample_weight``.
+
+        Returns
+        -------
+        score : float
+        """
+        check_is_fitted(self)
+        return self.estimator_.score(X, y, **score_params)
+
+    @available_if(_estimator_has("transform"))
+    def fit_transform(self, X, y=None, **fit_params):
+        """Fit, then transform the same data.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,), default=None
+        **fit_params
+            Routed to the estimator's ``fit``.
+
+        Returns
+        -------
+        features : ndarray of shape (n_samples, n_components)
+        """
+        return self.fit(X, y, **fit_params).transform(X)
+
+    @available_if(_estimator_has("set_output"))
+    def set_output(self, *, transform=None):
+        """Set the container of ``transform`` on the wrapped estimator.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"}, default=None
+
+        Returns
+        -------
+        self : object
+        """
+        for estimator in (self.estimator, getattr(self, "estimator_", None)):
+            if estimator is not None:
+                estimator.set_output(transform=transform)
+        return self
+
+    @property
+    def connectivity_(self) -> list:
+        """Boolean masks of the pruned machine."""
+        check_is_fitted(self)
+        return self.estimator_.connectivity_
+
+    @property
+    def n_features_in_(self) -> int:
+        """Number of features seen during fit."""
+        return self._fitted("n_features_in_")
+
+    @property
+    def feature_names_in_(self) -> np.ndarray:
+        """Names of features seen during fit."""
+        return self._fitted("feature_names_in_")
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """Classes seen during fit, of an estimator that tells them apart."""
+        return self._fitted("classes_")
+
+    def _fitted(self, name):
+        if not hasattr(self, "estimator_"):
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r} before fit.")
+        return getattr(self.estimator_, name)
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "estimator_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        if self.estimator is None:
+            return tags
+        inner = get_tags(self.estimator)
+        for name in (
+            "estimator_type", "target_tags", "transformer_tags", "classifier_tags",
+            "regressor_tags", "input_tags", "non_deterministic",
+        ):  # fmt: skip
+            setattr(tags, name, deepcopy(getattr(inner, name)))
+        return tags
+
+    def get_metadata_routing(self):
+        """Return the routing of ``fit``'s metadata to the estimator.
+
+        Returns
+        -------
+        routing : MetadataRouter
+        """
+        return MetadataRouter(owner=self).add(
+            estimator=self.estimator,
+            method_mapping=MethodMapping().add(caller="fit", callee="fit"),
+        )

@@ -1,0 +1,62 @@
+"""Seeds of estimators, keys of random streams, and uniform numbers that belong to a row."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import check_random_state
+
+from .threads import blocks
+
+
+def seeds_of(estimator) -> dict:
+    """Return the parameters of an estimator, nested ones too, that are seeds."""
+    parameters = {} if estimator is None else estimator.get_params()
+    return {
+        name: parameters[name]
+        for name in sorted(parameters)
+        if name == "random_state" or name.endswith("__random_state")
+    }
+
+
+def new_seeds(estimator, rng) -> dict:
+    """Return another seed for each of them."""
+    return {name: rng.randint(np.iinfo(np.int32).max) for name in seeds_of(estimator)}
+
+
+def new_key(random_state) -> np.uint64:
+    """Return the key of all draws of a fit, or of a call."""
+    low, high = check_random_state(random_state).randint(0, 2**31 - 1, size=2)
+    return np.uint64((int(high) << 32) | int(low))
+
+
+def derived_key(key, number) -> np.uint64:
+    """Another key, so that no two runs share random numbers."""
+    return np.random.SeedSequence([int(key), number]).generate_state(1, np.uint64)[0]
+
+
+class RowUniforms:
+    """Uniform numbers that are a function of a row's content, whatever its place."""
+
+    def __init__(self, X, key):
+        rng = np.random.default_rng(int(key))
+        odd = rng.integers(0, 2**63, size=X.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+        self._hashes = np.empty(X.shape[0], np.uint64)
+        for block in blocks(X.shape[0]):
+            part = X[block].toarray() if sparse.issparse(X) else X[block]
+            bits = np.ascontiguousarray(part, dtype=np.float32).view(np.uint32) >> np.uint32(8)
+            self._hashes[block] = (bits.astype(np.uint64) * odd).sum(axis=1, dtype=np.uint64)
+
+    def __call__(self, sample, layer, n_units) -> np.ndarray:
+        """Numbers in [0, 1) of shape (n_rows, n_units)."""
+        golden = np.uint64(0x9E3779B97F4A7C15)
+        place = np.arange(n_units, dtype=np.uint64) + np.uint64((sample << 40) | (layer << 32))
+        x = _mixed(self._hashes)[:, None] + _mixed(place * golden)
+        return (_mixed(x) >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)
+
+
+def _mixed(x) -> np.ndarray:
+    """The finaliser of splitmix64."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))

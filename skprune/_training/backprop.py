@@ -1,0 +1,131 @@
+"""Backpropagation on the connections of a feed-forward network."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._kernels import backprop_steps, blas
+from .._kernels import fields as field_kernels
+from .._kernels.records import DescentOptions, Moments, Stack
+from .._machine import inference
+from .._machine.levels import parameters
+from .._support.threads import Team
+from .passes import by_lane, check_finite, loaded_minibatches, minibatch_rates, one_hot
+
+FIRST_MOMENTUM, SECOND_MOMENTUM, EPSILON = 0.9, 0.999, 1e-8  # of Adam
+
+
+def new_moments(stack: Stack, adam: bool) -> Moments:
+    """Return running means of the gradient that know of no step."""
+    dtype = stack.biases[0].dtype
+    sizes = [parameters(level).size for level in stack.levels]
+    sizes += [bias.size for bias in stack.biases[1:]]
+    first = tuple(np.zeros(size, dtype) for size in sizes)
+    return Moments(first, tuple(np.zeros(size * adam, dtype) for size in sizes))
+
+
+@dataclass
+class BackpropTrainer:
+    """Trains a network by backpropagation, in place.
+
+    Attributes
+    ----------
+    stack : Stack
+    kinds : ndarray of int
+        What each layer makes of its input.
+    options : DescentOptions
+    moments : Moments
+    n_known : int
+        Steps that the moments know of.
+    adam : bool
+    learning_rate : float
+    schedule : str or callable
+    batch_size : int
+    X : {ndarray, csr_array} of shape (n_samples, n_features)
+    targets : ndarray of int of shape (n_samples,) or None
+        The class of every row; None for the rows themselves.
+    weights : ndarray of shape (n_samples,)
+        What each row counts in the loss.
+    n_passes : int
+    key : numpy.uint64
+    n_steps : int
+        Minibatches seen so far, in this fit and before it.
+    team : Team
+    """
+
+    stack: Stack
+    kinds: np.ndarray
+    options: DescentOptions
+    moments: Moments
+    n_known: int
+    adam: bool
+    learning_rate: float
+    schedule: object
+    batch_size: int
+    X: object
+    targets: np.ndarray | None
+    weights: np.ndarray
+    n_passes: int
+    key: np.uint64
+    n_steps: int
+    team: Team
+
+    def __post_init__(self):
+        stack = self.stack
+        dtype = stack.biases[0].dtype
+        self.batch_size = min(self.batch_size, self.X.shape[0])
+        self._states, self._deltas = (
+            inference.new_states(stack, self.batch_size) for _ in range(2)
+        )
+        blocks = [int(field_kernels.descent_rows(stack, k)) for k in range(1, len(stack.biases))]
+        gradients = [
+            block * bias.size for block, bias in zip(blocks, stack.biases[:-1], strict=True)
+        ]
+        self._work = np.empty((self.team.n_threads, max(*gradients, *blocks)), dtype)
+        self._losses = np.zeros(stack.biases[-1].size)
+        self._mean_weight = float(self.weights.sum()) / self.X.shape[0]
+        if self.n_passes and not self._mean_weight > 0:
+            raise ValueError(
+                "The rows to train on have weight 0 together, so nothing can be learned; rows held back "
+                "for early stopping and rows without a count do not help."
+            )
+
+    def run_pass(self, number) -> dict:
+        """Walk through the data once; return one row of history."""
+        started = time.perf_counter()
+        stack, n_samples = self.stack, self.X.shape[0]
+        dtype = stack.biases[0].dtype
+        n_minibatches = -(-n_samples // self.batch_size)
+        rates = minibatch_rates(
+            self.learning_rate, self.schedule, number, self.n_passes, n_minibatches
+        )
+        steps = rates
+        if self.adam:  # the moments start at zero, which this makes good
+            t = self.n_known + 1 + np.arange(n_minibatches)
+            steps = rates * np.sqrt(1 - SECOND_MOMENTUM**t) / (1 - FIRST_MOMENTUM**t)
+        order = np.random.default_rng([int(self.key), self.n_steps]).permutation(n_samples)
+        self._losses[:] = 0
+        targets = np.zeros((0, 0, 0), dtype)
+        groups = loaded_minibatches(self.X, order, self.batch_size, dtype, self.team)
+        for first, rows, sizes, data in groups:
+            n_lanes = data.shape[2]
+            if self.targets is not None:
+                n_units = stack.biases[-1].size
+                targets = one_hot(rows, sizes, self.targets, n_units, n_lanes, dtype)
+            self.team.run(
+                backprop_steps.descend_minibatches, stack, self.kinds, self._states, self._deltas,
+                data, targets, by_lane(rows, sizes, self.weights, n_lanes, dtype), sizes,
+                steps[first : first + sizes.size].astype(dtype), self.moments, self.options,
+                self.key, self.n_steps + first, self._losses, self._work, blas.BLAS_ADDRESS[dtype],
+            )  # fmt: skip
+        self.n_steps += n_minibatches
+        self.n_known += n_minibatches
+        check_finite(stack, number)
+        return {
+            "loss": float(self._losses.sum() / n_samples / self._mean_weight),
+            "learning_rate": float(rates[-1]),
+            "seconds": time.perf_counter() - started,
+        }

@@ -1,0 +1,97 @@
+"""Passes over the data: minibatches, learning rates, the finite check and histories."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from .._kernels import loading
+from .._machine import inference
+from .._machine.levels import parameters
+from .._support.options import resolve
+from ..schedules import FallingRate
+
+BUFFER = 2**22  # bytes of minibatches loaded at a time: enough that Python's share is small
+
+
+def constant(progress: float) -> float:
+    """Return the same factor throughout."""
+    return 1.0
+
+
+LEARNING_RATE_SCHEDULES = {"constant": constant, "linear": FallingRate()}
+
+
+def minibatch_rates(learning_rate, schedule, number, n_passes, n_minibatches) -> np.ndarray:
+    """Return the learning rate of every minibatch of a pass."""
+    schedule = resolve(schedule, LEARNING_RATE_SCHEDULES, "learning_rate_schedule")
+    progress = (number + np.arange(n_minibatches) / n_minibatches) / n_passes
+    return learning_rate * np.array([schedule(p) for p in progress])
+
+
+def as_columns(rows) -> dict:
+    """Return the rows of a history as one array a column; no row, no column."""
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}
+
+
+def loaded_minibatches(X, order, batch_size, dtype, team):
+    """Yield (number of the first, rows, sizes, states) of groups of consecutive minibatches.
+
+    ``states`` is (minibatches, units, lanes), filled again for every group.
+    """
+    n_minibatches = -(-order.size // batch_size)
+    sizes = np.array([part.size for part in np.array_split(order, n_minibatches)])
+    stride = inference.lanes(batch_size, dtype)
+    n_bytes = X.shape[1] * stride * dtype.itemsize
+    at_once = max(1, min(n_minibatches, BUFFER // n_bytes))
+    buffer = inference.states_array(at_once * X.shape[1], stride, dtype)
+    buffer = buffer.reshape(at_once, X.shape[1], stride)
+    bits = np.zeros((at_once, 0, X.shape[1]), np.uint16)
+    done = 0
+    for first in range(0, n_minibatches, at_once):
+        part = sizes[first : first + at_once]
+        rows = order[done : done + part.sum()]
+        load_minibatches(X, rows, part, buffer, bits, team)
+        done += rows.size
+        yield first, rows, part, buffer
+
+
+def one_hot(rows, sizes, numbers, n_units, n_lanes, dtype) -> np.ndarray:
+    """Return which number each row of consecutive minibatches has: (minibatches, units, lanes)."""
+    states = np.zeros((sizes.size, n_units, n_lanes), dtype)
+    minibatch, lane = _places(sizes)
+    states[minibatch, numbers[rows], lane] = 1
+    return states
+
+
+def by_lane(rows, sizes, values, n_lanes, dtype) -> np.ndarray:
+    """Return a value for each row of consecutive minibatches: (minibatches, lanes)."""
+    lanes = np.zeros((sizes.size, n_lanes), dtype)
+    lanes[_places(sizes)] = values[rows]
+    return lanes
+
+
+def _places(sizes):
+    """(minibatch, lane) of every row."""
+    minibatch = np.repeat(np.arange(sizes.size), sizes)
+    return minibatch, np.concatenate([np.arange(size) for size in sizes])
+
+
+def load_minibatches(X, order, sizes, buffer, bits, team) -> None:
+    """Load consecutive minibatches of ``order`` into states, or into bits where there are some."""
+    if sparse.issparse(X):
+        team.run(
+            loading.load_minibatches_csr, X.data, X.indices, X.indptr, order, sizes, buffer, bits
+        )
+    else:
+        team.run(loading.load_minibatches_dense, X, order, sizes, buffer, bits)
+
+
+def check_finite(stack, number) -> None:
+    """Raise where training has diverged in this pass."""
+    arrays = [*stack.biases, *(parameters(level) for level in stack.levels)]
+    if not all(np.isfinite(array.sum()) for array in arrays):
+        raise ValueError(
+            f"Training diverged in pass {number + 1}: a parameter is not finite. Use a lower "
+            "learning_rate, or bound the weights by max_norm."
+        )

@@ -1,0 +1,68 @@
+"""From machines to the levels of a feed-forward network."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class FeedForwardLevel(NamedTuple):
+    """One level of a network before fine-tuning.
+
+    Attributes
+    ----------
+    matrix : ndarray of shape (n_upper, n_lower)
+    mask : ndarray of bool of shape (n_upper, n_lower)
+    lower_bias : ndarray of shape (n_lower,)
+        Where the level is also used downwards.
+    upper_bias : ndarray of shape (n_upper,)
+    """
+
+    matrix: np.ndarray
+    mask: np.ndarray
+    lower_bias: np.ndarray
+    upper_bias: np.ndarray
+
+
+def random_level(n_lower, n_upper, dtype, rng) -> FeedForwardLevel:
+    """Return a level with weights as Glorot & Bengio (2010) scale them for logistic units."""
+    bound = np.sqrt(2 / (n_lower + n_upper))
+    weights = rng.uniform(-bound, bound, (n_upper, n_lower)).astype(dtype)
+    mask = np.ones(weights.shape, dtype=bool)
+    return FeedForwardLevel(weights, mask, np.zeros(n_lower, dtype), np.zeros(n_upper, dtype))
+
+
+def levels_of_dbm(dbm) -> list:
+    """Return the levels of a deep Boltzmann machine with one or two hidden layers.
+
+    With two, the first level reads the data and the posterior of the second
+    layer, so that the network begins as the mean field does (Salakhutdinov &
+    Hinton 2009).
+    """
+    matrices, masks, biases = dbm.components_, dbm.connectivity_, dbm.intercepts_
+    below = biases[0]
+    if len(masks) == 2:
+        matrices = [np.hstack([matrices[0], matrices[1].T]), matrices[1]]
+        masks = [np.hstack([masks[0], masks[1].T]), masks[1]]
+        below = np.concatenate([below, biases[2]])
+    lower = [below, *biases[1:-1]]
+    return [
+        FeedForwardLevel(*level) for level in zip(matrices, masks, lower, biases[1:], strict=True)
+    ]
+
+
+def with_way_down(levels, linear_code) -> list:
+    """Return the levels up to the code and, transposed, down from it.
+
+    A linear code starts where its logistic function is not flat: around 0 it
+    is 1/2 + x/4.
+    """
+    down = []
+    for number, (matrix, mask, below, above) in enumerate(levels):
+        matrix = matrix.T
+        if number == len(levels) - 1 and linear_code:
+            below = below + matrix.sum(axis=1) / 2
+            matrix = matrix / 4
+        down.append(FeedForwardLevel(matrix, mask.T, above, below))
+    return [*levels, *down[::-1]]
