@@ -1,12 +1,17 @@
-"""Small random machines for the tests: the package's stack beside the oracle's parameters."""
+"""Small machines for the tests, and the few private names of the package that tests reach for."""
 
 from itertools import pairwise
 
 import numpy as np
+import pytest
 
 from skprune import DBMTransformer, PrunedBernoulliRBM
+from skprune._kernels import draws as draw_kernels
+from skprune._kernels import simd
 from skprune._kernels.records import Stack
+from skprune._machine import inference, levels
 from skprune._machine.levels import Connections, Level, make_kernel_level
+from tests import oracles
 
 SIZES = {1: (5, 4), 2: (4, 3, 3)}
 MASKS = ("full", "random", "isolated")
@@ -95,3 +100,48 @@ def level_values(owner):
     """The stored weights of the levels of a fitted machine, or of layers, lowest level first."""
     levels = owner._levels if hasattr(owner, "_levels") else owner.levels
     return [level.values for level in levels]
+
+
+looks_up = pytest.mark.skipif(
+    not simd.TARGET.packs, reason="this processor has no table look-up for packed states"
+)
+
+
+def compute_by(monkeypatch, form):
+    """Compute pruned levels as "dense" masked matrices or by "edges", whatever their sparsity."""
+    monkeypatch.setattr(levels, "EDGE_SPARSITY", {"dense": 2.0, "edges": 0.0}[form])
+
+
+def without_look_up(monkeypatch):
+    """Read states where packed states would be read."""
+    monkeypatch.setattr(inference, "TABLE_SAMPLES", 10**9)
+
+
+def running_means(machine):
+    """The running means of all layers, visible first."""
+    return machine._activity
+
+
+def pass_order(machine, step, n_rows):
+    """The order of the rows in the pass whose first minibatch has this number."""
+    return np.random.default_rng([int(machine._key), step]).permutation(n_rows)
+
+
+def uniforms_of(machine):
+    """The random numbers of a machine's training, as :class:`tests.oracles.RBMTwin` wants them."""
+
+    def uniforms(step, sweep, layer, n_units, n_lanes):
+        out = np.empty((n_units, n_lanes))
+        first = step * draw_kernels.DRAWS_PER_MINIBATCH
+        draw_kernels.uniforms(machine._key, first + sweep, layer, out)
+        return out
+
+    return uniforms
+
+
+def twin_of(rbm):
+    """The NumPy twin of a PrunedBernoulliRBM that has not been trained (``n_iter=0``)."""
+    return oracles.RBMTwin(
+        rbm.components_, [rbm.intercept_visible_, rbm.intercept_hidden_], rbm.connectivity_[0],
+        running_means(rbm), rbm.h_samples_, uniforms_of(rbm), rbm.get_params(),
+    )  # fmt: skip

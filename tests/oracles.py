@@ -108,3 +108,90 @@ def pseudo_log_likelihood(weights, biases, visible):
 def bernoulli(means, states):
     """Probability of each state (row) under independent means: (n_means, n_states)."""
     return np.array([[np.prod(np.where(s == 1, m, 1 - m)) for s in states] for m in means])
+
+
+class RBMTwin:
+    """Training of a restricted Boltzmann machine by contrastive divergence, in plain NumPy.
+
+    ``uniforms(step, sweep, layer, n_units, n_lanes)`` returns the random numbers of a draw:
+    ``step`` counts minibatches, ``sweep`` the draws of a layer within one. Chains and data are
+    sample-major. ``momentum_of`` holds the velocities of the weights and of both biases.
+    """
+
+    MEAN_RATE = 0.01
+
+    def __init__(self, weights, biases, mask, means, chains, uniforms, options):
+        self.weights, self.mask = np.array(weights), np.array(mask)
+        self.biases = [np.array(bias) for bias in biases]
+        self.means = [np.array(mean) for mean in means]
+        self.chains, self.uniforms, self.options = np.array(chains), uniforms, dict(options)
+        self.momentum_of = [np.zeros_like(weights), *(np.zeros_like(bias) for bias in biases)]
+        self.step = 0
+
+    def run(self, minibatches, rates):
+        """Train on these minibatches, centred on the running means of now; return the gap."""
+        offsets = [mean * self.options["centered"] for mean in self.means]
+        self.biases[0] += self.weights.T @ offsets[1]
+        self.biases[1] += self.weights @ offsets[0]
+        gaps = [
+            self._train_minibatch(np.asarray(data, float), rate, offsets)
+            for data, rate in zip(minibatches, rates, strict=True)
+        ]
+        self.biases[0] -= self.weights.T @ offsets[1]
+        self.biases[1] -= self.weights @ offsets[0]
+        return np.mean(gaps)
+
+    def _hidden_means(self, visible, offsets):
+        return 1 / (1 + np.exp(-((visible - offsets[0]) @ self.weights.T + self.biases[1])))
+
+    def _draw(self, means, sweep, layer):
+        n_lanes, n_units = means.shape
+        numbers = self.uniforms(self.step, sweep, layer, n_units, n_lanes)
+        return np.less(numbers.T, means).astype(float)
+
+    def _negative_phase(self, given_data, offsets):
+        """The last visible states, drawn, and the last hidden ones as means."""
+        n_steps = self.options["n_gibbs_steps"]
+        persistent = self.options["negative_phase"] == "pcd"
+        hidden = self.chains if persistent else self._draw(given_data, 0, 1)
+        for sweep in range(1, n_steps + 1):
+            field = (hidden - offsets[1]) @ self.weights + self.biases[0]
+            visible = self._draw(1 / (1 + np.exp(-field)), sweep, 0)
+            means = self._hidden_means(visible, offsets)
+            if sweep < n_steps:
+                hidden = self._draw(means, sweep, 1)
+        self.chains = self._draw(means, n_steps + 1, 1) if persistent else hidden
+        return visible, means
+
+    def _train_minibatch(self, data, rate, offsets):
+        options, momentum = self.options, self.options["momentum"]
+        positive = data, self._hidden_means(data, offsets)
+        negative = self._negative_phase(positive[1], offsets)
+        delta = [p.mean(axis=0) - n.mean(axis=0) for p, n in zip(positive, negative, strict=True)]
+        gradient = (
+            positive[1].T @ positive[0] / len(positive[0])
+            - negative[1].T @ negative[0] / len(negative[0])
+            - np.outer(delta[1], offsets[0])
+            - np.outer(offsets[1], delta[0])
+        ) * self.mask
+        for mean, states in zip(self.means, positive, strict=True):
+            mean += self.MEAN_RATE * (states.mean(axis=0) - mean)
+        target, strength = options["hidden_activity_target"] or (0, 0)
+        gradients = [
+            gradient - options["l2"] * self.weights,
+            delta[0],
+            delta[1] + strength * (target - self.means[1]),
+        ]
+        for velocity, slope, stepped in zip(
+            self.momentum_of, gradients, [self.weights, *self.biases], strict=True
+        ):
+            velocity *= momentum
+            velocity += slope
+            stepped += rate * velocity
+        threshold = rate * options["l1"]
+        self.weights = np.sign(self.weights) * np.maximum(np.abs(self.weights) - threshold, 0)
+        if options["max_norm"] is not None:
+            norms = np.linalg.norm(self.weights, axis=1, keepdims=True)
+            self.weights *= np.minimum(1, options["max_norm"] / np.maximum(norms, 1e-300))
+        self.step += 1
+        return np.abs(delta[0]).mean()

@@ -5,6 +5,7 @@ import pathlib
 from collections import Counter
 
 import skprune
+from tests import planted_faults
 
 PACKAGE = pathlib.Path(skprune.__file__).parent
 
@@ -238,3 +239,13 @@ def test_version_is_the_installed_one():
         assert version("skprune") == skprune.__version__
     except PackageNotFoundError:
         assert skprune.__version__.count(".") == 2
+
+
+def test_planted_faults_still_have_their_place():
+    """Each fault replaces text that occurs once, and names a test that exists."""
+    for fault in planted_faults.FAULTS:
+        assert fault.count(PACKAGE) == 1, f"{fault.file}: {fault.old!r}"
+        assert fault.new != fault.old
+        file, name = fault.test.split("[")[0].split("::")
+        tests = ast.parse((planted_faults.ROOT / file).read_text(encoding="utf-8")).body
+        assert name in {node.name for node in tests if isinstance(node, ast.FunctionDef)}

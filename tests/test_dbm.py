@@ -23,9 +23,11 @@ from tests.machines import (
     level_values,
     machine_of,
     oracle_parameters,
+    pass_order,
     random_parameters,
     replace_level,
     replace_values,
+    running_means,
 )
 
 DEPTHS = {2: (4, 3), 3: (4, 3, 3)}
@@ -153,6 +155,27 @@ def test_a_row_is_updated_until_no_layer_of_it_moves(sizes, scale):
     total, *alone = np.transpose(counts)
     assert total.min() < total.max() < 50
     assert all((total > count).any() for count in alone)
+
+
+@pytest.mark.parametrize("mask", [None, "edges"])
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_uneven_minibatches_learn_as_each_by_itself(depth, mask):
+    """A minibatch leaves nothing behind for a smaller one after it."""
+    X = data(23)
+    options = {
+        "batch_size": 12, "n_chains": 10, "learning_rate": 0.2, "learning_rate_schedule": "constant",
+        "warm_start": True, "momentum": 0.5,
+    }  # fmt: skip
+    whole, parts_of_it = (small(depth, mask, **options).set_params(n_iter=1) for _ in range(2))
+    order = pass_order(whole, 0, 23)
+    whole.fit(X)
+    for rows in (order[:12], order[12:]):
+        parts_of_it.partial_fit(X[rows])
+    for ours, theirs in zip(parts(whole), parts(parts_of_it), strict=True):
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-12)
+    for a, b in zip(running_means(whole), running_means(parts_of_it), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-12)
 
 
 @pytest.mark.parametrize("depth", DEPTHS)

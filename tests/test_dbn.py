@@ -152,6 +152,42 @@ def of_kind(kind, **more):
     return small(**parameters)
 
 
+class Remembers(BaseEstimator):
+    """A level that keeps what it was fitted on, and gives that back."""
+
+    def fit(self, X, y=None):
+        self.seen_ = X
+        return self
+
+    def transform(self, X):
+        return X
+
+
+def test_levels_have_seeds_of_their_own():
+    """Levels of equal size start from different weights and chains."""
+    dbn = SparseDBN((5, 5, 5), rbm=PrunedBernoulliRBM(n_iter=0), random_state=0).fit(data())
+    levels = dbn.estimators_
+    assert len({level.random_state for level in levels}) == 3
+    for one, other in itertools.combinations(levels, 2):
+        assert (one.h_samples_ != other.h_samples_).mean() > 0.2
+
+
+@pytest.mark.parametrize("upward", ["samples", "probabilities"])
+def test_the_second_level_reads_samples_or_probabilities(upward):
+    """Samples are 0 or 1, and their means over 4,000 rows are those of the probabilities."""
+    X = np.tile(data(), (67, 1))[:4000]
+    levels = [("first", PrunedBernoulliRBM(4, n_iter=0)), ("second", Remembers())]
+    dbn = SparseDBN(levels, upward=upward, random_state=0).fit(X)
+    first, second = dbn.estimators_
+    means = first.transform(X)
+    if upward == "probabilities":
+        np.testing.assert_array_equal(second.seen_, means)
+    else:
+        assert np.isin(second.seen_, (0, 1)).all()
+        difference = second.seen_.mean(axis=0) - means.mean(axis=0)
+        assert np.abs(difference).max() < 5 * 0.5 / np.sqrt(4000)
+
+
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_bound_is_that_of_enumeration_and_below_the_likelihood(kind):
     dbn = of_kind(kind)

@@ -14,7 +14,10 @@ from skprune._kernels import loading, packing, scores, simd, units
 from skprune._kernels.records import Stack
 from skprune._machine import inference
 from skprune._machine.levels import Connections, make_kernel_level
-from tests.machines import random_machine
+from tests.machines import (
+    looks_up,
+    random_machine,
+)
 
 GOLDEN = 0x9E3779B97F4A7C15
 
@@ -117,9 +120,6 @@ def test_edge_path_is_dense_path(dtype, density, n_lanes):
         out = np.zeros_like(lower)
         field_kernels.fields(stack, 0, (lower, upper), unpacked, out, inference.blas_address(stack))
         np.testing.assert_allclose(out, weights.T @ upper, atol=tolerance)
-
-
-looks_up = pytest.mark.skipif(not simd.TARGET.packs, reason="this processor cannot look up")
 
 
 @looks_up

@@ -23,7 +23,11 @@ from skprune import (
 from skprune._kernels import backprop_steps
 from skprune._kernels import draws as draw_kernels
 from skprune.criteria import Fisher
-from tests.machines import level_values, replace_values
+from tests.machines import (
+    compute_by,
+    level_values,
+    replace_values,
+)
 
 
 def sigmoid(x):
@@ -111,6 +115,26 @@ def test_gradient_is_that_of_finite_differences(kind, mask):
                 slope += sign * loss(network, inputs, targets, weights, kinds, 0.1) / 2e-5
                 array[place] = before
             assert moved[place] == pytest.approx(slope, rel=1e-4, abs=1e-7), number
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_masked_levels_learn_as_edges_do(monkeypatch, solver):
+    """Two epochs of a network pruned by a fifth: connections that are gone take no part."""
+    network, X, given, _, _ = tiny(
+        "classifier", "dense", np.random.default_rng(4), solver=solver, momentum=0.5, l2=0.1,
+        batch_size=4, learning_rate=0.1, warm_start=True,
+    )  # fmt: skip
+    assert all(0 < (~mask).sum() < mask.size / 2 for mask in network.connectivity_)
+    fitted = []
+    for form in ("dense", "edges"):
+        compute_by(monkeypatch, form)
+        again = pickle.loads(pickle.dumps(network)).set_params(n_iter=2)
+        fitted.append(again.fit(X, **given))
+    dense, edges = fitted
+    for ours, theirs in zip(dense.components_, edges.components_, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-12)
+    np.testing.assert_allclose(dense.predict_proba(X), edges.predict_proba(X), atol=1e-12)
+    np.testing.assert_allclose(dense.history_["loss"], edges.history_["loss"], atol=1e-12)
 
 
 def test_predictions_are_those_of_numpy():

@@ -14,7 +14,13 @@ from sklearn.exceptions import InconsistentVersionWarning, NotFittedError
 from skprune import IterativePruner, PrunedBernoulliRBM
 from skprune.samplers import ContrastiveDivergence, ParallelTempering
 from tests import oracles
-from tests.machines import machine_of, oracle_parameters, random_parameters, replace_level
+from tests.machines import (
+    looks_up,
+    machine_of,
+    oracle_parameters,
+    random_parameters,
+    replace_level,
+)
 
 
 def small(**parameters):
@@ -28,6 +34,49 @@ def test_score_samples_sums_to_one():
     assert np.exp(rbm.score_samples(everything)).sum() == pytest.approx(1, abs=1e-9)
     assert rbm.log_partition().method == "exact"
     assert rbm.score(X) == pytest.approx(rbm.score_samples(X).mean())
+
+
+def machine_of_zeros(n_hidden, n_visible):
+    """A machine with all weights and biases zero, in float64, and rows for it."""
+    X = np.random.default_rng(0).integers(0, 2, (5, n_visible)).astype(np.float64)
+    rbm = PrunedBernoulliRBM(n_hidden, n_iter=0, random_state=0).fit(X)
+    for array in (rbm.components_, rbm.intercept_visible_, rbm.intercept_hidden_):
+        array[...] = 0
+    return rbm, X
+
+
+def test_free_energy_of_many_units_is_finite():
+    """3,000 hidden units without weights have the free energy -3000 log 2."""
+    rbm, X = machine_of_zeros(3000, 4)
+    np.testing.assert_allclose(rbm.free_energy(X), -3000 * np.log(2), rtol=1e-12)
+
+
+def test_pseudo_log_likelihood_of_many_units_is_finite():
+    """4 visible units without weights are guessed at 4 log 1/2, whatever is hidden."""
+    rbm, X = machine_of_zeros(3000, 4)
+    np.testing.assert_allclose(rbm.pseudo_log_likelihood(X), -4 * np.log(2), rtol=1e-9)
+
+
+def test_ais_of_many_units_is_finite():
+    """log Z of 3,000 hidden and 30 visible units without weights is 3030 log 2."""
+    rbm, _ = machine_of_zeros(3000, 30)
+    value = rbm.log_partition("ais", n_chains=5, n_temperatures=3, softening=1.0).value
+    assert value == pytest.approx(3030 * np.log(2), rel=1e-12)
+
+
+@looks_up
+def test_free_energy_by_look_up_is_that_of_its_formula():
+    """Packed states enter with both biases, for blocks of 0/1 rows and for one that is not."""
+    rng = np.random.default_rng(0)
+    X = (rng.uniform(size=(600, 12)) < 0.4).astype(np.float32)
+    X[300, 5] = 0.25
+    mask = rng.uniform(size=(7, 12)) < 0.4
+    rbm = PrunedBernoulliRBM(7, connectivity=mask, n_iter=0, random_state=0).fit(X)
+    rbm.intercept_visible_[:] = rng.normal(size=12)
+    rbm.intercept_hidden_[:] = rng.normal(size=7)
+    fields = X @ rbm.components_.T.astype(float) + rbm.intercept_hidden_
+    expected = -X @ rbm.intercept_visible_.astype(float) - np.logaddexp(0, fields).sum(axis=1)
+    np.testing.assert_allclose(rbm.free_energy(X), expected, atol=2e-5)
 
 
 def test_training_raises_the_likelihood(digits):

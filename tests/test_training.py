@@ -24,7 +24,19 @@ from skprune._training.contrastive import (
     set_offsets,
 )
 from tests import oracles
-from tests.machines import MASKS, SIZES, level_values, random_machine, scale_level
+from tests.machines import (
+    MASKS,
+    SIZES,
+    compute_by,
+    level_values,
+    looks_up,
+    pass_order,
+    random_machine,
+    running_means,
+    scale_level,
+    twin_of,
+    without_look_up,
+)
 
 
 def one_step(depth, mask, use_edges, positive, even, offsets=None, dtype=np.float64):
@@ -252,7 +264,7 @@ def test_packed_states_train_as_states_do_over_many_calls(monkeypatch, n_chains)
         "learning_rate": 1e-9, "random_state": 0,
     }  # fmt: skip
     packed = PrunedBernoulliRBM(30, **options).fit(X)
-    monkeypatch.setattr(inference, "TABLE_SAMPLES", 10**9)
+    without_look_up(monkeypatch)
     plain = PrunedBernoulliRBM(30, **options).fit(X)
     np.testing.assert_allclose(
         packed.history_["moment_gap"], plain.history_["moment_gap"], rtol=1e-3
@@ -338,3 +350,176 @@ def test_going_on_with_another_number_of_chains():
     assert len(rbm.fit(X).h_samples_) == 10
     assert len(rbm.set_params(negative_phase="pcd").fit(X).h_samples_) == 100
     assert len(rbm.set_params(n_chains=30).fit(X).h_samples_) == 30
+
+
+def tiny_rbm(X, **parameters):
+    """An RBM with 5 hidden units that has all its initial parameters and no training."""
+    parameters = {
+        "learning_rate": 0.3, "batch_size": 7, "n_chains": 9, "learning_rate_schedule": "constant",
+        "random_state": 0, **parameters,
+    }  # fmt: skip
+    return PrunedBernoulliRBM(5, n_iter=0, **parameters).fit(X)
+
+
+def tiny_data(n_rows=13, n_features=6):
+    """Rows of 0 and 1 in float64, in two minibatches of different sizes."""
+    return (np.random.default_rng(3).uniform(size=(n_rows, n_features)) < 0.4).astype(float)
+
+
+def tiny_mask(form):
+    """A mask with four fifths of the connections, or None for a full level."""
+    if form == "full":
+        return None
+    return np.arange(30).reshape(5, 6) % 5 != 2
+
+
+def minibatches_of(rows, batch_size):
+    """The rows in minibatches of equal size, within one."""
+    return np.array_split(rows, -(-len(rows) // batch_size))
+
+
+def train_twin(twin, rbm, X, n_passes):
+    """Train the twin as ``fit`` does, at a constant rate; return the gap of every pass."""
+    gaps = []
+    for _ in range(n_passes):
+        minibatches = minibatches_of(X[pass_order(rbm, twin.step, len(X))], rbm.batch_size)
+        gaps.append(twin.run(minibatches, [rbm.learning_rate] * len(minibatches)))
+    return gaps
+
+
+def assert_same_machine(rbm, twin, atol=1e-12):
+    """Weights, biases and running means of the machine are those of its twin."""
+    np.testing.assert_allclose(rbm.components_, twin.weights, atol=atol)
+    np.testing.assert_allclose(rbm.intercept_visible_, twin.biases[0], atol=atol)
+    np.testing.assert_allclose(rbm.intercept_hidden_, twin.biases[1], atol=atol)
+    for mean, expected in zip(running_means(rbm), twin.means, strict=True):
+        np.testing.assert_allclose(mean, expected, atol=atol)
+
+
+@pytest.mark.parametrize("form", ["full", "dense", "edges"])
+@pytest.mark.parametrize("max_norm", [None, 0.5])
+@pytest.mark.parametrize("l2", [0.0, 0.2])
+@pytest.mark.parametrize("l1", [0.0, 0.05])
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+@pytest.mark.parametrize("negative_phase", ["cd", "pcd"])
+def test_two_minibatches_are_those_of_numpy(
+    monkeypatch, negative_phase, momentum, l1, l2, max_norm, form
+):
+    """Full, masked and edge levels take the same two steps as the NumPy twin, for all options."""
+    if form != "full":
+        compute_by(monkeypatch, form)
+    X = tiny_data()
+    options = {
+        "negative_phase": negative_phase, "momentum": momentum, "l1": l1, "l2": l2,
+        "max_norm": max_norm, "connectivity": tiny_mask(form),
+    }  # fmt: skip
+    twin = twin_of(tiny_rbm(X, **options))
+    assert (np.linalg.norm(twin.weights, axis=1) > 0.6).any()  # so that max_norm has work to do
+    rbm = tiny_rbm(X, **options).set_params(n_iter=1).fit(X)
+    (gap,) = train_twin(twin, rbm, X, 1)
+    assert_same_machine(rbm, twin)
+    assert rbm.history_["moment_gap"][0] == pytest.approx(gap, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"centered": False},
+        {"n_gibbs_steps": 3},
+        {"n_gibbs_steps": 2, "negative_phase": "cd"},
+        {"hidden_activity_target": (0.1, 2.0)},
+    ],
+    ids=lambda options: "-".join(options),
+)
+@pytest.mark.parametrize("form", ["full", "edges"])
+def test_other_options_are_those_of_numpy(monkeypatch, form, options):
+    """Uncentred steps, several Gibbs steps and an activity target, over three passes."""
+    if form != "full":
+        compute_by(monkeypatch, form)
+    X = tiny_data(20)
+    options = {"connectivity": tiny_mask(form), **options}
+    twin = twin_of(tiny_rbm(X, **options))
+    rbm = tiny_rbm(X, **options).set_params(n_iter=3).fit(X)
+    gaps = train_twin(twin, rbm, X, 3)
+    assert_same_machine(rbm, twin)
+    np.testing.assert_allclose(rbm.history_["moment_gap"], gaps, atol=1e-12)
+
+
+def test_every_pass_has_its_own_order_of_rows():
+    """Two passes visit the rows in two random orders, which the NumPy twin follows."""
+    X = tiny_data(20)
+    twin = twin_of(tiny_rbm(X))
+    rbm = tiny_rbm(X).set_params(n_iter=2).fit(X)
+    assert (pass_order(rbm, 0, 20) != pass_order(rbm, 3, 20)).any()
+    train_twin(twin, rbm, X, 2)
+    assert_same_machine(rbm, twin)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_partial_fit_keeps_rate_and_momentum(momentum):
+    """Calls of ``partial_fit`` are passes in the given order, at one rate and with one velocity."""
+    X = tiny_data(20)
+    options = {"momentum": momentum, "learning_rate_schedule": "linear"}
+    rbm = tiny_rbm(X, **options)
+    twin = twin_of(rbm)
+    for _ in range(2):
+        rbm.partial_fit(X)
+        twin.run(minibatches_of(X, 7), [0.3] * 3)
+    assert_same_machine(rbm, twin)
+
+
+def test_momentum_goes_on_between_fits():
+    """A fit with ``warm_start`` starts from the velocity of the fit before."""
+    X = tiny_data(20)
+    rbm = tiny_rbm(X, momentum=0.9).set_params(warm_start=True, n_iter=1)
+    twin = twin_of(rbm)
+    rbm.fit(X).fit(X)
+    train_twin(twin, rbm, X, 2)
+    assert_same_machine(rbm, twin)
+
+
+def test_running_means_follow_the_data():
+    """One minibatch moves the hidden means by 1 % towards those given the data, the visible not."""
+    X = tiny_data(7)
+    start = tiny_rbm(X)
+    rbm = tiny_rbm(X).set_params(n_iter=1).fit(X)
+    visible, hidden = running_means(rbm)
+    np.testing.assert_allclose(visible, X.mean(axis=0), atol=1e-12)
+    given_data = start.transform(X).mean(axis=0)
+    np.testing.assert_allclose(hidden, 0.5 + 0.01 * (given_data - 0.5), atol=1e-12)
+
+
+def test_moment_gap_is_a_mean_distance():
+    """Of visible units that are always on or always off in the model, over three minibatches."""
+    X = tiny_data(21)
+    rbm = tiny_rbm(X, learning_rate=1e-12).set_params(warm_start=True, n_iter=1)
+    on = np.arange(6) % 2
+    rbm.intercept_visible_[:] = 120 * on - 60
+    rbm.fit(X)
+    by_hand = np.abs(X.mean(axis=0) - on).mean()
+    assert rbm.history_["moment_gap"][0] == pytest.approx(by_hand, abs=1e-12)
+
+
+@looks_up
+@pytest.mark.parametrize("kind", ["binary", "grey"])
+@pytest.mark.parametrize(
+    ("batch_size", "n_chains"), [(40, 64), (40, 100), (100, 40)], ids=lambda size: str(size)
+)
+def test_packed_steps_are_those_of_numpy(monkeypatch, kind, batch_size, n_chains):
+    """Steps from packed states move the parameters as plain ones and as the NumPy twin do."""
+    rng = np.random.default_rng(5)
+    X = (rng.uniform(size=(3 * batch_size, 12)) < 0.3).astype(np.float32)
+    if kind == "grey":
+        X[0, 0] = 0.5
+    options = {
+        "batch_size": batch_size, "n_chains": n_chains, "connectivity": rng.uniform(size=(5, 12)) < 0.4,
+    }  # fmt: skip
+    start = tiny_rbm(X, **options)
+    twin = twin_of(start)
+    packed = tiny_rbm(X, **options).set_params(n_iter=2).fit(X)
+    train_twin(twin, packed, X, 2)
+    without_look_up(monkeypatch)
+    plain = tiny_rbm(X, **options).set_params(n_iter=2).fit(X)
+    assert np.abs(twin.weights - start.components_).max() > 0.02
+    assert_same_machine(packed, twin, atol=2e-5)
+    assert_same_machine(plain, twin, atol=2e-5)

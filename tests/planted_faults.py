@@ -1,0 +1,432 @@
+"""Known faults, each with a test that must fail when the fault is in the code.
+
+``python -m tests.planted_faults`` copies the package into a temporary directory, plants one
+fault at a time in the copy, and runs the test that is named beside it. The command fails if a
+test passes in spite of its fault, or if the text to replace is no longer in the code. A test that
+this machine skips is reported, and does not make the command fail. After code has moved, correct
+``file`` and ``old`` of the faults that moved with it. Options: ``--list``, ``--row N ...`` and
+``--no-baseline``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from typing import NamedTuple
+
+ROOT = pathlib.Path(__file__).parent.parent
+LONGEST = 600  # seconds a test may take
+# Errors of a replacement that is not legal code: a test that fails so has seen no fault.
+DOES_NOT_RUN = ("numba.core.errors", "SyntaxError", "ImportError", "NameError", "UnboundLocalError")
+
+
+class Fault(NamedTuple):
+    """A fault to plant, and the test that must see it.
+
+    Attributes
+    ----------
+    row : int
+        Number of the group of faults it belongs to.
+    file : str
+        Path relative to ``skprune/``.
+    old : str
+        Text that occurs exactly once in that file.
+    new : str
+        Its replacement.
+    test : str
+        Node id of the test, as pytest takes it.
+    """
+
+    row: int
+    file: str
+    old: str
+    new: str
+    test: str
+
+    def count(self, package: pathlib.Path) -> int:
+        """Return how often ``old`` occurs in the file; 0 without the file."""
+        path = package / self.file
+        return path.read_text(encoding="utf-8").count(self.old) if path.exists() else 0
+
+    def plant(self, package: pathlib.Path) -> None:
+        """Replace the text in the file."""
+        path = package / self.file
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text.replace(self.old, self.new), encoding="utf-8")
+
+
+FAULTS: list[Fault] = [
+    # 1: the gradient step on a full level
+    Fault(
+        1,
+        "_kernels/contrastive_steps.py",
+        "by[e] -= options.l2 * moved[e]",
+        "by[e] += options.l2 * moved[e]",
+        "tests/test_training.py::test_two_minibatches_are_those_of_numpy[cd-0.5-0.0-0.2-None-full]",
+    ),
+    Fault(
+        1,
+        "_kernels/contrastive_steps.py",
+        "one - rate * options.l2",
+        "one - options.l2",
+        "tests/test_training.py::test_two_minibatches_are_those_of_numpy[cd-0.0-0.0-0.2-None-full]",
+    ),
+    Fault(
+        1,
+        "_kernels/contrastive_steps.py",
+        "_shrink(weights, first, count, rate * options.l1)",
+        "_shrink(weights, first, count, options.l1)",
+        "tests/test_training.py::test_two_minibatches_are_those_of_numpy[cd-0.0-0.05-0.0-None-full]",
+    ),
+    Fault(
+        1,
+        "_kernels/contrastive_steps.py",
+        "stepped = into[first : first + count]",
+        "stepped = weights[first : first + count]",
+        "tests/test_training.py::test_two_minibatches_are_those_of_numpy[cd-0.5-0.0-0.0-None-dense]",
+    ),
+    # 2: the gradient of a network's masked level
+    Fault(
+        2,
+        "_kernels/backprop_steps.py",
+        "gradient[e] *= mask[e]",
+        "gradient[e] *= one",
+        "tests/test_network.py::test_masked_levels_learn_as_edges_do[sgd]",
+    ),
+    # 9: what a minibatch leaves behind for a smaller one
+    Fault(
+        9,
+        "_training/contrastive.py",
+        "states[:, X.shape[0] :] = 0",
+        "states[:, X.shape[0] :] *= 1",
+        "tests/test_dbm.py::test_uneven_minibatches_learn_as_each_by_itself[2-None]",
+    ),
+    # 10: products that overflow
+    Fault(
+        10,
+        "_kernels/scores.py",
+        "LOG_EVERY = 512",
+        "LOG_EVERY = 2**40",
+        "tests/test_rbm.py::test_free_energy_of_many_units_is_finite",
+    ),
+    Fault(
+        10,
+        "_kernels/scores.py",
+        "if i % LOG_EVERY == LOG_EVERY - 1:",
+        "if i < 0:",
+        "tests/test_rbm.py::test_free_energy_of_many_units_is_finite",
+    ),
+    Fault(
+        10,
+        "_kernels/scores.py",
+        "if (e - first) % LOG_EVERY == LOG_EVERY - 1:",
+        "if e < first:",
+        "tests/test_rbm.py::test_pseudo_log_likelihood_of_many_units_is_finite",
+    ),
+    Fault(
+        10,
+        "_kernels/chains.py",
+        "if i % LOG_EVERY == LOG_EVERY - 1 or i == n_units - 1:",
+        "if i == n_units - 1:",
+        "tests/test_rbm.py::test_ais_of_many_units_is_finite",
+    ),
+    # 12: levels of a deep belief network
+    Fault(
+        12,
+        "dbn.py",
+        "template.set_params(**new_seeds(template, rng))",
+        "template.set_params(**new_seeds(template, check_random_state(self.random_state)))",
+        "tests/test_dbn.py::test_levels_have_seeds_of_their_own",
+    ),
+    Fault(
+        12,
+        "dbn.py",
+        'if self.upward == "samples":',
+        'if self.upward == "never":',
+        "tests/test_dbn.py::test_the_second_level_reads_samples_or_probabilities[samples]",
+    ),
+    # 13: what differs between passes, and what goes on
+    Fault(
+        13,
+        "_training/contrastive.py",
+        "np.random.default_rng([int(loop.key), first_step])",
+        "np.random.default_rng([int(loop.key), 0])",
+        "tests/test_training.py::test_every_pass_has_its_own_order_of_rows",
+    ),
+    Fault(
+        13,
+        "_machine/base.py",
+        'loop._replace(schedule="constant", shuffle=False)',
+        "loop._replace(shuffle=False)",
+        "tests/test_training.py::test_partial_fit_keeps_rate_and_momentum[0.0]",
+    ),
+    Fault(
+        13,
+        "_machine/base.py",
+        "return [velocity.copy() for velocity in self._velocity]",
+        "return new_velocity(stack, momentum)",
+        "tests/test_training.py::test_momentum_goes_on_between_fits",
+    ),
+    # 20: running means and the moment gap
+    Fault(
+        20,
+        "_kernels/contrastive_steps.py",
+        "activity[i] += options.mean_rate * (here - activity[i])",
+        "activity[i] += options.mean_rate * (here - delta[i] - activity[i])",
+        "tests/test_training.py::test_running_means_follow_the_data",
+    ),
+    Fault(
+        20,
+        "_kernels/contrastive_steps.py",
+        "gap[i] += abs(delta[i])",
+        "gap[i] += delta[i]",
+        "tests/test_training.py::test_moment_gap_is_a_mean_distance",
+    ),
+    Fault(
+        20,
+        "_training/contrastive.py",
+        "loop.state.gap.mean() / n_minibatches",
+        "loop.state.gap.mean()",
+        "tests/test_training.py::test_moment_gap_is_a_mean_distance",
+    ),
+    # 23: packed states
+    Fault(
+        23,
+        "_machine/inference.py",
+        "summed -= X[block] @ stack.biases[0]",
+        "summed += X[block] @ stack.biases[0]",
+        "tests/test_rbm.py::test_free_energy_by_look_up_is_that_of_its_formula",
+    ),
+    Fault(
+        23,
+        "_kernels/packing.py",
+        "(kinds[4], model, model_scale)",
+        "(kinds[4], model, data_scale)",
+        "tests/test_training.py::test_packed_steps_are_those_of_numpy[40-64-binary]",
+    ),
+    Fault(
+        row=3,
+        file="_machine/base.py",
+        old="""stack, states, n_steps_between, n_chains, key, team, number * n_steps_between""",
+        new="""stack, states, n_steps_between, n_chains, key, team, 0""",
+        test="tests/test_rbm.py::test_every_step_of_model_states_has_its_own_draws",
+    ),
+    Fault(
+        row=4,
+        file="_machine/base.py",
+        old="""        machine._velocity = machine._log_partition = None""",
+        new="""        machine._velocity = None""",
+        test="tests/test_rbm.py::test_kept_log_partition_is_dropped_with_units_and_connections[compact]",
+    ),
+    Fault(
+        row=4,
+        file="dbn.py",
+        old="""        self._log_partition = None
+        return self""",
+        new="""        return self""",
+        test="tests/test_dbn.py::test_kept_log_partition_is_dropped_with_connections",
+    ),
+    Fault(
+        row=7,
+        file="_kernels/chains.py",
+        old="""to_draw(x, i, new * bias, new, n_lanes""",
+        new="""to_draw(x, i, old * bias, old, n_lanes""",
+        test="tests/test_likelihood.py::test_ais_draws_each_layer_at_the_new_temperature",
+    ),
+    Fault(
+        row=8,
+        file="dbm.py",
+        old="""                machine.set_params(n_iter=n_iter, warm_start=True).fit(given)
+                _tie(machine, tiles)""",
+        new="""                machine.set_params(n_iter=n_iter, warm_start=True).fit(given)""",
+        test="tests/test_dbm.py::test_copies_of_doubled_units_are_tied_before_and_after_their_training",
+    ),
+    Fault(
+        row=8,
+        file="_kernels/fields.py",
+        old="""        change[:] = 0
+        for layer in range(1, n_layers):""",
+        new="""        for layer in range(1, n_layers):
+            change[:] = 0""",
+        test="tests/test_dbm.py::test_a_row_is_updated_until_no_layer_of_it_moves[two]",
+    ),
+    Fault(
+        row=15,
+        file="likelihood.py",
+        old="""    stack = as_dtype(stack, np.float64)""",
+        new="""    stack = as_dtype(stack, stack.biases[0].dtype)""",
+        test="tests/test_likelihood.py::test_exact_log_partition_of_float32_parameters_is_computed_in_float64[rbm]",
+    ),
+    Fault(
+        row=15,
+        file="likelihood.py",
+        old="""(value - 3 * error, value + 3 * error), "ais", size)""",
+        new="""(value - error, value + error), "ais", size)""",
+        test="tests/test_likelihood.py::test_bracket_is_three_standard_errors_wide_on_either_side",
+    ),
+    Fault(
+        row=15,
+        file="likelihood.py",
+        old="""(value - 3 * error, value + 3 * error), "reverse_ais", size)""",
+        new="""(value - error, value + error), "reverse_ais", size)""",
+        test="tests/test_likelihood.py::test_bracket_is_three_standard_errors_wide_on_either_side",
+    ),
+    Fault(
+        row=15,
+        file="likelihood.py",
+        old="""float(weights.sum() ** 2 / (weights**2).sum())""",
+        new="""float(weights.sum() / weights.max())""",
+        test="tests/test_likelihood.py::test_standard_error_and_effective_sample_size_by_hand",
+    ),
+    Fault(
+        row=16,
+        file="dbn.py",
+        old="""[*self.history_[: len(self.estimators_)], history]""",
+        new="""[*self.history_, history]""",
+        test="tests/test_dbn.py::test_history_of_fine_tuning_is_that_of_the_last_fit",
+    ),
+    Fault(
+        row=16,
+        file="_pruning/training.py",
+        old="""        rest = n_iter - rewind_to""",
+        new="""        rest = n_iter""",
+        test="tests/test_pruning.py::test_rewinding_trains_no_pass_twice",
+    ),
+    Fault(
+        row=16,
+        file="_pruning/rounds.py",
+        old="""np.concatenate([strengths[k][present[k]] for k in group])""",
+        new="""np.concatenate([strengths[k].ravel() for k in group])""",
+        test="tests/test_pruning.py::test_sigma_rule_measures_the_weights_that_remain",
+    ),
+    Fault(
+        row=16,
+        file="pruning.py",
+        old="""np.where(on, 0, n + 1)""",
+        new="""np.where(on, n, n + 1)""",
+        test="tests/test_pruning.py::test_units_that_are_connected_again_start_a_new_grace_period",
+    ),
+    Fault(
+        row=16,
+        file="_pruning/delegation.py",
+        old="""for estimator in (self.estimator, getattr(self, "estimator_", None)):""",
+        new="""for estimator in (self.estimator,):""",
+        test="tests/test_pruning.py::test_set_output_after_fit_reaches_the_pruned_machine",
+    ),
+]
+
+
+class Copy:
+    """A copy of the package and its tests in a temporary directory.
+
+    Every copy lies in the same place, so kernels compiled for one serve the next. A copy whose
+    kernels have a fault compiles them into a directory of its own, because numba notices only
+    changes of the file that holds a kernel, not of what that kernel calls.
+    """
+
+    def __init__(self, directory: pathlib.Path):
+        self.root = directory / "copy"
+        self.package = self.root / "skprune"
+        self.directory = directory
+
+    def renew(self) -> None:
+        """Copy everything again, with the times of the files kept."""
+        shutil.rmtree(self.root, ignore_errors=True)
+        without = shutil.ignore_patterns("__pycache__")
+        for name in ("skprune", "tests"):
+            shutil.copytree(ROOT / name, self.root / name, ignore=without)
+        shutil.copy2(ROOT / "pyproject.toml", self.root)
+
+    def run(self, tests, compiled_anew=False) -> tuple[int | None, str]:
+        """Run tests; return pytest's exit code (None if it took too long) and what it printed."""
+        cache = self.directory / "cache"
+        if compiled_anew:
+            cache = pathlib.Path(tempfile.mkdtemp(prefix="cache-", dir=self.directory))
+        environment = {
+            **os.environ, "PYTHONPATH": str(self.root), "NUMBA_CACHE_DIR": str(cache),
+        }  # fmt: skip
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+        try:
+            done = subprocess.run(
+                command, cwd=self.root, env=environment, text=True, timeout=LONGEST * len(tests),
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return None, ""
+        finally:
+            if compiled_anew:
+                shutil.rmtree(cache, ignore_errors=True)
+        return done.returncode, done.stdout
+
+
+def verdict(fault: Fault, copy: Copy) -> tuple[str, str]:
+    """Plant a fault in a new copy and run its test; return a word, and output to show."""
+    copy.renew()
+    count = fault.count(copy.package)
+    if count != 1:
+        return "gone", f"The text occurs {count} times in {fault.file}, not once: {fault.old!r}"
+    fault.plant(copy.package)
+    code, output = copy.run([fault.test], compiled_anew="_kernels" in fault.file)
+    if code == 1:
+        broken = any(error in output for error in DOES_NOT_RUN)
+        return ("broken", output) if broken else ("seen", "")
+    if code == 0:
+        return "skipped" if "skipped" in output and "passed" not in output else "survived", ""
+    return "error", output or f"The test took longer than {LONGEST} seconds."
+
+
+def main(arguments=None) -> int:
+    """Check the faults; return 0 if every test that could run has seen its fault."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.planted_faults",
+        description="Plant known faults, one at a time, and check that the test of each fails.",
+    )
+    parser.add_argument("--row", type=int, nargs="+", help="check only the faults of these rows")
+    parser.add_argument("--list", action="store_true", help="list the faults and stop")
+    parser.add_argument(
+        "--no-baseline", action="store_true", help="do not check that the tests pass without faults"
+    )
+    options = parser.parse_args(arguments)
+    faults = [fault for fault in FAULTS if not options.row or fault.row in options.row]
+    if not faults:
+        parser.error(f"no fault belongs to the rows {options.row}.")
+    if options.list:
+        for fault in faults:
+            print(f"{fault.row:3}  {fault.file}: {fault.old!r} -> {fault.new!r}\n     {fault.test}")
+        return 0
+    words = []
+    with tempfile.TemporaryDirectory(prefix="planted-faults-") as directory:
+        copy = Copy(pathlib.Path(directory))
+        if not options.no_baseline:
+            copy.renew()
+            tests = list(dict.fromkeys(fault.test for fault in faults))
+            started = time.perf_counter()
+            code, output = copy.run(tests)
+            if code != 0:
+                print(output, "The tests do not pass without a fault.", sep="\n")
+                return 1
+            seconds = time.perf_counter() - started
+            print(f"{len(tests)} tests pass without a fault, {seconds:.1f} s", flush=True)
+        for fault in faults:
+            started = time.perf_counter()
+            word, output = verdict(fault, copy)
+            seconds = time.perf_counter() - started
+            words.append(word)
+            print(
+                f"{fault.row:3}  {word:8} {seconds:6.1f} s  {fault.file}: {fault.new!r}  {fault.test}",
+                flush=True,
+            )
+            if output:
+                print(output, flush=True)
+    print(", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words)))
+    return 0 if set(words) <= {"seen", "skipped"} else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
