@@ -6,7 +6,7 @@ import numbers
 
 import numpy as np
 from scipy import sparse
-from scipy.special import entr, expit
+from scipy.special import entr
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -14,7 +14,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from . import connectivity
 from ._machine import inference
 from ._machine.base import BoltzmannMachine, log_odds, random_weights
-from ._machine.levels import Level
+from ._machine.directed import means_below
+from ._machine.levels import Level, stack_of
 from ._support.options import check_layer_sizes, check_number
 from ._support.random import new_key, new_seeds
 from ._support.threads import blocks
@@ -401,10 +402,12 @@ class DBMTransformer(BoltzmannMachine):
         """
         check_is_fitted(self)
         H = check_codes(H, self._n_features_out)
-        for number in range(len(self._levels) - 1, -1, -1):
-            field = H @ self._levels[number].matrix()
-            H = expit((2 if number else 1) * field + self._biases[number])
-        return H.astype(self._biases[0].dtype)
+        with self._team(H.shape[0]) as team:
+            for number in range(len(self._levels) - 1, -1, -1):
+                level = self._levels[number].scaled(2) if number else self._levels[0]
+                stack = stack_of([level], self._biases[number : number + 2])
+                H = means_below(stack, H, team)
+        return H
 
     def lower_bound(self, X) -> np.ndarray:
         """Return the variational lower bound on log p(v) + log Z of every row, in nats.
@@ -479,13 +482,15 @@ class DBMTransformer(BoltzmannMachine):
         )
         missing = np.isnan(X)
         filled = np.where(missing, self._activity[0], X).astype(self._biases[0].dtype)
-        weights, bias = self._levels[0].matrix(), self._biases[0]
+        bottom = stack_of(self._levels[:1], self._biases[:2])
         rows = np.flatnonzero(missing.any(axis=1))
         for _ in range(max_updates):
             if not rows.size:
                 break
             above = self._means(filled[rows])[0]
-            new = np.where(missing[rows], expit(above @ weights + bias), filled[rows])
+            with self._team(rows.size) as team:
+                below = means_below(bottom, above, team)
+            new = np.where(missing[rows], below, filled[rows])
             moved = np.abs(new - filled[rows]).max(axis=1)
             filled[rows] = new
             rows = rows[moved > tolerance]

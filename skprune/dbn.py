@@ -1030,7 +1030,7 @@ class SparseDBN(
         """Unnormalised log-probability of the layer below the top, labels summed out."""
         if self._directed_top:
             prior = self._generative.biases[-1].astype(np.float64)
-            return below @ prior - np.logaddexp(0, prior).sum()
+            return inference.row_products(below, prior) - np.logaddexp(0, prior).sum()
         if classes is not None:
             return logsumexp(self._label_scores(classes, below, team), axis=1)
         return -inference.free_energy(top, below, team)

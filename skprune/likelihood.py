@@ -232,11 +232,9 @@ def pseudo_log_likelihood(stack: Stack, X, team: Team) -> np.ndarray:
 
     def one_block(block):
         rows = np.arange(block.start, block.stop)
-        states = inference.new_states(stack, rows.size)
+        states = inference.row_states(stack, rows.size)
         inference.load(X, rows, states[0])
-        field_kernels.fields(
-            stack, 1, states, inference.unpacked(stack), states[1], inference.blas_address(stack)
-        )
+        field_kernels.fields(stack, 1, states, inference.unpacked(stack), states[1])
         total = np.zeros(rows.size)
         scores.pseudo_log_likelihood(stack, states[0], states[1], total)
         return total
@@ -257,16 +255,14 @@ def log_conditional(stack: Stack, lower, upper, team: Team) -> np.ndarray:
     def one_block(block):
         n_rows = block.stop - block.start
         rows = np.arange(block.start, block.stop)
-        states = inference.new_states(stack, n_rows)
+        states = inference.row_states(stack, n_rows)
         inference.load(lower, rows, states[0])
         inference.load(upper, rows, states[1])
         field = np.zeros_like(states[0])
-        field_kernels.fields(
-            stack, 0, states, inference.unpacked(stack), field, inference.blas_address(stack)
-        )
-        total = np.zeros(n_rows)
-        products = np.einsum("ij,ij->j", states[0], field, dtype=np.float64)
+        field_kernels.fields(stack, 0, states, inference.unpacked(stack), field)
+        products, total = np.zeros(n_rows), np.zeros(n_rows)
+        scores.add_pair_products(states[0], field, products)
         scores.add_softplus(field, total)
-        return products[:n_rows] - total
+        return products - total
 
     return np.concatenate(team.map(one_block, blocks(lower.shape[0])))

@@ -414,11 +414,9 @@ class _Network(Layered, LevelList):
 
         def one_block(block):
             rows = np.arange(block.start, block.stop)
-            states = inference.new_states(stack, rows.size)
+            states = inference.row_states(stack, rows.size)
             inference.load(X, rows, states[0])
-            field_kernels.feed_forward(
-                stack, states, kinds, rows.size, inference.blas_address(stack)
-            )
+            field_kernels.feed_forward(stack, states, kinds, rows.size)
             loading.store_rows(states[-1], result[block])
 
         with self._team(X.shape[0]) as team:

@@ -199,8 +199,8 @@ FAULTS: list[Fault] = [
     Fault(
         23,
         "_machine/inference.py",
-        "summed -= X[block] @ stack.biases[0]",
-        "summed += X[block] @ stack.biases[0]",
+        "totals.T - row_products(take_rows(X, rows), below)",
+        "totals.T + row_products(take_rows(X, rows), below)",
         "tests/test_rbm.py::test_free_energy_by_look_up_is_that_of_its_formula",
     ),
     Fault(

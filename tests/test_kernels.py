@@ -14,6 +14,7 @@ from skprune._kernels import loading, packing, scores, simd, units
 from skprune._kernels.records import Stack
 from skprune._machine import inference
 from skprune._machine.levels import Connections, make_kernel_level
+from tests.instruction_sets import ENVIRONMENTS, executable
 from tests.machines import (
     looks_up,
     random_machine,
@@ -115,10 +116,10 @@ def test_edge_path_is_dense_path(dtype, density, n_lanes):
         stack = Stack((level,), (np.zeros(41, dtype), np.zeros(30, dtype)))
         out = np.zeros_like(upper)
         unpacked = inference.unpacked(stack)
-        field_kernels.fields(stack, 1, (lower, upper), unpacked, out, inference.blas_address(stack))
+        field_kernels.fields(stack, 1, (lower, upper), unpacked, out)
         np.testing.assert_allclose(out, weights @ lower, atol=tolerance)
         out = np.zeros_like(lower)
-        field_kernels.fields(stack, 0, (lower, upper), unpacked, out, inference.blas_address(stack))
+        field_kernels.fields(stack, 0, (lower, upper), unpacked, out)
         np.testing.assert_allclose(out, weights.T @ upper, atol=tolerance)
 
 
@@ -139,21 +140,20 @@ def test_table_look_up_is_edge_path(density, n_lanes):
     assert packed[0].size
     assert packed[1].size
     packing.pack_states(states[0], packed[0])
-    blas = inference.blas_address(stack)
     by_table, by_edges = np.zeros_like(states[1]), np.zeros_like(states[1])
-    field_kernels.fields(stack, 1, states, packed, by_table, blas)
-    field_kernels.fields(stack, 1, states, inference.unpacked(stack), by_edges, blas)
+    field_kernels.fields(stack, 1, states, packed, by_table)
+    field_kernels.fields(stack, 1, states, inference.unpacked(stack), by_edges)
     np.testing.assert_allclose(by_table, by_edges, atol=2e-5)
     for layer in (1, 0):
         key = np.uint64(5)
-        field_kernels.update_layer(stack, layer, states, packed, True, n_lanes, 7, key, 2, blas)
+        field_kernels.update_layer(stack, layer, states, packed, True, n_lanes, 7, key, 2)
         again = np.ones_like(packed[layer])
         packing.pack_states(states[layer], again)
         n_words = 16 * -(-states[layer].shape[1] // 64)
         np.testing.assert_array_equal(packed[layer][:, :n_words], again[:, :n_words])
     by_table, by_edges = np.zeros_like(states[0]), np.zeros_like(states[0])
-    field_kernels.fields(stack, 0, states, packed, by_table, blas)
-    field_kernels.fields(stack, 0, states, inference.unpacked(stack), by_edges, blas)
+    field_kernels.fields(stack, 0, states, packed, by_table)
+    field_kernels.fields(stack, 0, states, inference.unpacked(stack), by_edges)
     np.testing.assert_allclose(by_table, by_edges, atol=2e-5)
 
 
@@ -190,8 +190,7 @@ def test_draw_is_uniform_below_mean(dtype):
     visible = np.random.default_rng(0).integers(0, 2, (9, 5)).astype(dtype)
     states = inference.load_states(stack, visible, None)
     field_kernels.update_layer(
-        stack, 1, states, inference.unpacked(stack), True, 9, 100, np.uint64(3), 17,
-        inference.blas_address(stack),
+        stack, 1, states, inference.unpacked(stack), True, 9, 100, np.uint64(3), 17
     )  # fmt: skip
     field = visible @ weights[0].T + biases[1]
     u = draws(3, 17, 1, (4, 109))[:, 100:].T
@@ -257,3 +256,22 @@ def test_is_binary():
     X[2, 3] = 0.5
     assert not scores.is_binary_dense(X)
     assert not scores.is_binary_dense(np.full((1, 2), 2, np.uint8))
+
+
+@pytest.mark.parametrize("settings", executable())
+def test_the_instruction_set_follows_the_target(settings):
+    """Kernels use what numba compiles for, not what the processor could do."""
+    environment = dict(setting.split("=", 1) for setting in settings.split())
+    code = "from skprune._kernels import simd; print(simd.TARGET.__name__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **environment},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    (expected,) = [kind for kind, known in ENVIRONMENTS.items() if known == settings]
+    assert done.stdout.strip() == expected.__name__
+
+
+def test_the_best_instruction_set_is_chosen():
+    assert simd.choose_target({"avx2", "fma", "avx512f", "avx512vnni"}) is simd.Avx512
+    assert simd.choose_target({"avx2", "fma", "avx512f"}) is simd.Avx2
+    assert simd.choose_target({"neon"}) is simd.PlainVectors

@@ -185,8 +185,7 @@ def test_slopes_of_a_tempered_sweep(depth, use_edges):
     states = inference.new_states(stack, 40)
     slopes = np.zeros(40)
     chain_kernels.tempered_sweep(
-        stack, base, 0.4, states, inference.unpacked(stack), slopes, 40, 0, np.uint64(1), 0,
-        inference.blas_address(stack),
+        stack, base, 0.4, states, inference.unpacked(stack), slopes, 40, 0, np.uint64(1), 0
     )  # fmt: skip
     layers = [np.ascontiguousarray(x[:, :40].T) for x in states]
     assert all(set(np.unique(x)) == {0, 1} for x in layers)
@@ -267,7 +266,7 @@ def test_tempered_chains_of_a_negative_phase_visit_both_modes(n_steps):
     for step in range(1200):
         chain_kernels.tempered_sweep(
             stack, base, 1.0, plain, inference.unpacked(stack), np.zeros(200), 200, 0,
-            np.uint64(1), step, inference.blas_address(stack),
+            np.uint64(1), step
         )  # fmt: skip
     assert np.mean(shares[600 // n_steps :]) == pytest.approx(exact, abs=0.05)
     assert abs((plain[0][:, :200].sum(axis=0) > 3).mean() - exact) > 0.15

@@ -13,7 +13,7 @@ from .units import exp, to_draw
 
 
 @kernel
-def gibbs_sweeps(stack, states, packed, clamped, n_sweeps, n_lanes, lane_0, key, first_step, blas):
+def gibbs_sweeps(stack, states, packed, clamped, n_sweeps, n_lanes, lane_0, key, first_step):
     """Odd layers given even ones, then even given odd, ``n_sweeps`` times.
 
     ``clamped`` (n_visible, lanes) holds the visible states that stay, NaN where
@@ -24,7 +24,7 @@ def gibbs_sweeps(stack, states, packed, clamped, n_sweeps, n_lanes, lane_0, key,
         step = first_step + sweep
         for parity in (1, 0):
             for layer in range(parity, len(states), 2):
-                update_layer(stack, layer, states, packed, True, n_lanes, lane_0, key, step, blas)
+                update_layer(stack, layer, states, packed, True, n_lanes, lane_0, key, step)
         if clamped.size:
             visible = states[0]
             for i in range(visible.shape[0]):
@@ -34,7 +34,7 @@ def gibbs_sweeps(stack, states, packed, clamped, n_sweeps, n_lanes, lane_0, key,
 
 
 @kernel_with_arrays
-def anneal(stack, base, betas, from_base, states, packed, log_weights, n_lanes, lane_0, key, blas):
+def anneal(stack, base, betas, from_base, states, packed, log_weights, n_lanes, lane_0, key):
     """Annealed importance sampling of one block of chains (Neal 2001), in either direction.
 
     The odd layers are summed out. The path scales weights and odd biases by
@@ -69,7 +69,7 @@ def anneal(stack, base, betas, from_base, states, packed, log_weights, n_lanes, 
             n_units = stack.biases[layer].size
             x, own_packed = states[layer], packed[layer]
             below, above = layers_beside(stack, layer, states, packed)
-            field_rows(stack, layer, below, above, x, 0, n_units, blas)
+            field_rows(stack, layer, below, above, x, 0, n_units, None)
             for i in range(n_units):
                 bias = stack.biases[layer][i]
                 for lane in range(lanes):
@@ -92,7 +92,7 @@ def anneal(stack, base, betas, from_base, states, packed, log_weights, n_lanes, 
             n_units = stack.biases[layer].size
             x, own_packed = states[layer], packed[layer]
             below, above = layers_beside(stack, layer, states, packed)
-            field_rows(stack, layer, below, above, x, 0, n_units, blas)
+            field_rows(stack, layer, below, above, x, 0, n_units, None)
             for i in range(n_units):
                 shift = new * stack.biases[layer][i] + (one - new) * base[layer][i]
                 row = row_key(key, k, layer, i)
@@ -100,7 +100,7 @@ def anneal(stack, base, betas, from_base, states, packed, log_weights, n_lanes, 
 
 
 @kernel_with_arrays
-def tempered_sweep(stack, base, beta, states, packed, slopes, n_lanes, lane_0, key, step, blas):
+def tempered_sweep(stack, base, beta, states, packed, slopes, n_lanes, lane_0, key, step):
     """One Gibbs sweep on the path of :func:`anneal`: even layers, then the odd ones.
 
     ``slopes`` become d log p*_beta(state) / d beta of every lane, which does
@@ -115,7 +115,7 @@ def tempered_sweep(stack, base, beta, states, packed, slopes, n_lanes, lane_0, k
             x, own_packed = states[layer], packed[layer]
             biases, start = stack.biases[layer], base[layer]
             below, above = layers_beside(stack, layer, states, packed)
-            field_rows(stack, layer, below, above, x, 0, biases.size, blas)
+            field_rows(stack, layer, below, above, x, 0, biases.size, None)
             for i in range(biases.size):
                 row = row_key(key, step, layer, i)
                 shift = factor * biases[i] + rest * start[i]
@@ -180,10 +180,10 @@ def draw_one_hot(
 
 
 @kernel
-def draw_one_of(stack, states, packed, first, n_lanes, lane_0, key, step, weights, blas):
+def draw_one_of(stack, states, packed, first, n_lanes, lane_0, key, step, weights):
     """Replace the visible units from ``first`` on by a draw of which one of them is on."""
     _, above = layers_beside(stack, 0, states, packed)
     draw_one_hot(
         stack.levels[0], stack.biases[0], above, states[0], packed[0], first, np.int64(1), n_lanes,
-        lane_0, key, step, weights, blas,
+        lane_0, key, step, weights, None,
     )  # fmt: skip

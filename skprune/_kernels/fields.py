@@ -6,6 +6,7 @@ import numpy as np
 
 from .blas import gemm
 from .compile import inlined, kernel, kernel_with_arrays, part
+from .dense import add_dense
 from .draws import row_key
 from .edges import add_edges
 from .packing import NO_BITS, NO_PACKED, add_edges_by_table
@@ -15,13 +16,26 @@ EDGE_BLOCK = 16  # upper units a block on pruned levels
 
 
 @part
+def is_full(level):
+    """Whether a level is computed from its matrix, not from its connections."""
+    return level.weights.shape[0] > 0
+
+
+@part
 def add_from_below(level, below, out, start, stop, blas):
-    """Add ``weights[start:stop] @ below`` to rows start..stop of ``out``."""
+    """Add ``weights[start:stop] @ below`` to rows start..stop of ``out``.
+
+    A full level uses BLAS at this address, or where it is None sums whose order does not depend
+    on the number of lanes.
+    """
     lower, packed, offsets, lane = below
     stride = out.shape[1]
-    if level.weights.shape[0] > 0:
+    if is_full(level):
         n_lower = level.weights.shape[1]
         one = out.dtype.type(1)
+        if blas is None:
+            add_dense(out, start, stop, level.weights, False, lower)
+            return
         gemm(
             blas, False, False, stride, stop - start, n_lower, one, lower, 0, stride,
             level.weights, start * n_lower, n_lower, one, out, start * stride, stride,
@@ -42,9 +56,12 @@ def add_from_above(level, above, out, start, stop, blas):
     """Add ``weights[:, start:stop].T @ above`` to rows start..stop of ``out``."""
     upper, packed, offsets, lane = above
     stride = out.shape[1]
-    if level.weights.shape[0] > 0:
+    if is_full(level):
         n_upper, n_lower = level.weights.shape
         one = out.dtype.type(1)
+        if blas is None:
+            add_dense(out, start, stop, level.weights, True, upper)
+            return
         gemm(
             blas, False, True, stride, stop - start, n_upper, one, upper, 0, stride,
             level.weights, start, n_lower, one, out, start * stride, stride,
@@ -83,9 +100,9 @@ def block_rows(stack, layer):
     n_units = stack.biases[layer].size
     dense = False
     if layer > 0:
-        dense = stack.levels[layer - 1].weights.shape[0] > 0
+        dense = is_full(stack.levels[layer - 1])
     if layer < len(stack.levels):
-        dense = dense or stack.levels[layer].weights.shape[0] > 0
+        dense = dense or is_full(stack.levels[layer])
     if not dense:
         return EDGE_BLOCK
     n_blocks = 4 * ((n_units + 511) // 512)
@@ -110,11 +127,11 @@ def layers_beside(stack, layer, states, packed):
 
 
 @kernel
-def fields(stack, layer, states, packed, out, blas):
+def fields(stack, layer, states, packed, out):
     """The input to a whole layer, bias included, given its neighbours' states."""
     n_units = stack.biases[layer].size
     below, above = layers_beside(stack, layer, states, packed)
-    field_rows(stack, layer, below, above, out, 0, n_units, blas)
+    field_rows(stack, layer, below, above, out, 0, n_units, None)
     for i in range(n_units):
         bias = stack.biases[layer][i]
         for lane in range(out.shape[1]):
@@ -122,7 +139,7 @@ def fields(stack, layer, states, packed, out, blas):
 
 
 @kernel
-def update_layer(stack, layer, states, packed, sample, n_lanes, lane_0, key, step, blas):
+def update_layer(stack, layer, states, packed, sample, n_lanes, lane_0, key, step):
     """Replace a layer's states by its activation probabilities, or by a draw from them."""
     out, own_packed = states[layer], packed[layer]
     below, above = layers_beside(stack, layer, states, packed)
@@ -131,7 +148,7 @@ def update_layer(stack, layer, states, packed, sample, n_lanes, lane_0, key, ste
     block = block_rows(stack, layer)
     for start in range(0, n_units, block):
         stop = min(start + block, n_units)
-        field_rows(stack, layer, below, above, out, start, stop, blas)
+        field_rows(stack, layer, below, above, out, start, stop, None)
         for i in range(start, stop):
             bias = stack.biases[layer][i]
             if sample:
@@ -142,7 +159,7 @@ def update_layer(stack, layer, states, packed, sample, n_lanes, lane_0, key, ste
 
 
 @kernel_with_arrays
-def mean_field(stack, states, packed, tolerance, max_updates, n_lanes, blas):
+def mean_field(stack, states, packed, tolerance, max_updates, n_lanes):
     """Mean field of the hidden layers given the visible ones; returns updates used a lane.
 
     A lane stops when no unit of it moved by more than ``tolerance``, whatever
@@ -156,7 +173,7 @@ def mean_field(stack, states, packed, tolerance, max_updates, n_lanes, blas):
     fresh = np.zeros_like(states[0])
     bottom = np.zeros((stack.biases[1].size, states[0].shape[1]), dtype=states[0].dtype)
     visible, _upper = layers_beside(stack, 1, states, packed)
-    add_from_below(stack.levels[0], visible, bottom, 0, bottom.shape[0], blas)  # does not change
+    add_from_below(stack.levels[0], visible, bottom, 0, bottom.shape[0], None)  # does not change
     for _ in range(max_updates):
         change[:] = 0
         for layer in range(1, n_layers):
@@ -168,9 +185,9 @@ def mean_field(stack, states, packed, tolerance, max_updates, n_lanes, blas):
             if layer == 1:
                 fresh[:n_units] = bottom
                 if n_layers > 2:
-                    add_from_above(stack.levels[1], above, fresh, 0, n_units, blas)
+                    add_from_above(stack.levels[1], above, fresh, 0, n_units, None)
             else:
-                field_rows(stack, layer, below, above, fresh, 0, n_units, blas)
+                field_rows(stack, layer, below, above, fresh, 0, n_units, None)
             one = old.dtype.type(1)
             for i in range(n_units):
                 to_mean(fresh, i, stack.biases[layer][i], one, n_lanes)
@@ -187,20 +204,6 @@ def mean_field(stack, states, packed, tolerance, max_updates, n_lanes, blas):
         if not going:
             break
     return used
-
-
-@kernel
-def means_of_rows(data, weights, biases, out, blas):
-    """``out = sigmoid(data @ weights.T + biases)``, sample-major, for a full level."""
-    n_upper, n_lower = weights.shape
-    one, zero = out.dtype.type(1), out.dtype.type(0)
-    gemm(
-        blas, True, False, n_upper, data.shape[0], n_lower, one, weights, 0, n_lower,
-        data, 0, n_lower, zero, out, 0, n_upper,
-    )  # fmt: skip
-    for row in range(out.shape[0]):
-        for i in range(n_upper):
-            out[row, i] = one / (one + exp(-(out[row, i] + biases[i])))
 
 
 EVEN, ODD = np.int64(0), np.int64(1)
@@ -241,10 +244,10 @@ def softmax(out, n_lanes):
 
 
 @kernel
-def feed_forward(stack, states, kinds, n_lanes, blas):
+def feed_forward(stack, states, kinds, n_lanes):
     """Compute every layer above the first from the one below."""
     for layer in range(1, len(stack.biases)):
         n_units = stack.biases[layer].size
-        activate_rows(stack, layer, states, kinds[layer], 0, n_units, n_lanes, blas)
+        activate_rows(stack, layer, states, kinds[layer], 0, n_units, n_lanes, None)
         if kinds[layer] == SOFTMAX:
             softmax(states[layer], n_lanes)

@@ -7,6 +7,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from .compile import kernel, kernel_with_arrays
+from .fields import is_full
 from .units import exp
 
 LOG_EVERY = 512  # factors in [1, 2] multiplied in float64 before their logarithm is taken
@@ -44,7 +45,7 @@ def pseudo_log_likelihood(stack, visible, field, total):
     only the fields of the hidden units it is connected to.
     """
     level = stack.levels[0]
-    dense = level.weights.shape[0] > 0
+    dense = is_full(level)
     lanes, n_hidden = field.shape[1], field.shape[0]
     one, zero = field.dtype.type(1), field.dtype.type(0)
     softplus = np.empty((n_hidden, lanes), dtype=np.float64)
@@ -109,3 +110,39 @@ def is_binary_dense(data):
         if others:
             return False
     return True
+
+
+@kernel
+def add_products(states, factors, total):
+    """``total[lane] += sum_i factors[i] * states[i, lane]``, in float64 and in the order of the units."""
+    for i in range(states.shape[0]):
+        for lane in range(total.size):
+            total[lane] += factors[i] * states[i, lane]
+
+
+@kernel
+def add_pair_products(states, others, total):
+    """``total[lane] += sum_i states[i, lane] * others[i, lane]``, in float64."""
+    for i in range(states.shape[0]):
+        for lane in range(total.size):
+            total[lane] += np.float64(states[i, lane]) * others[i, lane]
+
+
+@kernel
+def binary_rows(data, result):
+    """Set whether each row holds 0 and 1 alone."""
+    for i in range(data.shape[0]):
+        others = 0
+        for j in range(data.shape[1]):
+            others += (data[i, j] != 0) & (data[i, j] != 1)
+        result[i] = others == 0
+
+
+@kernel
+def binary_rows_csr(values, indptr, result):
+    """The same for the rows of a CSR matrix."""
+    for i in range(indptr.size - 1):
+        others = 0
+        for e in range(indptr[i], indptr[i + 1]):
+            others += (values[e] != 0) & (values[e] != 1)
+        result[i] = others == 0

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from llvmlite import ir
-from llvmlite.binding import get_host_cpu_features
 from numba import config
 from numba.core import cgutils
+from numba.core.codegen import get_host_cpu_features
 
 VECTOR_BYTES = 64
 GROUP = 4  # connections per table of sums: 16 sums, one vector of float32
@@ -17,6 +17,8 @@ class PlainVectors:
 
     needs = frozenset()
     packs = False
+    tile_rows = 2  # units of a dense product whose sums stay in registers,
+    tile_vectors = (1,)  # and numbers of vectors for each of them, the largest first
 
 
 class Avx512(PlainVectors):
@@ -24,6 +26,8 @@ class Avx512(PlainVectors):
 
     needs = frozenset({"avx512f", "avx512vnni"})
     packs = True
+    tile_rows = 4
+    tile_vectors = (4, 2, 1)
 
     @staticmethod
     def look_up(builder, table, places):
@@ -46,16 +50,22 @@ class Avx512(PlainVectors):
         return builder.call(sum_bytes, [total, unsigned, signed])
 
 
-INSTRUCTION_SETS = (Avx512, PlainVectors)  # the best first
+class Avx2(PlainVectors):
+    """AVX2 with fused multiply-add."""
+
+    needs = frozenset({"avx2", "fma"})
+    tile_rows = 6
+
+
+INSTRUCTION_SETS = (Avx512, Avx2, PlainVectors)  # the best first
 
 
 def target_features() -> set:
     """Return the names of the processor features that numba compiles for."""
-    if config.CPU_FEATURES is not None:
-        return {word[1:] for word in config.CPU_FEATURES.split(",") if word.startswith("+")}
-    if config.CPU_NAME is not None:
-        return set()
-    return {name for name, present in get_host_cpu_features().items() if present}
+    words = config.CPU_FEATURES
+    if words is None:
+        words = get_host_cpu_features()
+    return {word[1:] for word in words.split(",") if word.startswith("+")}
 
 
 def choose_target(features) -> type[PlainVectors]:

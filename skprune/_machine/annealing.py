@@ -56,7 +56,6 @@ def new_chains(stack, n_lanes):
 def _sweep(stack, base, beta, states, packed, slopes, block, key, step):
     chain_kernels.tempered_sweep(
         stack, base, beta, states, packed, slopes, block.stop - block.start, block.start, key, step,
-        inference.blas_address(stack),
     )  # fmt: skip
 
 
@@ -190,7 +189,6 @@ def log_weights_along(stack, base, betas, key, team, n_chains, start=None) -> np
         part = np.zeros(n_lanes)
         chain_kernels.anneal(
             stack, base, betas, start is None, states, packed, part, n_lanes, block.start, key,
-            inference.blas_address(stack),
         )  # fmt: skip
         log_weights[block] = part
 

@@ -7,9 +7,9 @@ import math
 import numpy as np
 from scipy import sparse
 
-from .._kernels import blas, loading, packing, scores, simd
 from .._kernels import chains as chain_kernels
 from .._kernels import fields as field_kernels
+from .._kernels import loading, packing, scores, simd
 from .._kernels.records import Stack
 from .._support.threads import BLOCK, blocks
 from .levels import Connections, reads_edges
@@ -28,8 +28,11 @@ def aligned_zeros(shape, dtype) -> np.ndarray:
     """Return zeros whose first number lies at the start of a vector."""
     n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
     raw = np.zeros(n_bytes + simd.VECTOR_BYTES, np.uint8)
-    start = -raw.ctypes.data % simd.VECTOR_BYTES
+    start = -raw.__array_interface__["data"][0] % simd.VECTOR_BYTES
     return raw[start : start + n_bytes].view(dtype).reshape(shape)
+
+
+ROW_LANES = 64
 
 
 def states_array(n_units, n_samples, dtype) -> np.ndarray:
@@ -40,6 +43,17 @@ def states_array(n_units, n_samples, dtype) -> np.ndarray:
 def new_states(stack: Stack, n_samples) -> tuple:
     """Return zeroed states of every layer."""
     return tuple(states_array(bias.size, n_samples, bias.dtype) for bias in stack.biases)
+
+
+def row_states(stack: Stack, n_rows) -> tuple:
+    """Return zeroed states for rows of data.
+
+    With ``ROW_LANES`` lanes edge kernels add up each lane in the order of the connections, which
+    they do not with fewer. So a row never depends on the rows beside it.
+    """
+    if any(reads_edges(level) for level in stack.levels):
+        n_rows = ROW_LANES * -(-n_rows // ROW_LANES)
+    return new_states(stack, n_rows)
 
 
 def reads_packed(dtype, n_samples) -> bool:
@@ -59,8 +73,7 @@ def new_packed(stack: Stack, n_samples, layers) -> tuple:
     for layer, bias in enumerate(stack.biases):
         adjacent = stack.levels[max(0, layer - 1) : layer + 1]
         packs = usable and layer in layers and any(reads_edges(level) for level in adjacent)
-        shape = (bias.size, words) if packs else (0, 0)
-        result.append(aligned_zeros(shape, np.uint32))
+        result.append(aligned_zeros((bias.size, words), np.uint32) if packs else packing.NO_PACKED)
     return tuple(result)
 
 
@@ -101,11 +114,6 @@ def pair_counts(connections: Connections, lower, upper) -> np.ndarray:
     return counts
 
 
-def blas_address(stack: Stack) -> int:
-    """Return the address of BLAS, the last argument of serial kernels."""
-    return blas.BLAS_ADDRESS[stack.biases[0].dtype]
-
-
 def load(X, rows, out) -> None:
     """Copy rows of dense or CSR data into unit-major states."""
     if sparse.issparse(X):
@@ -114,28 +122,66 @@ def load(X, rows, out) -> None:
         loading.load_dense(X, rows, out)
 
 
-def load_visible(stack: Stack, X, block) -> tuple:
-    """Load consecutive rows; return states and packed states of every layer.
+def looks_up(stack: Stack) -> bool:
+    """Return whether the first level looks 0/1 rows of data up in tables."""
+    return reads_packed(stack.biases[0].dtype, TABLE_SAMPLES) and reads_edges(stack.levels[0])
+
+
+def row_blocks(stack: Stack, X, team, size=BLOCK) -> list:
+    """Return arrays of row numbers, of at most ``size``, that are computed together.
+
+    Where pruned levels look 0/1 rows up in tables, rows with other values are in blocks of their
+    own: how a row is computed depends on that row alone.
+    """
+    parts = blocks(X.shape[0], size)
+    rows = [np.arange(part.start, part.stop) for part in parts]
+    if not looks_up(stack):
+        return rows
+    binary = np.concatenate(team.map(lambda part: binary_rows(X[part]), parts))
+    if binary.all() or not binary.any():
+        return rows
+    groups = [np.flatnonzero(binary), np.flatnonzero(~binary)]
+    return [group[part] for group in groups for part in blocks(group.size, size)]
+
+
+def binary_rows(X) -> np.ndarray:
+    """Return which rows of dense or CSR data hold 0 and 1 alone."""
+    result = np.empty(X.shape[0], bool)
+    if sparse.issparse(X):
+        scores.binary_rows_csr(X.data, X.indptr, result)
+    else:
+        scores.binary_rows(X, result)
+    return result
+
+
+def load_visible(stack: Stack, X, rows) -> tuple:
+    """Load a block of rows; return states and packed states of every layer.
 
     Rows of 0 and 1 go by way of bits. Where all levels read packed states the
     visible states stay zero.
     """
-    rows = np.arange(block.start, block.stop)
-    part = X[block]
-    packed = new_packed(stack, rows.size, [0])
-    states = new_states(stack, rows.size)
-    if not scores.is_binary_dense(part.data[None] if sparse.issparse(part) else part):
+    states = row_states(stack, rows.size)
+    if not looks_up(stack) or not binary_rows(X[rows[:1]])[0]:
         load(X, rows, states[0])
         return states, unpacked(stack)
+    packed = new_packed(stack, max(rows.size, TABLE_SAMPLES), [0])
     bits = np.empty((-(-states[0].shape[1] // 16), X.shape[1]), np.uint16)
     if sparse.issparse(X):
         loading.load_bits_csr(X.data, X.indices, X.indptr, rows, bits)
     else:
         loading.load_bits_dense(X, rows, bits)
     packing.pack_bits(bits, packed[0])
-    if not packed[0].size:
-        packing.unpack(bits, states[0])
     return states, packed
+
+
+def is_consecutive(rows) -> bool:
+    """Return whether row numbers, which ascend, follow one another."""
+    return rows[-1] - rows[0] == rows.size - 1
+
+
+def take_rows(X, rows):
+    """Return some rows of an array: a view where they are consecutive."""
+    return X[rows[0] : rows[-1] + 1] if is_consecutive(rows) else X[rows]
 
 
 def rows_of(X, block, dtype) -> np.ndarray:
@@ -165,7 +211,7 @@ def to_rows(states, n_samples) -> np.ndarray:
 def load_states(stack: Stack, *layers) -> tuple:
     """Return states filled from sample-major arrays, one a layer; None leaves zeros."""
     n_samples = next(layer.shape[0] for layer in layers if layer is not None)
-    states = new_states(stack, n_samples)
+    states = row_states(stack, n_samples)
     rows = np.arange(n_samples)
     for layer, target in zip(layers, states, strict=True):
         if layer is not None:
@@ -191,15 +237,15 @@ def energy(stack: Stack, *layers) -> np.ndarray:
     n_samples = layers[0].shape[0]
     total = np.zeros(n_samples)
     states = load_states(stack, *layers)
-    blas = blas_address(stack)
     for number, bias in enumerate(stack.biases):
-        total -= np.asarray(layers[number], np.float64) @ bias.astype(np.float64)
+        total -= row_products(layers[number], bias)
         if number:
             only = tuple(s if k == number - 1 else np.zeros_like(s) for k, s in enumerate(states))
             field = np.zeros_like(states[number])
-            field_kernels.fields(stack, number, only, unpacked(stack), field, blas)
+            field_kernels.fields(stack, number, only, unpacked(stack), field)
             below = to_rows(field, n_samples) - bias
-            total -= np.einsum("ij,ij->i", below.astype(np.float64), layers[number])
+            upper = np.asarray(layers[number], np.float64)
+            total -= np.einsum("ij,ij->i", below.astype(np.float64), upper)
     return total
 
 
@@ -224,12 +270,12 @@ def summed_free_energy(stack: Stack, states, n_samples, summed=1, packed=None) -
     packed = unpacked(stack) if packed is None else packed
     for layer in range(len(stack.biases)):
         if layer % 2 == summed:
-            field_kernels.fields(stack, layer, states, packed, states[layer], blas_address(stack))
+            field_kernels.fields(stack, layer, states, packed, states[layer])
     for layer, bias in enumerate(stack.biases):
         if layer % 2 == summed:
             scores.add_softplus(states[layer], total)
         else:
-            total += bias.astype(np.float64) @ states[layer][:, :n_samples]
+            scores.add_products(states[layer], bias.astype(np.float64), total)
     return -total
 
 
@@ -238,16 +284,7 @@ def free_energy(stack: Stack, X, team) -> np.ndarray:
 
     .. math:: F(v) = -b^T v - \\sum_j \\log(1 + e^{c_j + W_j v})
     """
-
-    def one_block(block):
-        n_rows = block.stop - block.start
-        states, packed = load_visible(stack, X, block)
-        summed = summed_free_energy(stack, states, n_rows, packed=packed)
-        if packed[0].size:
-            summed -= X[block] @ stack.biases[0].astype(np.float64)
-        return summed
-
-    return np.concatenate(team.map(one_block, blocks(X.shape[0])))
+    return free_energies([stack], X, team)[:, 0]
 
 
 def free_energies(stacks, X, team) -> np.ndarray:
@@ -255,16 +292,25 @@ def free_energies(stacks, X, team) -> np.ndarray:
     stack = stacks[0]
     below, above = stack.biases
     base = Stack(stack.levels, (below, np.zeros_like(above)))
+    result = np.empty((X.shape[0], len(stacks)))
 
-    def one_block(block):
-        states, packed = load_visible(base, X, block)
-        field_kernels.fields(base, 1, states, packed, states[1], blas_address(base))
-        totals = np.zeros((len(stacks), block.stop - block.start))
+    def one_block(rows):
+        states, packed = load_visible(base, X, rows)
+        field_kernels.fields(base, 1, states, packed, states[1])
+        totals = np.zeros((len(stacks), rows.size))
         for own, total in zip(stacks, totals, strict=True):
             scores.add_softplus(states[1] + own.biases[1][:, None], total)
-        return -totals.T - (X[block] @ below.astype(np.float64))[:, None]
+        result[rows] = -totals.T - row_products(take_rows(X, rows), below)[:, None]
 
-    return np.concatenate(team.map(one_block, blocks(X.shape[0])))
+    team.map(one_block, row_blocks(base, X, team))
+    return result
+
+
+def row_products(rows, vector) -> np.ndarray:
+    """Return the product of every row with a vector in float64, each row by itself."""
+    if sparse.issparse(rows):
+        return rows @ vector.astype(np.float64)
+    return np.einsum("ij,j->i", np.asarray(rows, np.float64), vector.astype(np.float64))
 
 
 def conditional_means(stack: Stack, layer, *layers) -> np.ndarray:
@@ -281,57 +327,35 @@ def conditional_means(stack: Stack, layer, *layers) -> np.ndarray:
     n_samples = next(x.shape[0] for x in layers if x is not None)
     states = load_states(stack, *layers)
     key = np.uint64(0)
-    field_kernels.update_layer(
-        stack, layer, states, unpacked(stack), False, n_samples, 0, key, 0, blas_address(stack)
-    )
+    field_kernels.update_layer(stack, layer, states, unpacked(stack), False, n_samples, 0, key, 0)
     return to_rows(states[layer], n_samples)
 
 
-def mean_field(
-    stack: Stack, X, team, tolerance=1e-6, max_updates=100, block=BLOCK, alike=True
-) -> list:
+def mean_field(stack: Stack, X, team, tolerance=1e-6, max_updates=100, block=BLOCK) -> list:
     """Return the mean-field means of every hidden layer given the visible units.
 
     With one hidden layer they are the exact posterior. Deeper, the layers are
     updated in turn from 0.5 until no unit of a row moves by more than
     ``tolerance``; rows stop one by one. ``block`` rows are computed at a time.
-
-    Last bits decide when a row stops, so those of a deep machine are ``alike``
-    whatever its company: by sums in one order. Not alike, they may be looked up.
     """
     result = [np.empty((X.shape[0], bias.size), bias.dtype) for bias in stack.biases[1:]]
 
-    level = stack.levels[0]
-
-    def one_block(part):
-        if len(result) == 1 and not reads_edges(level):
-            dtype = stack.biases[0].dtype
-            rows = rows_of(X, part, dtype)
-            out, blas = result[0][part], blas_address(stack)
-            field_kernels.means_of_rows(rows, level.weights, stack.biases[1], out, blas)
-            return
-        n_rows = part.stop - part.start
-        if alike and len(result) > 1:
-            # So many lanes are summed connection by connection; fewer by fours.
-            states, packed = new_states(stack, 64 * -(-n_rows // 64)), unpacked(stack)
-            load(X, np.arange(part.start, part.stop), states[0])
-        else:
-            states, packed = load_visible(stack, X, part)
+    def one_block(rows):
+        states, packed = load_visible(stack, X, rows)
         if len(result) == 1:
             key = np.uint64(0)
-            field_kernels.update_layer(
-                stack, 1, states, packed, False, n_rows, 0, key, 0, blas_address(stack)
-            )
+            field_kernels.update_layer(stack, 1, states, packed, False, rows.size, 0, key, 0)
         else:
             for layer in states[1:]:
-                layer[:, :n_rows] = 0.5
-            field_kernels.mean_field(
-                stack, states, packed, tolerance, max_updates, n_rows, blas_address(stack)
-            )
+                layer[:, : rows.size] = 0.5
+            field_kernels.mean_field(stack, states, packed, tolerance, max_updates, rows.size)
         for layer, out in zip(states[1:], result, strict=True):
-            loading.store_rows(layer, out[part])
+            if is_consecutive(rows):
+                loading.store_rows(layer, take_rows(out, rows))
+            else:
+                out[rows] = to_rows(layer, rows.size)
 
-    team.map(one_block, blocks(X.shape[0], block))
+    team.map(one_block, row_blocks(stack, X, team, block))
     return result
 
 
@@ -372,7 +396,6 @@ def gibbs(stack: Stack, states, n_sweeps, n_samples, key, team, first_step=0, cl
             load(clamped, rows, held)
         chain_kernels.gibbs_sweeps(
             stack, lanes_of_block, packed, held, n_sweeps, rows.size, block.start, key, first_step,
-            blas_address(stack),
         )  # fmt: skip
         for source, out in zip(lanes_of_block, result, strict=True):
             loading.store_rows(source, out[block])

@@ -16,17 +16,13 @@ def labelled_sweeps(
     stack: Stack, states, packed, first, n_sweeps, n_lanes, lane_0, key, first_step
 ) -> None:
     """Gibbs sweeps of an RBM, visible layer first, that end there; units from ``first`` are labels."""
-    blas, weights = inference.blas_address(stack), np.empty_like(stack.biases[0])
+    weights = np.empty_like(stack.biases[0])
     for sweep in range(n_sweeps):
         step = first_step + sweep
         if sweep:
-            field_kernels.update_layer(
-                stack, 1, states, packed, True, n_lanes, lane_0, key, step, blas
-            )
-        field_kernels.update_layer(stack, 0, states, packed, True, n_lanes, lane_0, key, step, blas)
-        chain_kernels.draw_one_of(
-            stack, states, packed, first, n_lanes, lane_0, key, step, weights, blas
-        )
+            field_kernels.update_layer(stack, 1, states, packed, True, n_lanes, lane_0, key, step)
+        field_kernels.update_layer(stack, 0, states, packed, True, n_lanes, lane_0, key, step)
+        chain_kernels.draw_one_of(stack, states, packed, first, n_lanes, lane_0, key, step, weights)
 
 
 def labelled_chains(top: Stack, start, n_labels, n_sweeps, key, team) -> tuple:
@@ -39,8 +35,7 @@ def labelled_chains(top: Stack, start, n_labels, n_sweeps, key, team) -> tuple:
         states = inference.new_states(top, n_lanes)
         packed = inference.unpacked(top)
         inference.load(start, np.arange(block.start, block.stop), states[0])
-        blas = inference.blas_address(top)
-        field_kernels.update_layer(top, 1, states, packed, True, n_lanes, block.start, key, 0, blas)
+        field_kernels.update_layer(top, 1, states, packed, True, n_lanes, block.start, key, 0)
         labelled_sweeps(top, states, packed, first, n_sweeps, n_lanes, block.start, key, 1)
         lower[block] = states[0][:, :n_lanes].T
         upper[block] = states[1][:, :n_lanes].T

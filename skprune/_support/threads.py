@@ -3,7 +3,7 @@
 Kernels release the GIL. A *team* runs one kernel in several threads at once;
 they meet at barriers inside the kernel (about 0.1 microseconds), and which
 thread computes what never changes a bit of the result. BLAS is held to one
-thread meanwhile, so that one pool owns the cores.
+thread where kernels call it, so that one pool owns the cores.
 """
 
 from __future__ import annotations
@@ -83,25 +83,31 @@ class Team:
     """
 
     def __init__(self, work=np.inf, n_threads=None):
-        wanted = allowed_threads() if n_threads is None else n_threads
-        self.n_threads = wanted if work > MIN_WORK else 1
+        self.n_threads = 1
+        if work > MIN_WORK:
+            self.n_threads = allowed_threads() if n_threads is None else n_threads
 
     def __enter__(self):
-        _serial_blas.__enter__()
+        self._has_serial_blas = False
         self._pool = ThreadPoolExecutor(self.n_threads - 1) if self.n_threads > 1 else None
         return self
 
     def __exit__(self, *exception):
         if self._pool is not None:
             self._pool.shutdown()
-        _serial_blas.__exit__(*exception)
+        if self._has_serial_blas:
+            _serial_blas.__exit__(*exception)
 
     def run(self, kernel, *args):
         """Call ``kernel(*args, barrier, thread, n_threads)`` once in each thread.
 
         Each thread begins its kernel at a barrier; should one not start, the
-        others are released from it and return at once.
+        others are released from it and return at once. BLAS is held to one
+        thread from the first call to the end of the block.
         """
+        if not self._has_serial_blas:
+            _serial_blas.__enter__()
+            self._has_serial_blas = True
         barrier = np.zeros(BARRIER_SLOTS, dtype=np.int64)
         if self.n_threads == 1:
             kernel(*args, barrier, 0, 1)

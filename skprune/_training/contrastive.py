@@ -153,7 +153,7 @@ def run_pass(loop: Loop, X, number: int, n_passes: int, first_step: int, team: T
 def _infer(loop: Loop, X, team) -> None:
     """Set the positive phase of a deep machine: mean field given the rows, in two fixed halves."""
     half = -(-X.shape[0] // 2)
-    means = inference.mean_field(loop.stack, X, team, *loop.mean_field, block=half, alike=False)
+    means = inference.mean_field(loop.stack, X, team, *loop.mean_field, block=half)
     for states, mean in zip(loop.state.positive[1:], means, strict=True):
         states[:, : X.shape[0]] = mean.T
         states[:, X.shape[0] :] = 0
