@@ -118,13 +118,20 @@ class ImagesDisplay:
     """
 
     _cmap = "gray_r"
-    _limits = None, None
 
     def __init__(self, images, *, image_shape=None, n_columns=10):
         self.images = check_array(images, dtype=np.float64, ensure_all_finite="allow-nan")
         self.image_shape = _image_shape(image_shape, self.images.shape[1])
         check_number(n_columns, "n_columns", numbers.Integral, low=1)
         self.n_columns = n_columns
+
+    @property
+    def _limits(self):
+        """Values drawn in white and in black; images of one value alone are drawn against 0."""
+        values = self.images[np.isfinite(self.images)]
+        if not values.size or values.min() < values.max():
+            return None, None
+        return min(values[0], 0), max(values[0], 0) or 1
 
     def mosaic(self) -> np.ndarray:
         """Return the picture: images in rows, NaN between them.

@@ -173,3 +173,11 @@ def test_without_matplotlib(rbm, monkeypatch):
             monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ImportError, match=r"pip install 'skprune\[plot\]'"):
         ReceptiveFieldsDisplay.from_estimator(rbm)
+
+
+@pytest.mark.parametrize(("value", "shade"), [(1, 0), (0, 1), (16, 0)])
+def test_images_of_one_value_keep_their_shade(value, shade):
+    """White for 0 and black for anything above, not white for both."""
+    image = ImagesDisplay(np.full((2, 4), value)).plot().image_
+    drawn = image.cmap(image.norm(value))
+    np.testing.assert_allclose(drawn[:3], shade)
