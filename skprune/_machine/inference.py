@@ -306,11 +306,15 @@ def free_energies(stacks, X, team) -> np.ndarray:
     return result
 
 
-def row_products(rows, vector) -> np.ndarray:
-    """Return the product of every row with a vector in float64, each row by itself."""
-    if sparse.issparse(rows):
-        return rows @ vector.astype(np.float64)
-    return np.einsum("ij,j->i", np.asarray(rows, np.float64), vector.astype(np.float64))
+def row_products(X, vector) -> np.ndarray:
+    """Return the product of every row with a vector in float64.
+
+    A row is summed by itself, and in the same order for dense and CSR data.
+    """
+    vector, result = vector.astype(np.float64), np.empty(X.shape[0])
+    for block in blocks(X.shape[0]):
+        result[block] = np.einsum("ij,j->i", rows_of(X, block, np.float64), vector)
+    return result
 
 
 def conditional_means(stack: Stack, layer, *layers) -> np.ndarray:
