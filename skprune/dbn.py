@@ -29,7 +29,7 @@ from ._support.options import check_layer_sizes, check_number, resolve, resolve_
 from ._support.random import RowUniforms, derived_key, new_key, new_seeds
 from ._support.threads import Team
 from ._support.validation import check_classes, check_codes, check_data, restored_on_error
-from ._training.passes import LEARNING_RATE_SCHEDULES, as_columns
+from ._training.passes import LEARNING_RATE_SCHEDULES, run_passes
 from ._training.up_down import UpDownTrainer
 from .connectivity import check_mask
 from .likelihood import LogPartition
@@ -753,7 +753,6 @@ class SparseDBN(
         n_directed = len(machines) - (not directed_top)
         start = self._generative_layers(directed_top)
         stacks = [machine._stack_to_train() for machine in machines]
-        rows = []
         with self._team(X.shape[0]) as team:
             trainer = UpDownTrainer(
                 recognition=Stack(
@@ -771,17 +770,9 @@ class SparseDBN(
                 n_steps=self._n_steps,
                 team=team,
             )
-            for number in range(n_passes):
-                task = context.subcontext(task_name="up-down pass")
-                task.call_on_fit_task_begin(estimator=self)
-                rows.append(trainer.run_pass(number))
-                if self.verbose:
-                    print(
-                        f"[{type(self).__name__}] Up-down pass {number + 1} of {n_passes}, "
-                        f"time = {rows[-1]['seconds']:.2f}s"
-                    )
-                if task.call_on_fit_task_end(estimator=self):
-                    break
+            history = run_passes(
+                trainer, n_passes, estimator=self, context=context, name="up-down pass"
+            )
         generative = trainer.generative
         for number, (machine, stack) in enumerate(zip(machines, stacks, strict=True)):
             biases = list(stack.biases)
@@ -790,7 +781,7 @@ class SparseDBN(
             machine._take(stack._replace(biases=biases))
         self._generative = start.with_weights_of(generative)
         self._directed_top, self._n_steps = directed_top, trainer.n_steps
-        return as_columns(rows)
+        return history
 
     # ---------------------------------------------------- features and labels
 

@@ -49,7 +49,7 @@ from ._training.backprop import (
     BackpropTrainer,
     new_moments,
 )
-from ._training.passes import LEARNING_RATE_SCHEDULES, as_columns
+from ._training.passes import LEARNING_RATE_SCHEDULES, run_passes
 from ._training.unrolling import FeedForwardLevel, levels_of_dbm, random_level, with_way_down
 from .dbm import DBMTransformer
 from .dbn import LevelList, SparseDBN
@@ -63,6 +63,18 @@ KINDS = {
     "linear": field_kernels.LINEAR,
     "softmax": field_kernels.SOFTMAX,
 }
+
+
+class _Best:
+    """The stack as it is, or once scores are kept, as it was at the highest of them."""
+
+    def __init__(self, stack):
+        self._now, self.stack, self._score = stack, stack, -np.inf
+
+    def keep(self, score):
+        """Keep a copy of the stack where this score is the highest so far."""
+        if score > self._score:
+            self._score, self.stack = score, as_dtype(self._now, self._now.biases[0].dtype)
 
 
 class _Network(Layered, LevelList):
@@ -270,7 +282,6 @@ class _Network(Layered, LevelList):
             input_gain=number_type(self._input_gain),
         )
         moments, n_known = self._start_moments(stack)
-        history, best = [], None
         with self._team(X.shape[0]) as team:
             trainer = BackpropTrainer(
                 stack=stack,
@@ -292,39 +303,34 @@ class _Network(Layered, LevelList):
                 n_steps=self._n_steps,
                 team=team,
             )
-            for epoch in range(n_epochs):
-                task = context.subcontext(task_name="epoch") if context else None
-                if task:
-                    task.call_on_fit_task_begin(estimator=self)
-                row = trainer.run_pass(epoch)
-                history.append(row)
-                stop = False
+            best = _Best(stack)
+
+            def watch(row):
                 if held is not None:
-                    row["validation_score"] = score = held(stack)
-                    if best is None or score > best[0]:
-                        best = (score, as_dtype(stack, stack.biases[0].dtype))
-                    scores = [r["validation_score"] for r in history]
-                    recent = scores[-self.n_iter_no_change :]
-                    earlier = scores[: -self.n_iter_no_change]
-                    stop = bool(earlier) and max(recent) < max(earlier) + self.tol
-                if self.verbose:
-                    said = f", validation score = {row['validation_score']:.4f}" if held else ""
-                    print(
-                        f"[{type(self).__name__}] Epoch {epoch + 1} of {n_epochs}, loss = "
-                        f"{row['loss']:.4f}{said}, time = {row['seconds']:.2f}s"
-                    )
-                if task and task.call_on_fit_task_end(
-                    estimator=self,
-                    reconstruction_attributes=lambda: self._learned(stack, copy=True),
-                ):
-                    stop = True
-                if stop:
-                    break
-        for name, value in self._learned(stack if best is None else best[1]).items():
+                    row["validation_score"] = held(stack)
+                    best.keep(row["validation_score"])
+
+            history = run_passes(
+                trainer,
+                n_epochs,
+                estimator=self,
+                context=context,
+                name="epoch",
+                watch=watch,
+                stops=None if held is None else self._stops,
+                learned=lambda: self._learned(stack, copy=True),
+            )
+        for name, value in self._learned(best.stack).items():
             setattr(self, name, value)
-        self.n_iter_, self._n_steps = len(history), trainer.n_steps
+        self.n_iter_, self._n_steps = len(history.get("loss", ())), trainer.n_steps
         self._moments = (*moments, trainer.n_known) if constant else None
-        return as_columns(history)
+        return history
+
+    def _stops(self, rows) -> bool:
+        """Whether the score on the rows held back has not risen for long enough."""
+        scores = [row["validation_score"] for row in rows]
+        recent, earlier = scores[-self.n_iter_no_change :], scores[: -self.n_iter_no_change]
+        return bool(earlier) and max(recent) < max(earlier) + self.tol
 
     def _learned(self, stack, copy=False) -> dict:
         """Return the fitted attributes as the stack has them now."""

@@ -155,15 +155,15 @@ FAULTS: list[Fault] = [
     Fault(
         13,
         "_training/contrastive.py",
-        "np.random.default_rng([int(loop.key), first_step])",
-        "np.random.default_rng([int(loop.key), 0])",
+        "np.random.default_rng([int(self.key), self.n_steps])",
+        "np.random.default_rng([int(self.key), 0])",
         "tests/test_training.py::test_every_pass_has_its_own_order_of_rows",
     ),
     Fault(
         13,
         "_machine/base.py",
-        'loop._replace(schedule="constant", shuffle=False)',
-        "loop._replace(shuffle=False)",
+        'self._train(X, 1, schedule="constant", shuffle=False)',
+        "self._train(X, 1, schedule=self.learning_rate_schedule, shuffle=False)",
         "tests/test_training.py::test_partial_fit_keeps_rate_and_momentum[0.0]",
     ),
     Fault(
@@ -191,8 +191,8 @@ FAULTS: list[Fault] = [
     Fault(
         20,
         "_training/contrastive.py",
-        "loop.state.gap.mean() / n_minibatches",
-        "loop.state.gap.mean()",
+        "self.state.gap.mean() / n_minibatches",
+        "self.state.gap.mean()",
         "tests/test_training.py::test_moment_gap_is_a_mean_distance",
     ),
     # 23: packed states

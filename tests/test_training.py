@@ -16,7 +16,6 @@ from skprune._support.threads import Team
 from skprune._training import contrastive
 from skprune._training.contrastive import (
     SPARE_LANES,
-    Loop,
     TrainingOptions,
     new_state,
     new_velocity,
@@ -56,13 +55,11 @@ def one_step(depth, mask, use_edges, positive, even, offsets=None, dtype=np.floa
     data[0, :, 0] = positive[0]
     kind = dtype
     options = TrainingOptions(*(kind(x) for x in (0, 0, 0, 0, 0, 0, 0, 0)))
-    loop = Loop(stack, state, *[None] * (len(Loop._fields) - 2))
-    loop = loop._replace(n_chains=1, batch_size=1, binary=False)
     with Team(n_threads=1) as team:
         team.run(
             contrastive_steps.train_minibatches, stack, state, data, np.zeros((1, 0, data.shape[1]), np.uint16),
             np.array([1]), np.ones(1, dtype), False, 0, True, 1, options, np.uint64(0), 0,
-            new_workspace(loop, 1), blas.BLAS_ADDRESS[np.dtype(dtype)],
+            new_workspace(stack, state, (1, 0), 1), blas.BLAS_ADDRESS[np.dtype(dtype)],
         )  # fmt: skip
     dw = [kernel_level_values(level) - b for level, b in zip(stack.levels, before, strict=True)]
     db = [b - a for b, a in zip(stack.biases, before_b, strict=True)]
@@ -283,16 +280,16 @@ def test_drop_connect_keeps_the_biases_of_the_steps_that_stay(sparsity, dtype):
     ).fit(X)
     start.set_params(warm_start=True, n_iter=1, learning_rate=0.3)
     seen = {}
-    drop = contrastive._drop_connections
+    drop = contrastive.drop_connections
 
-    def remember(loop, step):
-        dropped = drop(loop, step)
-        seen["weights"] = [level.weights.copy() for level in loop.stack.levels]
-        seen["values"] = [level.values.copy() for level in loop.stack.levels]
+    def remember(stack, *args):
+        dropped = drop(stack, *args)
+        seen["weights"] = [level.weights.copy() for level in stack.levels]
+        seen["values"] = [level.values.copy() for level in stack.levels]
         return dropped
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(contrastive, "_drop_connections", remember)
+        patch.setattr(contrastive, "drop_connections", remember)
         whole = copy.deepcopy(start).set_params(drop_connect=0.5).fit(X)
     kept = seen["weights"][0] if sparsity == 0 else None
     if kept is None:

@@ -27,14 +27,8 @@ from .._support.random import new_key
 from .._support.threads import Team
 from .._support.validation import check_clamped, check_data, restored_on_error
 from .._support.version import VERSION
-from .._training.contrastive import (
-    MEAN_RATE,
-    Loop,
-    new_state,
-    new_velocity,
-    run_pass,
-)
-from .._training.passes import LEARNING_RATE_SCHEDULES, as_columns
+from .._training.contrastive import MEAN_RATE, ContrastiveTrainer, new_state, new_velocity
+from .._training.passes import LEARNING_RATE_SCHEDULES, run_passes
 from ..likelihood import LogPartition
 from ..samplers import check_gibbs_steps, check_negative_phase
 from . import inference
@@ -343,17 +337,25 @@ class BoltzmannMachine(
     def _initialize(self, X, rng):
         """Set weights, biases, running means, chains and key as they are before training."""
 
-    def _loop(self, stack: Stack, X) -> Loop:
+    def _trainer(self, X, n_passes, team, *, schedule, shuffle) -> ContrastiveTrainer:
+        """Return a trainer that works on copies, so that a fit that fails changes nothing."""
+        stack = self._stack_to_train()
+        number_type = stack.biases[0].dtype.type
         negative = check_negative_phase(self.negative_phase)
         batch_size = min(self.batch_size, X.shape[0])
         persistent = not hasattr(negative, "persistent") or negative.persistent
         n_chains = self._wanted_chains() if persistent else batch_size
-        kind = stack.biases[0].dtype.type
         target, strength = self._activity_goal()
         options = TrainingOptions(
-            kind(self.momentum), kind(self.l1), kind(self.l2), kind(self.max_norm or 0),
-            kind(target), kind(strength), kind(getattr(self, "dropout", 0.0)), kind(MEAN_RATE),
-        )  # fmt: skip
+            momentum=number_type(self.momentum),
+            l1=number_type(self.l1),
+            l2=number_type(self.l2),
+            max_norm=number_type(self.max_norm or 0),
+            activity_target=number_type(target),
+            activity_strength=number_type(strength),
+            dropout=number_type(getattr(self, "dropout", 0.0)),
+            mean_rate=number_type(MEAN_RATE),
+        )
         chains = [
             None if states is None else np.resize(states, (n_chains, states.shape[1]))
             for states in self._chains
@@ -362,11 +364,27 @@ class BoltzmannMachine(
         state = new_state(stack, batch_size, n_chains, chains, self._activity, velocity)
         if hasattr(negative, "prepare"):
             negative = negative.prepare(stack, state.chains, n_chains, self._activity[0], self._key)
-        return Loop(
-            stack, state, options, negative, self.n_gibbs_steps, getattr(self, "drop_connect", 0.0), self.learning_rate,
-            self.learning_rate_schedule, batch_size, n_chains, self._key, self.centered, True,
-            inference.is_binary(X), self._mean_field_limits(),
-        )  # fmt: skip
+        return ContrastiveTrainer(
+            stack=stack,
+            state=state,
+            options=options,
+            negative_phase=negative,
+            n_gibbs_steps=self.n_gibbs_steps,
+            drop_connect=getattr(self, "drop_connect", 0.0),
+            learning_rate=self.learning_rate,
+            schedule=schedule,
+            batch_size=batch_size,
+            n_chains=n_chains,
+            centered=self.centered,
+            shuffle=shuffle,
+            binary=inference.is_binary(X),
+            mean_field=self._mean_field_limits(),
+            X=X,
+            n_passes=n_passes,
+            key=self._key,
+            n_steps=self._step,
+            team=team,
+        )
 
     @with_callbacks
     def fit(self, X, y=None):
@@ -396,8 +414,9 @@ class BoltzmannMachine(
                 self._initialize(X, check_random_state(self.random_state))
             context = self._init_callback_context(max_subtasks=self.n_iter)
             context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-            loop = self._loop(self._stack_to_train(), X)
-            self.history_ = self._run_passes(X, self.n_iter, loop, context)
+            self.history_ = self._train(
+                X, self.n_iter, schedule=self.learning_rate_schedule, shuffle=True, context=context
+            )
             context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
@@ -420,52 +439,40 @@ class BoltzmannMachine(
             X = check_data(self, X, reset=first)
             if first:
                 self._initialize(X, check_random_state(self.random_state))
-            loop = self._loop(self._stack_to_train(), X)
-            self._run_passes(X, 1, loop._replace(schedule="constant", shuffle=False))
+            self._train(X, 1, schedule="constant", shuffle=False)
         return self
 
-    def _run_passes(self, X, n_passes, loop, context=None):
-        """Train for some passes; keep history, report, and store what was learned."""
+    def _train(self, X, n_passes, *, schedule, shuffle, context=None) -> dict:
+        """Train for some passes, store what was learned, and return the history."""
         self._log_partition = None
-        rows = []
         watched = X[: min(1000, X.shape[0])]
         with self._team(X.shape[0]) as team:
-            for number in range(n_passes):
-                task = context.subcontext(task_name="pass") if context else None
-                if task:
-                    task.call_on_fit_task_begin(estimator=self)
-                row = run_pass(loop, X, number, n_passes, self._step, team)
-                self._step += row.pop("n_minibatches")
-                if self.verbose and len(loop.stack.levels) > 1:
-                    print(
-                        f"[{type(self).__name__}] Pass {number + 1} of {n_passes}, "
-                        f"time = {row['seconds']:.2f}s"
-                    )
-                elif self.verbose:
-                    pseudo = float(
-                        likelihood.pseudo_log_likelihood(loop.stack, watched, team).mean()
-                    )
-                    row["pseudo_log_likelihood"] = pseudo
-                    print(
-                        f"[{type(self).__name__}] Pass {number + 1} of {n_passes}, "
-                        f"pseudo-log-likelihood = {pseudo:.2f}, time = {row['seconds']:.2f}s"
-                    )
-                rows.append(row)
-                if task and task.call_on_fit_task_end(
-                    estimator=self,
-                    reconstruction_attributes=lambda: self._learned(loop, copy=True),
-                ):
-                    break
-        for name, value in self._learned(loop).items():
-            setattr(self, name, value)
-        self.n_iter_ = len(rows)
-        return as_columns(rows)
+            trainer = self._trainer(X, n_passes, team, schedule=schedule, shuffle=shuffle)
 
-    def _learned(self, loop, copy=False) -> dict:
-        """Return the fitted attributes as the loop has them now."""
+            def watch(row):
+                if self.verbose and len(trainer.stack.levels) == 1:
+                    values = likelihood.pseudo_log_likelihood(trainer.stack, watched, team)
+                    row["pseudo_log_likelihood"] = float(values.mean())
+
+            history = run_passes(
+                trainer,
+                n_passes,
+                estimator=self,
+                context=context,
+                watch=watch,
+                learned=lambda: self._learned(trainer, copy=True),
+            )
+        for name, value in self._learned(trainer).items():
+            setattr(self, name, value)
+        self._step = trainer.n_steps
+        self.n_iter_ = len(next(iter(history.values()), ()))
+        return history
+
+    def _learned(self, trainer, copy=False) -> dict:
+        """Return the fitted attributes as the trainer has them now."""
         take = np.array if copy else np.asarray
-        stack, state = loop.stack, loop.state
-        n_chains = loop.n_chains
+        stack, state = trainer.stack, trainer.state
+        n_chains = trainer.n_chains
         return {
             "_levels": [
                 level.with_weights_of(trained, copy=copy)
@@ -478,7 +485,7 @@ class BoltzmannMachine(
                 for number, layer in enumerate(state.chains)
             ],
             "_velocity": [take(v) for v in (*state.velocity, *state.bias_velocity)]
-            if loop.options.momentum
+            if trainer.options.momentum
             else None,
         }
 

@@ -15,14 +15,14 @@ except ImportError:  # scikit-learn < 1.9
         """Stand-in without callbacks."""
 
         def _init_callback_context(self, **kwargs):
-            return _NullCallbackContext()
+            return NullCallbackContext()
 
     def with_callbacks(method):
         """Return the method unchanged."""
         return method
 
 
-class _NullCallbackContext:
+class NullCallbackContext:
     """Accepts every call of a callback context and does nothing."""
 
     def subcontext(self, **kwargs):
@@ -38,4 +38,4 @@ class _NullCallbackContext:
         return nullcontext()
 
 
-__all__ = ["HAS_CALLBACKS", "CallbackSupportMixin", "with_callbacks"]
+__all__ = ["HAS_CALLBACKS", "CallbackSupportMixin", "NullCallbackContext", "with_callbacks"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +12,7 @@ from .._kernels.records import DescentOptions, Moments, Stack
 from .._machine import inference
 from .._machine.levels import parameters
 from .._support.threads import Team
-from .passes import by_lane, check_finite, loaded_minibatches, minibatch_rates, one_hot
+from .passes import by_lane, loaded_minibatches, minibatch_rates, one_hot
 
 FIRST_MOMENTUM, SECOND_MOMENTUM, EPSILON = 0.9, 0.999, 1e-8  # of Adam
 
@@ -93,9 +92,13 @@ class BackpropTrainer:
                 "for early stopping and rows without a count do not help."
             )
 
+    @property
+    def stacks(self) -> tuple:
+        """What is trained."""
+        return (self.stack,)
+
     def run_pass(self, number) -> dict:
         """Walk through the data once; return one row of history."""
-        started = time.perf_counter()
         stack, n_samples = self.stack, self.X.shape[0]
         dtype = stack.biases[0].dtype
         n_minibatches = -(-n_samples // self.batch_size)
@@ -123,9 +126,7 @@ class BackpropTrainer:
             )  # fmt: skip
         self.n_steps += n_minibatches
         self.n_known += n_minibatches
-        check_finite(stack, number)
         return {
             "loss": float(self._losses.sum() / n_samples / self._mean_weight),
             "learning_rate": float(rates[-1]),
-            "seconds": time.perf_counter() - started,
         }

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
@@ -15,7 +14,7 @@ from .._machine import inference
 from .._machine.levels import parameters, reads_edges
 from .._support.threads import Team
 from ..samplers import gibbs_steps_at
-from .passes import BUFFER, check_finite, load_minibatches, minibatch_rates
+from .passes import BUFFER, load_minibatches, minibatch_rates, minibatch_sizes
 
 MEAN_RATE = 0.01  # of the running means that centre the gradient (Melchior et al. 2016)
 
@@ -69,8 +68,36 @@ def new_velocity(stack: Stack, momentum: float) -> list:
     return [np.zeros(size if momentum else 0, dtype) for size in sizes]
 
 
-class Loop(NamedTuple):
-    """Everything that stays the same over the passes of one fit."""
+@dataclass
+class ContrastiveTrainer:
+    """Trains a machine by the difference of the data's and the model's statistics, in place.
+
+    Attributes
+    ----------
+    stack : Stack
+    state : TrainingState
+    options : TrainingOptions
+    negative_phase : object
+        As :mod:`skprune.samplers` describes it, prepared for this fit.
+    n_gibbs_steps : int or (int, int)
+    drop_connect : float
+    learning_rate : float
+    schedule : str or callable
+    batch_size : int
+    n_chains : int
+    centered : bool
+    shuffle : bool
+    binary : bool
+        Whether all data are 0 or 1, and can be loaded as bits.
+    mean_field : (float, int) or None
+        Tolerance and most updates of the mean field of a deep machine.
+    X : {ndarray, csr_array} of shape (n_samples, n_features)
+    n_passes : int
+    key : numpy.uint64
+    n_steps : int
+        Minibatches seen so far, in this fit and before it.
+    team : Team
+    """
 
     stack: Stack
     state: TrainingState
@@ -82,107 +109,136 @@ class Loop(NamedTuple):
     schedule: object
     batch_size: int
     n_chains: int
-    key: np.uint64
     centered: bool
     shuffle: bool
     binary: bool
-    mean_field: tuple | None = None
+    mean_field: tuple | None
+    X: object
+    n_passes: int
+    key: np.uint64
+    n_steps: int
+    team: Team
 
+    @property
+    def stacks(self) -> tuple:
+        """What is trained."""
+        return (self.stack,)
 
-def run_pass(loop: Loop, X, number: int, n_passes: int, first_step: int, team: Team) -> dict:
-    """Walk through the data once, in minibatches of equal size; return one row of history."""
-    started = time.perf_counter()
-    n_samples = X.shape[0]
-    n_minibatches = -(-n_samples // loop.batch_size)
-    sizes = np.array([part.size for part in np.array_split(np.arange(n_samples), n_minibatches)])
-    order = np.arange(n_samples)
-    if loop.shuffle:
-        order = np.random.default_rng([int(loop.key), first_step]).permutation(n_samples)
-    rates = minibatch_rates(loop.learning_rate, loop.schedule, number, n_passes, n_minibatches)
-    n_steps = gibbs_steps_at(loop.n_gibbs_steps, number, n_passes)
-    loop.state.gap[:] = 0
+    def run_pass(self, number) -> dict:
+        """Walk through the data once, in minibatches of equal size; return a row of history."""
+        n_samples = self.X.shape[0]
+        n_minibatches = -(-n_samples // self.batch_size)
+        sizes = minibatch_sizes(n_samples, n_minibatches)
+        order = np.arange(n_samples)
+        if self.shuffle:
+            order = np.random.default_rng([int(self.key), self.n_steps]).permutation(n_samples)
+        rates = minibatch_rates(
+            self.learning_rate, self.schedule, number, self.n_passes, n_minibatches
+        )
+        n_gibbs_steps = gibbs_steps_at(self.n_gibbs_steps, number, self.n_passes)
+        self.state.gap[:] = 0
+        buffer, bits = self._buffers(n_minibatches)
+        at_once = bits.shape[0]
+        workspace = new_workspace(self.stack, self.state, self._n_packed(), self.team.n_threads)
+        done = 0
+        for first in range(0, n_minibatches, at_once):
+            part = slice(first, min(first + at_once, n_minibatches))
+            rows = order[done : done + int(sizes[part].sum())]
+            done += rows.size
+            load_minibatches(self.X, rows, sizes[part], buffer, bits, self.team)
+            if self.mean_field:
+                self._infer(self.X[rows])
+            self._step(
+                buffer,
+                bits,
+                sizes[part],
+                rates[part],
+                n_gibbs_steps,
+                self.n_steps + first,
+                workspace,
+            )
+        self.n_steps += n_minibatches
+        return {
+            "learning_rate": float(rates[-1]),
+            "n_gibbs_steps": n_gibbs_steps,
+            "moment_gap": float(self.state.gap.mean() / n_minibatches),
+        }
 
-    stack, dtype = loop.stack, loop.stack.biases[0].dtype
-    n_visible = stack.biases[0].size
-    stride = inference.lanes(loop.batch_size + SPARE_LANES, dtype)
-    advance = getattr(loop.negative_phase, "advance", None)
-    n_words = -(-stride // 16) if loop.binary else 0
-    n_bytes = n_visible * (2 * n_words or stride * dtype.itemsize)
-    single = advance or loop.drop_connect or loop.mean_field
-    at_once = 1 if single else max(1, min(n_minibatches, BUFFER // n_bytes, MOST_AT_ONCE))
-    n_states = 0 if loop.binary else at_once
-    buffer = inference.states_array(n_states * n_visible, stride, dtype)
-    buffer = buffer.reshape(n_states, n_visible, stride)
-    bits = np.zeros((at_once, n_words, n_visible), np.uint16)
-    workspace = new_workspace(loop, team.n_threads)
-    done = 0
-    for first in range(0, n_minibatches, at_once):
-        part = slice(first, min(first + at_once, n_minibatches))
-        n_rows = int(sizes[part].sum())
-        rows = order[done : done + n_rows]
-        load_minibatches(X, rows, sizes[part], buffer, bits, team)
-        done += n_rows
-        if loop.mean_field:
-            _infer(loop, X[rows], team)
-        if loop.centered:
-            set_offsets(loop.state)
-        dropped, options = [], loop.options
-        if loop.drop_connect:
-            dropped = _drop_connections(loop, first_step + first)
+    def _buffers(self, n_minibatches) -> tuple:
+        """Return arrays for a group of minibatches, as states or as bits; the other has no entry."""
+        dtype, n_visible = self.stack.biases[0].dtype, self.stack.biases[0].size
+        stride = inference.lanes(self.batch_size + SPARE_LANES, dtype)
+        n_words = -(-stride // 16) if self.binary else 0
+        n_bytes = n_visible * (2 * n_words or stride * dtype.itemsize)
+        single = self._advance() or self.drop_connect or self.mean_field
+        at_once = 1 if single else max(1, min(n_minibatches, BUFFER // n_bytes, MOST_AT_ONCE))
+        n_states = 0 if self.binary else at_once
+        buffer = inference.states_array(n_states * n_visible, stride, dtype)
+        bits = np.zeros((at_once, n_words, n_visible), np.uint16)
+        return buffer.reshape(n_states, n_visible, stride), bits
+
+    def _advance(self):
+        """The method with which a negative phase moves the chains itself, or None."""
+        return getattr(self.negative_phase, "advance", None)
+
+    def _n_packed(self) -> tuple:
+        """Numbers of chains and of rows whose states are packed."""
+        return self.n_chains, self.batch_size if self.binary else 0
+
+    def _step(self, buffer, bits, sizes, rates, n_gibbs_steps, step, workspace):
+        """Take the gradient steps of a group of minibatches."""
+        stack, state, options = self.stack, self.state, self.options
+        dtype = stack.biases[0].dtype
+        if self.centered:
+            set_offsets(state)
+        dropped = None
+        if self.drop_connect:
+            dropped = drop_connections(stack, state, self.drop_connect, self.key, step)
             options = options._replace(max_norm=type(options.max_norm)(0))
+        advance = self._advance()
         if advance:
-            advance(stack, loop.state.chains, n_steps, loop.key, first_step + first, team)
-        team.run(
-            contrastive_steps.train_minibatches, stack, loop.state, buffer, bits, sizes[part],
-            rates[part].astype(dtype), not loop.mean_field, 0 if advance else n_steps,
-            bool(advance) or loop.negative_phase.persistent, loop.n_chains, options, loop.key,
-            first_step + first, workspace, blas.BLAS_ADDRESS[dtype],
+            advance(stack, state.chains, n_gibbs_steps, self.key, step, self.team)
+        self.team.run(
+            contrastive_steps.train_minibatches, stack, state, buffer, bits, sizes,
+            rates.astype(dtype), not self.mean_field, 0 if advance else n_gibbs_steps,
+            bool(advance) or self.negative_phase.persistent, self.n_chains, options, self.key, step,
+            workspace, blas.BLAS_ADDRESS[dtype],
         )  # fmt: skip
-        if dropped:
-            _restore_connections(loop, dropped)
-    check_finite(stack, number)
-    return {
-        "learning_rate": float(rates[-1]),
-        "n_gibbs_steps": n_steps,
-        "n_minibatches": n_minibatches,
-        "moment_gap": float(loop.state.gap.mean() / n_minibatches),
-        "seconds": time.perf_counter() - started,
-    }
+        if dropped is not None:
+            restore_connections(stack, state, dropped, self.drop_connect, self.options.max_norm)
+
+    def _infer(self, X):
+        """Set the positive phase of a deep machine: mean field given the rows, in two halves."""
+        half = -(-X.shape[0] // 2)
+        means = inference.mean_field(self.stack, X, self.team, *self.mean_field, block=half)
+        for states, mean in zip(self.state.positive[1:], means, strict=True):
+            states[:, : X.shape[0]] = mean.T
+            states[:, X.shape[0] :] = 0
 
 
-def _infer(loop: Loop, X, team) -> None:
-    """Set the positive phase of a deep machine: mean field given the rows, in two fixed halves."""
-    half = -(-X.shape[0] // 2)
-    means = inference.mean_field(loop.stack, X, team, *loop.mean_field, block=half)
-    for states, mean in zip(loop.state.positive[1:], means, strict=True):
-        states[:, : X.shape[0]] = mean.T
-        states[:, X.shape[0] :] = 0
-
-
-def _drop_connections(loop: Loop, step: int) -> list:
+def drop_connections(stack, state, share, key, step) -> list:
     """Take a random share of the connections away (DropConnect, Wan et al. 2013).
 
     The others make up for it, so that fields are on average those of the whole machine.
     Returns (what stays, weights before, momentum before) of every level.
     """
-    rng = np.random.default_rng([int(loop.key), step, 1])
+    rng = np.random.default_rng([int(key), step, 1])
     result = []
-    for level, velocity in zip(loop.stack.levels, loop.state.velocity, strict=True):
+    for level, velocity in zip(stack.levels, state.velocity, strict=True):
         weights = parameters(level)
-        stays = rng.random(weights.shape, dtype=np.float32) >= loop.drop_connect
+        stays = rng.random(weights.shape, dtype=np.float32) >= share
         result.append((stays, weights.copy(), velocity.copy()))
         weights *= stays
-        weights /= weights.dtype.type(1 - loop.drop_connect)
+        weights /= weights.dtype.type(1 - share)
     return result
 
 
-def _restore_connections(loop: Loop, dropped: list) -> None:
+def restore_connections(stack, state, dropped, share, bound) -> None:
     """Put weights and momentum of the connections that were gone back as they were.
 
     The kernel steps them too. With them the biases, which it takes out of the
     centred machine with those steps in, are put right; then norms of the whole machine are bounded.
     """
-    stack, state, bound = loop.stack, loop.state, loop.options.max_norm
     for number, (level, velocity) in enumerate(zip(stack.levels, state.velocity, strict=True)):
         stays, before, velocity_before = dropped[number]
         lower, upper = stack.biases[number : number + 2]
@@ -197,7 +253,7 @@ def _restore_connections(loop: Loop, dropped: list) -> None:
         undone = matrix(np.where(stays, weights.dtype.type(0), weights))
         upper += undone @ state.offsets[number]
         lower += undone.T @ state.offsets[number + 1]
-        weights *= weights.dtype.type(1 - loop.drop_connect)
+        weights *= weights.dtype.type(1 - share)
         np.copyto(weights, before, where=~stays)
         if velocity.size:
             np.copyto(velocity, velocity_before, where=~stays.reshape(velocity.shape))
@@ -207,9 +263,12 @@ def _restore_connections(loop: Loop, dropped: list) -> None:
             weights *= scale[:, None] if weights.ndim == 2 else np.repeat(scale, np.diff(indptr))
 
 
-def new_workspace(loop: Loop, n_threads: int) -> Workspace:
-    """Build what each thread has for itself."""
-    stack, state = loop.stack, loop.state
+def new_workspace(stack, state, n_packed, n_threads) -> Workspace:
+    """Return scratch memory for each thread.
+
+    ``n_packed`` holds the numbers of chains and of rows whose states are packed.
+    """
+    n_chains, n_rows = n_packed
     dtype = stack.biases[0].dtype
     gradient = 0
     for layer, level in enumerate(stack.levels, start=1):
@@ -220,8 +279,8 @@ def new_workspace(loop: Loop, n_threads: int) -> Workspace:
     def for_each_thread(array):
         return inference.aligned_zeros((n_threads, *array.shape), array.dtype)
 
-    packed = inference.new_packed(stack, loop.n_chains, range(len(stack.biases)))
-    packed_visible = inference.new_packed(stack, loop.batch_size, [0] if loop.binary else [])[0]
+    packed = inference.new_packed(stack, n_chains, range(len(stack.biases)))
+    packed_visible = inference.new_packed(stack, n_rows, [0])[0]
     return Workspace(
         np.empty((n_threads, gradient), dtype),
         tuple(for_each_thread(states) for states in state.chains),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +11,7 @@ from .._kernels.records import Stack
 from .._machine import inference
 from .._machine.levels import scale_weights
 from .._support.threads import Team
-from .passes import check_finite, loaded_minibatches, minibatch_rates, one_hot
+from .passes import loaded_minibatches, minibatch_rates, one_hot
 
 NEVER = np.iinfo(np.int64).max
 
@@ -67,9 +66,13 @@ class UpDownTrainer:
         self._work = np.empty((self.team.n_threads, max(*sizes, n_top)), dtype)
         self._chains_from = self.n_steps + 1 if self.options.negative_phase == "pcd" else NEVER
 
+    @property
+    def stacks(self) -> tuple:
+        """What is trained."""
+        return self.recognition, self.generative, self.top
+
     def run_pass(self, number) -> dict:
         """Walk through the data once; return one row of history."""
-        started = time.perf_counter()
         options, dtype = self.options, self.top.biases[0].dtype
         n_samples = self.X.shape[0]
         n_minibatches = -(-n_samples // self._batch_size)
@@ -94,9 +97,7 @@ class UpDownTrainer:
             )  # fmt: skip
             if options.l2:
                 share_left = dtype.type(np.exp(-options.l2 * group_rates.sum()))
-                for stack in (self.recognition, self.generative, self.top):
+                for stack in self.stacks:
                     scale_weights(stack, share_left)
         self.n_steps += n_minibatches
-        for stack in (self.recognition, self.generative, self.top):
-            check_finite(stack, number)
-        return {"learning_rate": rates[-1], "seconds": time.perf_counter() - started}
+        return {"learning_rate": rates[-1]}
