@@ -13,14 +13,16 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import connectivity
 from ._machine import inference
-from ._machine.base import BoltzmannMachine, log_odds, random_weights
+from ._machine.base import BoltzmannMachine
 from ._machine.directed import means_below
+from ._machine.initial import full_level_parameters, log_odds, random_weights
 from ._machine.levels import Level, stack_of
 from ._support.options import check_layer_sizes, check_number
 from ._support.random import new_key, new_seeds
 from ._support.threads import blocks
 from ._support.validation import check_codes, check_data, float_type
 from .rbm import PrunedBernoulliRBM
+from .samplers import check_negative_phase
 
 __all__ = ["DBMTransformer"]
 
@@ -174,7 +176,7 @@ class DBMTransformer(BoltzmannMachine):
                     )
         check_number(self.mean_field_tolerance, "mean_field_tolerance", low=0)
         check_number(self.max_mean_field_updates, "max_mean_field_updates", numbers.Integral, low=1)
-        if self.negative_phase == "cd" or getattr(self.negative_phase, "persistent", True) is False:
+        if check_negative_phase(self.negative_phase).chains == "data":
             raise ValueError(
                 "Deep machines need persistent chains: the data say nothing of the layers above the "
                 "first. Use negative_phase='pcd' or 'tempering'."
@@ -214,6 +216,20 @@ class DBMTransformer(BoltzmannMachine):
                 l2=self.l2,
             )  # fmt: skip
         return [template] * self._n_levels
+
+    def connectivity_parameters(self, masks) -> dict:
+        """Return the parameters with which a new machine starts with these connections.
+
+        Parameters
+        ----------
+        masks : list of ndarray of bool of shape (n_upper, n_lower)
+            One per level, lowest level first.
+
+        Returns
+        -------
+        parameters : dict
+        """
+        return {"connectivity": masks, **full_level_parameters(self)}
 
     def _set_sizes(self, sizes):
         self.hidden_layer_sizes = tuple(sizes)
@@ -404,9 +420,8 @@ class DBMTransformer(BoltzmannMachine):
         H = check_codes(H, self._n_features_out)
         with self._team(H.shape[0]) as team:
             for number in range(len(self._levels) - 1, -1, -1):
-                level = self._levels[number].scaled(2) if number else self._levels[0]
-                stack = stack_of([level], self._biases[number : number + 2])
-                H = means_below(stack, H, team)
+                stack = stack_of([self._levels[number]], self._biases[number : number + 2])
+                H = means_below(stack, 2 * H if number else H, team)
         return H
 
     def lower_bound(self, X) -> np.ndarray:

@@ -20,10 +20,12 @@ from sklearn.utils.validation import check_is_fitted
 from . import likelihood
 from ._kernels.records import Stack
 from ._machine import inference
-from ._machine.base import BoltzmannMachine, StoredState
+from ._machine.base import BoltzmannMachine
 from ._machine.directed import means_below, summed_bound
+from ._machine.initial import full_level_parameters
 from ._machine.labels import joined, labelled_chains
 from ._machine.levels import Layers, Level, as_dtype, stack_of
+from ._machine.stored import StoredState
 from ._support.compat import CallbackSupportMixin, with_callbacks
 from ._support.options import check_layer_sizes, check_number, resolve, resolve_function
 from ._support.random import RowUniforms, derived_key, new_key, new_seeds
@@ -168,6 +170,21 @@ class LevelList(_BaseComposition):
             self._set_params("hidden_layer_sizes", **params)
             return self
         return super().set_params(**params)
+
+    def connectivity_parameters(self, masks) -> dict:
+        """Return the parameters with which all levels start full.
+
+        Connections are set after that: what a level lacks from the start would stay 0.
+
+        Parameters
+        ----------
+        masks : list of ndarray of bool of shape (n_upper, n_lower)
+
+        Returns
+        -------
+        parameters : dict
+        """
+        return full_level_parameters(self)
 
     def _named_levels(self):
         sizes = self.hidden_layer_sizes

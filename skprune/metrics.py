@@ -16,7 +16,7 @@ from sklearn.base import clone
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from ._pruning.protocol import starting_connectivity
+from ._pruning.protocol import connectivity_parameters
 from .criteria import Fisher, LevelView
 
 __all__ = [
@@ -313,7 +313,7 @@ def compare_minimal(machine, X, X_test, scoring=None) -> MinimalComparison:
     """
     check_is_fitted(machine)
     masks = [np.array(mask) for mask in machine.connectivity_]
-    start = starting_connectivity(machine, masks)
+    start = connectivity_parameters(machine, masks)
     if "connectivity" not in start:
         raise TypeError(
             f"{type(machine).__name__} has no parameter connectivity, so that no minimal model can be made of "

@@ -29,7 +29,7 @@ from ._kernels import loading
 from ._kernels.records import DescentOptions, Moments, Stack
 from ._machine import inference
 from ._machine.base import Layered
-from ._machine.levels import Level, as_dtype
+from ._machine.levels import Level, as_dtype, check_arrays
 from ._support.compat import with_callbacks
 from ._support.options import check_layer_sizes, check_number, resolve_function
 from ._support.random import derived_key, new_key
@@ -83,7 +83,6 @@ class _Network(Layered, LevelList):
     ``_biases[0]`` belongs to the input and stays zero.
     """
 
-    _prunes_units = False
     _input_gain = 1.0  # what the data are multiplied by where they enter
 
     # ------------------------------------------------------------- validation
@@ -135,6 +134,26 @@ class _Network(Layered, LevelList):
             )
         if self.pretrain is None or self.pretrain in ("autoencoder", "supervised"):
             check_layer_sizes(self.hidden_layer_sizes)
+
+    def check_pruning(self, n_levels=None, target="connections"):
+        """Raise an error before training where a network cannot be pruned so.
+
+        Parameters
+        ----------
+        n_levels : int, default=None
+            Number of levels that were given a sparsity each; known only after ``fit``.
+        target : {"connections", "units"}, default="connections"
+
+        Raises
+        ------
+        TypeError
+            If units are to be pruned.
+        """
+        if target == "units":
+            raise TypeError(
+                f"{type(self).__name__} has outputs among its units and cannot lose units. Prune its "
+                "connections, or the units of a machine."
+            )
 
     # ----------------------------------------------------------- pre-training
 
@@ -362,6 +381,18 @@ class _Network(Layered, LevelList):
 
     def _forget(self):
         self._moments = None
+
+    def _check_state(self):
+        super()._check_state()
+        if self._moments is not None:
+            *kept, _ = self._moments
+            sizes = [level.n_parameters for level in self._levels]
+            sizes += [bias.size for bias in self._biases[1:]]
+            for arrays in kept:
+                found = sizes if any(array.size for array in arrays) else [0] * len(sizes)
+                check_arrays(
+                    arrays, found, self._biases[0].dtype, "The running means of the gradient"
+                )
 
     # ------------------------------------------------------------------- seam
 

@@ -38,7 +38,6 @@ from ._pruning.rounds import (
     RoundStates,
     UnitItems,
     as_columns,
-    check_n_levels,
     decide,
     score_with,
     scores_for_history,
@@ -293,15 +292,13 @@ class IterativePruner(FittedPruner):
         return estimator, True
 
     def _check_before(self, estimator, plan):
-        """Say before training what this estimator cannot lose, and has not."""
-        n_levels = getattr(estimator, "_n_levels", None)  # unknown where only training tells
-        for sparsity in plan.sparsities if n_levels else ():
-            check_n_levels(sparsity, n_levels)
-        if plan.units is not None and not getattr(estimator, "_prunes_units", True):
-            raise TypeError(
-                f"{type(estimator).__name__} has outputs among its units, and cannot lose them; prune "
-                "its connections, or the units of a machine."
-            )
+        """Say before training what this estimator cannot lose, where it knows."""
+        if not hasattr(estimator, "check_pruning"):
+            return
+        target = "connections" if plan.units is None else "units"
+        for sparsity in plan.sparsities:
+            listed = isinstance(sparsity, list | tuple | np.ndarray)
+            estimator.check_pruning(len(sparsity) if listed else None, target)
 
     # ---------------------------------------------------------------- fitting
 

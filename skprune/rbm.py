@@ -10,7 +10,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from . import connectivity, likelihood
 from ._machine import inference
-from ._machine.base import BoltzmannMachine, log_odds, random_weights
+from ._machine.base import BoltzmannMachine
+from ._machine.initial import log_odds, random_weights
 from ._machine.levels import Level
 from ._support.options import check_number
 from ._support.random import new_key
@@ -209,7 +210,7 @@ class PrunedBernoulliRBM(BoltzmannMachine):
         check_number(self.drop_connect, "drop_connect", low=0, high=1, closed="left")
         check_number(self.initial_sparsity, "initial_sparsity", low=0, high=1, closed="left")
         phase = check_negative_phase(self.negative_phase)
-        if self.dropout and not hasattr(phase, "persistent"):
+        if self.dropout and phase.chains == "own":
             raise ValueError(
                 "dropout is not possible with a negative phase that moves the chains itself; use "
                 "'pcd' or 'cd', or dropout=0."
@@ -270,6 +271,19 @@ class PrunedBernoulliRBM(BoltzmannMachine):
                 "transpose_of, which become hidden ones here."
             )
         return below
+
+    def connectivity_parameters(self, masks) -> dict:
+        """Return the parameters with which a new machine starts with these connections.
+
+        Parameters
+        ----------
+        masks : list of one ndarray of bool of shape (n_components, n_features)
+
+        Returns
+        -------
+        parameters : dict
+        """
+        return {"connectivity": masks[0], "initial_sparsity": 0.0}
 
     def _set_sizes(self, sizes):
         self.n_components = sizes[0]

@@ -1,11 +1,16 @@
-"""Negative phases: where the model's statistics come from; and tempered chains.
+"""Negative phases: where the model's statistics in the gradient come from.
 
-A choice that the training kernel runs itself is described by ``persistent``.
-Any other object has ``advance(stack, chains, n_gibbs_steps, key, step, team)``,
-which moves the even layers of ``chains`` (unit-major, in place) before every
-minibatch; its chains are persistent. One that keeps something over a fit has
-``prepare(stack, chains, n_chains, visible_means, key)``, which returns an
-object with ``advance``.
+A negative phase is an object with one attribute, ``chains``:
+
+- ``"data"``: chains start from the data of each minibatch, and the training kernel moves them.
+- ``"persistent"``: chains go on from minibatch to minibatch, and the training kernel moves them.
+- ``"own"``: the object moves persistent chains itself. It has a method
+  ``prepare(stack, chains, n_chains, visible_means, key)``, called once per fit, which returns an
+  object with ``advance(stack, chains, n_gibbs_steps, key, step, team)``. That is called before
+  every minibatch and moves the even layers of ``chains`` (unit-major) in place. An object without
+  anything to prepare may return itself.
+
+A new one is a small class here and a row in ``NEGATIVE_PHASES``.
 """
 
 from __future__ import annotations
@@ -37,20 +42,14 @@ __all__ = [
 class ContrastiveDivergence(BaseEstimator):
     """CD-k: chains start from the data of each minibatch (Hinton 2002)."""
 
-    @property
-    def persistent(self) -> bool:
-        """Chains start anew with every minibatch."""
-        return False
+    chains = "data"
 
 
 @dataclass(eq=False, repr=False)
 class PersistentContrastiveDivergence(BaseEstimator):
     """PCD-k: chains go on from minibatch to minibatch (Tieleman 2008)."""
 
-    @property
-    def persistent(self) -> bool:
-        """Chains carry over."""
-        return True
+    chains = "persistent"
 
 
 @dataclass(eq=False, repr=False)
@@ -70,6 +69,7 @@ class ParallelTempering(BaseEstimator):
     """
 
     n_temperatures: int = 10
+    chains = "own"
 
     def prepare(self, stack: Stack, chains, n_chains, visible_means, key) -> _TemperedChains:
         """Return the replicas of one fit."""
@@ -106,6 +106,7 @@ class LabelledChains(BaseEstimator):
     """
 
     n_labels: int
+    chains = "own"
 
     def prepare(self, stack: Stack, chains, n_chains, visible_means, key) -> _ChainsOfOneFit:
         """Return the chains of one fit."""
@@ -147,18 +148,25 @@ NEGATIVE_PHASES = {
 }
 
 
+CHAINS = ("data", "persistent", "own")
+
+
 def check_negative_phase(value):
     """Return the object for ``negative_phase``.
 
     Raises
     ------
-    ValueError, TypeError
-        If the name is unknown, or the object has none of the members.
+    ValueError
+        If a name is not known.
+    TypeError
+        If an object does not say who moves its chains, or lacks the method to prepare them.
     """
     phase = resolve(value, NEGATIVE_PHASES, "negative_phase")
-    if not any(hasattr(phase, name) for name in ("persistent", "advance", "prepare")):
+    chains = getattr(phase, "chains", None)
+    if chains not in CHAINS or (chains == "own" and not hasattr(phase, "prepare")):
         raise TypeError(
-            "negative_phase must be a name or an object with persistent, advance or prepare (see "
+            "negative_phase must be a name or an object whose attribute chains is one of "
+            f"{', '.join(map(repr, CHAINS))}, and which has a method prepare where it is 'own' (see "
             f"skprune.samplers), got {value!r}."
         )
     return phase

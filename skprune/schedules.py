@@ -33,7 +33,7 @@ __all__ = [
 class _TargetSchedule(BaseEstimator):
     """Goes from ``n_start`` to exactly ``n_end`` along a curve over the rounds."""
 
-    needs_target = True
+    needs_target, by_rank = True, False
 
     def n_kept(self, scores, weights, n_start, n_end, number, n_rounds) -> int:
         """Return how many connections survive this round."""
@@ -77,7 +77,7 @@ class Cubic(_TargetSchedule):
 class _Rule(BaseEstimator):
     """Decides for itself; the target is only a cap."""
 
-    needs_target = False
+    needs_target, by_rank = False, False
 
     def n_kept(self, scores, weights, n_start, n_end, number, n_rounds) -> int:
         """Return how many connections survive this round."""
@@ -98,6 +98,7 @@ class FractionOfRemaining(_Rule):
 
     fraction: float = 0.3
     ties: str = "exact"
+    by_rank = True  # it reads the order in which connections go, not what they are worth
 
     def _survivors(self, scores, weights):
         check_number(self.fraction, "fraction", low=0, high=1, closed="left")

@@ -37,6 +37,8 @@ IMPORT_ORDER = [
     "_kernels.backprop_steps",
     "connectivity",
     "schedules",
+    "_machine.initial",
+    "_machine.stored",
     "_machine.levels",
     "_machine.inference",
     "_machine.annealing",

@@ -146,11 +146,10 @@ def test_a_damaged_cache_is_a_miss(copied_kernels, tmp_path, damage):
 def test_a_cache_that_cannot_be_written_is_no_error(copied_kernels, tmp_path):
     """A directory that vanishes or fills up while kernels compile only costs the cache."""
     (tmp_path / "sitecustomize.py").write_text(
-        "import tempfile\n"
-        "def mkstemp(**options):\n"
+        "import pathlib\n"
+        "def write_bytes(path, content):\n"
         "    raise OSError(28, 'No space left on device')\n"
-        "import numba.core.caching\n"
-        "tempfile.mkstemp = mkstemp\n"
+        "pathlib.Path.write_bytes = write_bytes\n"
     )
     assert copied_kernels() == (np.log(2), 0)
     assert copied_kernels() == (np.log(2), 0)

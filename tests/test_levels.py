@@ -125,9 +125,16 @@ def fitted(sparsity=0.8, **options):
 
 def tampered_machines():
     machine, _ = fitted()
-    for name in ("_biases", "_levels", "_format"):
+    machine = machine.set_params(momentum=0.5).fit(fitted()[1])
+    for name in ("_biases", "_levels", "_format", "_activity", "_chains", "_velocity", "2-D"):
         state = copy.deepcopy(machine.__getstate__())
-        if name == "_biases":
+        if name in ("_activity", "_velocity"):
+            state[name][0] = state[name][0][:-1]
+        elif name == "_chains":
+            state["_chains"][1] = state["_chains"][1][:, 1:]
+        elif name == "2-D":
+            state["_biases"][0] = state["_biases"][0][None]
+        elif name == "_biases":
             state["_biases"][1] = state["_biases"][1][:3]
         elif name == "_levels":
             state["_levels"][0]["values"] = state["_levels"][0]["values"][:-1]
@@ -136,9 +143,15 @@ def tampered_machines():
         yield pytest.param(state, id=name)
 
 
+MESSAGES = (
+    "do not fit layers|as many weights|stored in format 99|running means must be|chains of a layer|"
+    "momentum must be|must be a vector"
+)
+
+
 @pytest.mark.parametrize("state", list(tampered_machines()))
 def test_a_tampered_machine_is_refused(state):
-    with pytest.raises(ValueError, match=r"do not fit layers|as many weights|stored in format 99"):
+    with pytest.raises(ValueError, match=MESSAGES):
         PrunedBernoulliRBM().__setstate__(state)
 
 

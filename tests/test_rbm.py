@@ -268,10 +268,13 @@ def test_every_step_of_model_states_has_its_own_draws():
 
 
 def test_own_negative_phase_object(digits):
-    """A sampler with ``advance`` moves the even layers itself, before every minibatch."""
+    """An object that moves the even layers itself, before every minibatch."""
 
     class Replay:
-        calls = 0
+        chains, calls = "own", 0
+
+        def prepare(self, stack, chains, n_chains, visible_means, key):
+            return self
 
         def advance(self, stack, chains, n_gibbs_steps, key, step, team):
             Replay.calls += 1
@@ -589,3 +592,26 @@ def test_callbacks_see_passes_and_can_stop(digits):
     assert len(Stop.seen) == 2
     assert Stop.seen[-1] == pytest.approx(rbm.score(digits))
     small(n_iter=2).set_callbacks(callback.ProgressBar()).fit(digits)
+
+
+def test_gibbs_steps_from_sparse_rows_are_those_from_the_array(digits):
+    from scipy import sparse
+
+    machines = [small(n_iter=1).fit(digits) for _ in range(2)]
+    given = digits[:40].astype(np.float32)
+    given[0, 0] = 0.5
+    np.testing.assert_array_equal(
+        machines[0].gibbs(sparse.csr_array(given)), machines[1].gibbs(given)
+    )
+
+
+@pytest.mark.parametrize("place", [30_000_000, -7])
+def test_inconsistent_sparse_data_are_refused(digits, place):
+    """Kernels write memory by these numbers."""
+    from scipy import sparse
+
+    rbm = small(n_iter=0).fit(digits)
+    X = sparse.csr_matrix(digits[:20].astype(np.float32))
+    X.indices[5] = place
+    with pytest.raises(ValueError, match="indices"):
+        rbm.transform(X)

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import time
 
 import numpy as np
 import pytest
@@ -520,3 +521,31 @@ def test_packed_steps_are_those_of_numpy(monkeypatch, kind, batch_size, n_chains
     assert np.abs(twin.weights - start.components_).max() > 0.02
     assert_same_machine(packed, twin, atol=2e-5)
     assert_same_machine(plain, twin, atol=2e-5)
+
+
+@pytest.mark.parametrize("worker", [0, 1])
+def test_no_thread_goes_on_after_an_error(worker):
+    """The error is raised, and the other thread takes no further item."""
+    done = []
+
+    def work(item):
+        if item == worker:
+            raise RuntimeError("this item fails")
+        done.append(item)
+        time.sleep(0.01)
+
+    with Team(n_threads=2) as team, pytest.raises(RuntimeError, match="this item fails"):
+        team.map(work, range(200))
+    assert len(done) < 20
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_a_kernel_that_fails_in_one_thread_releases_the_others(failing):
+    def kernel(barrier, thread, n_threads):
+        if thread == failing:
+            raise RuntimeError("this thread fails")
+        while not barrier[threads.ABORT_SLOT]:
+            time.sleep(0.001)
+
+    with Team(n_threads=2) as team, pytest.raises(RuntimeError, match="this thread fails"):
+        team.run(kernel)

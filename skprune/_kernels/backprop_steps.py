@@ -16,7 +16,7 @@ from .fields import (
     add_from_above,
     block_rows,
     descent_rows,
-    is_full,
+    reads_matrix,
     softmax,
 )
 from .packing import NO_PACKED
@@ -93,7 +93,7 @@ def _descend_level(
     n_lower, stride = lower.shape
     for b in range(thread, (biases.size + block - 1) // block, n_threads):
         start, stop = b * block, min(b * block + block, biases.size)
-        if is_full(level):
+        if reads_matrix(level):
             weights = level.weights.reshape(level.weights.size)
             first, count = start * n_lower, (stop - start) * n_lower
             gemm(
@@ -131,7 +131,7 @@ def _descend_level(
         )
         if options.max_norm > 0:
             for i in range(start, stop):
-                if is_full(level):
+                if reads_matrix(level):
                     bound_norm(weights, i * n_lower, (i + 1) * n_lower, options.max_norm)
                 else:
                     bound_norm(

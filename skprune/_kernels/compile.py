@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
-import tempfile
+import uuid
 import warnings
 from contextlib import suppress
 from functools import lru_cache
@@ -133,13 +133,12 @@ class _CacheFiles:
         """Replace the file of this key at once, and remove those of other source files."""
         payload = dumps(data)
         target = self._path(key)
-        descriptor, temporary = tempfile.mkstemp(dir=self._directory, prefix=target.name)
+        temporary = target.with_suffix(f".{uuid.uuid4().hex[:16]}.nbc")
         try:
-            with open(descriptor, "wb") as file:
-                file.write(_digest(payload) + payload)
+            temporary.write_bytes(_digest(payload) + payload)
             os.replace(temporary, target)
         except BaseException:
-            os.unlink(temporary)
+            temporary.unlink(missing_ok=True)
             raise
         self._remove(lambda name: not name.startswith(self._stem))
 
@@ -173,7 +172,7 @@ class _KernelCache(_FunctionCache):
     def load_overload(self, sig, target_context):
         try:
             return super().load_overload(sig, target_context)
-        except OSError:
+        except Exception:  # whatever cannot be read or linked is compiled anew
             return None
 
     def save_overload(self, sig, data):

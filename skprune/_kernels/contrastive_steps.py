@@ -8,7 +8,7 @@ from .blas import gemm
 from .compile import called, kernel, part
 from .draws import DRAWS_PER_MINIBATCH, row_key, uniform
 from .edges import add_edge_products
-from .fields import EVEN, ODD, block_rows, field_rows, is_full, layers_beside
+from .fields import EVEN, ODD, block_rows, field_rows, layers_beside, reads_matrix
 from .packing import (
     add_packed_products,
     count_bits,
@@ -281,9 +281,9 @@ def _reads_states(stack, layer, packed):
     """Whether the levels beside a layer read its states, or packed states alone."""
     reads = packed.shape[0] == 0
     if layer > 0:
-        reads = reads or is_full(stack.levels[layer - 1])
+        reads = reads or reads_matrix(stack.levels[layer - 1])
     if layer < len(stack.levels):
-        reads = reads or is_full(stack.levels[layer])
+        reads = reads or reads_matrix(stack.levels[layer])
     return reads
 
 
@@ -390,7 +390,7 @@ def _update_level(
     block = block_rows(stack, number + 1)
     for b in range(thread, (n_upper + block - 1) // block, n_threads):
         start, stop = b * block, min(b * block + block, n_upper)
-        if is_full(level):
+        if reads_matrix(level):
             _update_dense_rows(
                 level, velocity, data, model, n_data, n_model, start, stop, rate, options, blas
             )

@@ -16,7 +16,7 @@ EDGE_BLOCK = 16  # upper units a block on pruned levels
 
 
 @part
-def is_full(level):
+def reads_matrix(level):
     """Whether a level is computed from its matrix, not from its connections."""
     return level.weights.shape[0] > 0
 
@@ -30,7 +30,7 @@ def add_from_below(level, below, out, start, stop, blas):
     """
     lower, packed, offsets, lane = below
     stride = out.shape[1]
-    if is_full(level):
+    if reads_matrix(level):
         n_lower = level.weights.shape[1]
         one = out.dtype.type(1)
         if blas is None:
@@ -56,7 +56,7 @@ def add_from_above(level, above, out, start, stop, blas):
     """Add ``weights[:, start:stop].T @ above`` to rows start..stop of ``out``."""
     upper, packed, offsets, lane = above
     stride = out.shape[1]
-    if is_full(level):
+    if reads_matrix(level):
         n_upper, n_lower = level.weights.shape
         one = out.dtype.type(1)
         if blas is None:
@@ -100,9 +100,9 @@ def block_rows(stack, layer):
     n_units = stack.biases[layer].size
     dense = False
     if layer > 0:
-        dense = is_full(stack.levels[layer - 1])
+        dense = reads_matrix(stack.levels[layer - 1])
     if layer < len(stack.levels):
-        dense = dense or is_full(stack.levels[layer])
+        dense = dense or reads_matrix(stack.levels[layer])
     if not dense:
         return EDGE_BLOCK
     n_blocks = 4 * ((n_units + 511) // 512)

@@ -7,7 +7,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from .compile import kernel, kernel_with_arrays
-from .fields import is_full
+from .fields import reads_matrix
 from .units import exp
 
 LOG_EVERY = 512  # factors in [1, 2] multiplied in float64 before their logarithm is taken
@@ -45,7 +45,7 @@ def pseudo_log_likelihood(stack, visible, field, total):
     only the fields of the hidden units it is connected to.
     """
     level = stack.levels[0]
-    dense = is_full(level)
+    dense = reads_matrix(level)
     lanes, n_hidden = field.shape[1], field.shape[0]
     one, zero = field.dtype.type(1), field.dtype.type(0)
     softplus = np.empty((n_hidden, lanes), dtype=np.float64)
@@ -126,6 +126,26 @@ def add_pair_products(states, others, total):
     for i in range(states.shape[0]):
         for lane in range(total.size):
             total[lane] += np.float64(states[i, lane]) * others[i, lane]
+
+
+@kernel
+def add_row_products(rows, vector, total):
+    """``total[row] += rows[row] @ vector``, each row by the same operations."""
+    for row in range(rows.shape[0]):
+        here = 0.0
+        for i in range(rows.shape[1]):
+            here += rows[row, i] * vector[i]
+        total[row] += here
+
+
+@kernel
+def add_row_pair_products(rows, others, total):
+    """``total[row] += rows[row] @ others[row]``, each row by the same operations."""
+    for row in range(rows.shape[0]):
+        here = 0.0
+        for i in range(rows.shape[1]):
+            here += rows[row, i] * others[row, i]
+        total[row] += here
 
 
 @kernel

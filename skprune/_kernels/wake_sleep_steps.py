@@ -9,7 +9,7 @@ from .chains import draw_one_hot
 from .compile import called, kernel, part
 from .draws import DRAWS_PER_MINIBATCH, row_key
 from .edges import add_edge_products
-from .fields import EVEN, add_from_above, add_from_below, is_full
+from .fields import EVEN, add_from_above, add_from_below, reads_matrix
 from .packing import NO_BITS, NO_PACKED
 from .team import meet
 from .units import row_sum, to_mean, to_mean_and_draw
@@ -68,7 +68,7 @@ def _delta_rule(level, lower, upper, rate, n_data, work, blas, thread, n_threads
     n_lower, stride = lower.shape
     scale = rate / work.dtype.type(n_data)
     one = work.dtype.type(1)
-    if is_full(level):
+    if reads_matrix(level):
         n_upper, n_lower = level.weights.shape
         for b in range(thread, (n_upper + DIRECTED_BLOCK - 1) // DIRECTED_BLOCK, n_threads):
             start, stop = b * DIRECTED_BLOCK, min((b + 1) * DIRECTED_BLOCK, n_upper)

@@ -8,14 +8,12 @@ for the weights. A machine that is not ours needs no more.
 from __future__ import annotations
 
 import numbers
-import warnings
 from abc import ABC, abstractmethod
 from copy import deepcopy
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.exceptions import InconsistentVersionWarning
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -26,60 +24,15 @@ from .._support.options import check_number, resolve_function
 from .._support.random import new_key
 from .._support.threads import Team
 from .._support.validation import check_clamped, check_data, restored_on_error
-from .._support.version import VERSION
 from .._training.contrastive import MEAN_RATE, ContrastiveTrainer, new_state, new_velocity
 from .._training.passes import LEARNING_RATE_SCHEDULES, run_passes
 from ..likelihood import LogPartition
 from ..samplers import check_gibbs_steps, check_negative_phase
 from . import inference
-from .levels import Level, as_dtype, check_layers, stack_of
+from .levels import Level, as_dtype, check_arrays, check_layers, stack_of
+from .stored import StoredState
 
 LEAST_CHAINS = 100  # where n_chains is None; what fewer cost is in docs/design_notes.md
-FORMAT = 1  # of the state that is stored
-
-
-def random_weights(mask, lower_means, rng) -> np.ndarray:
-    """Return weights (n_upper, n_lower) before training.
-
-    The input of an upper unit would have unit variance over independent lower units of these
-    means: units start different and neither saturated nor linear (docs/design_notes.md).
-    """
-    variances = np.clip(lower_means, 0, 1) * (1 - np.clip(lower_means, 0, 1))
-    scale = 1 / np.sqrt(np.maximum(mask @ variances**2, 1.0))
-    return scale[:, None] * np.sqrt(variances) * rng.standard_normal(mask.shape)
-
-
-def log_odds(means, n_rows) -> np.ndarray:
-    """Return the log-odds of means over so many rows, with half a row more on either side."""
-    smoothed = np.clip((means * n_rows + 0.5) / (n_rows + 1), 1e-6, 1 - 1e-6)
-    return np.log(smoothed / (1 - smoothed))
-
-
-class StoredState(BaseEstimator):
-    """Stored states carry the version of the package and a format number."""
-
-    def __getstate__(self):
-        return {**super().__getstate__(), "_skprune_version": VERSION, "_format": FORMAT}
-
-    def __setstate__(self, state):
-        state = dict(state)
-        version = state.pop("_skprune_version", "unknown")
-        if version != VERSION:
-            warnings.warn(
-                InconsistentVersionWarning(
-                    estimator_name=type(self).__name__,
-                    current_sklearn_version=f"skprune {VERSION}",
-                    original_sklearn_version=f"skprune {version}",
-                ),
-                stacklevel=2,
-            )
-        found = state.pop("_format", None)
-        if found != FORMAT:
-            raise ValueError(
-                f"This {type(self).__name__} was stored in format {found!r}, but skprune {VERSION} "
-                f"reads format {FORMAT}. Load it with skprune {version}."
-            )
-        super().__setstate__(state)
 
 
 class Layered(CallbackSupportMixin, StoredState):
@@ -112,7 +65,11 @@ class Layered(CallbackSupportMixin, StoredState):
         super().__setstate__(state)
         if hasattr(self, "_levels"):
             self._levels = [Level.from_state(stored) for stored in self._levels]
-            check_layers(self._levels, self._biases)
+            self._check_state()
+
+    def _check_state(self):
+        """Raise a ValueError where loaded arrays do not fit together. Kernels rely on them."""
+        check_layers(self._levels, self._biases)
 
     # ----------------------------------------------------------- fitted state
 
@@ -215,6 +172,19 @@ class BoltzmannMachine(
     def _forget(self):
         self._velocity = self._log_partition = None
 
+    def _check_state(self):
+        super()._check_state()
+        sizes, dtype = [bias.size for bias in self._biases], self._biases[0].dtype
+        check_arrays(self._activity, sizes, dtype, "The running means")
+        for chains, size in zip(self._chains, sizes, strict=True):
+            if chains is not None and (chains.ndim != 2 or chains.shape[1] != size):
+                raise ValueError(
+                    f"The chains of a layer of {size} units have shape {chains.shape}."
+                )
+        if self._velocity is not None:
+            levels = [level.n_parameters for level in self._levels]
+            check_arrays(self._velocity, [*levels, *sizes], dtype, "The momentum")
+
     def compact(self, units=None, *, rescale=False, hidden_bias=None):
         """Return a machine without hidden units that have lost their connections.
 
@@ -285,6 +255,45 @@ class BoltzmannMachine(
         machine._set_sizes([int(stay.sum()) for stay in units])
         return machine
 
+    def check_pruning(self, n_levels=None, target="connections"):
+        """Raise an error before training where this machine cannot be pruned so.
+
+        Parameters
+        ----------
+        n_levels : int, default=None
+            Number of levels that were given a sparsity each.
+        target : {"connections", "units"}, default="connections"
+
+        Raises
+        ------
+        ValueError
+            If the machine has another number of levels.
+        """
+        if n_levels is not None and n_levels != self._n_levels:
+            raise ValueError(
+                f"sparsity has {n_levels} entries for {self._n_levels} levels. Pass one number for "
+                "all levels, or one per level."
+            )
+
+    @property
+    @abstractmethod
+    def _n_levels(self) -> int:
+        """Number of levels that the parameters ask for."""
+
+    @abstractmethod
+    def connectivity_parameters(self, masks) -> dict:
+        """Return the parameters with which a new machine starts with these connections.
+
+        Parameters
+        ----------
+        masks : list of ndarray of bool of shape (n_upper, n_lower)
+            One per level, lowest level first.
+
+        Returns
+        -------
+        parameters : dict
+        """
+
     @abstractmethod
     def _set_sizes(self, sizes):
         """Set the parameters that say how many hidden units there are."""
@@ -343,7 +352,7 @@ class BoltzmannMachine(
         number_type = stack.biases[0].dtype.type
         negative = check_negative_phase(self.negative_phase)
         batch_size = min(self.batch_size, X.shape[0])
-        persistent = not hasattr(negative, "persistent") or negative.persistent
+        persistent = negative.chains != "data"
         n_chains = self._wanted_chains() if persistent else batch_size
         target, strength = self._activity_goal()
         options = TrainingOptions(
@@ -362,13 +371,15 @@ class BoltzmannMachine(
         ]
         velocity = self._starting_velocity(stack, self.momentum)
         state = new_state(stack, batch_size, n_chains, chains, self._activity, velocity)
-        if hasattr(negative, "prepare"):
-            negative = negative.prepare(stack, state.chains, n_chains, self._activity[0], self._key)
+        sampler = None
+        if negative.chains == "own":
+            sampler = negative.prepare(stack, state.chains, n_chains, self._activity[0], self._key)
         return ContrastiveTrainer(
             stack=stack,
             state=state,
             options=options,
-            negative_phase=negative,
+            persistent=persistent,
+            sampler=sampler,
             n_gibbs_steps=self.n_gibbs_steps,
             drop_connect=getattr(self, "drop_connect", 0.0),
             learning_rate=self.learning_rate,

@@ -128,20 +128,20 @@ def looks_up(stack: Stack) -> bool:
 
 
 def row_blocks(stack: Stack, X, team, size=BLOCK) -> list:
-    """Return arrays of row numbers, of at most ``size``, that are computed together.
+    """Return (row numbers, whether they are looked up) of blocks that are computed together.
 
-    Where pruned levels look 0/1 rows up in tables, rows with other values are in blocks of their
-    own: how a row is computed depends on that row alone.
+    Where the first level looks 0/1 rows up in tables, rows with other values are in blocks of
+    their own: how a row is computed depends on that row alone.
     """
     parts = blocks(X.shape[0], size)
-    rows = [np.arange(part.start, part.stop) for part in parts]
     if not looks_up(stack):
-        return rows
+        return [(np.arange(part.start, part.stop), False) for part in parts]
     binary = np.concatenate(team.map(lambda part: binary_rows(X[part]), parts))
-    if binary.all() or not binary.any():
-        return rows
-    groups = [np.flatnonzero(binary), np.flatnonzero(~binary)]
-    return [group[part] for group in groups for part in blocks(group.size, size)]
+    return [
+        (numbers[part], looked_up)
+        for numbers, looked_up in ((np.flatnonzero(binary), True), (np.flatnonzero(~binary), False))
+        for part in blocks(numbers.size, size)
+    ]
 
 
 def binary_rows(X) -> np.ndarray:
@@ -154,14 +154,14 @@ def binary_rows(X) -> np.ndarray:
     return result
 
 
-def load_visible(stack: Stack, X, rows) -> tuple:
+def load_visible(stack: Stack, X, rows, looked_up) -> tuple:
     """Load a block of rows; return states and packed states of every layer.
 
-    Rows of 0 and 1 go by way of bits. Where all levels read packed states the
-    visible states stay zero.
+    Rows that are looked up are loaded as bits. Their visible states stay zero, because the first
+    level reads packed states.
     """
     states = row_states(stack, rows.size)
-    if not looks_up(stack) or not binary_rows(X[rows[:1]])[0]:
+    if not looked_up:
         load(X, rows, states[0])
         return states, unpacked(stack)
     packed = new_packed(stack, max(rows.size, TABLE_SAMPLES), [0])
@@ -243,9 +243,10 @@ def energy(stack: Stack, *layers) -> np.ndarray:
             only = tuple(s if k == number - 1 else np.zeros_like(s) for k, s in enumerate(states))
             field = np.zeros_like(states[number])
             field_kernels.fields(stack, number, only, unpacked(stack), field)
-            below = to_rows(field, n_samples) - bias
-            upper = np.asarray(layers[number], np.float64)
-            total -= np.einsum("ij,ij->i", below.astype(np.float64), upper)
+            below = (to_rows(field, n_samples) - bias).astype(np.float64)
+            upper, products = np.array(layers[number], np.float64), np.zeros(n_samples)
+            scores.add_row_pair_products(below, upper, products)
+            total -= products
     return total
 
 
@@ -294,8 +295,9 @@ def free_energies(stacks, X, team) -> np.ndarray:
     base = Stack(stack.levels, (below, np.zeros_like(above)))
     result = np.empty((X.shape[0], len(stacks)))
 
-    def one_block(rows):
-        states, packed = load_visible(base, X, rows)
+    def one_block(block):
+        rows, looked_up = block
+        states, packed = load_visible(base, X, rows, looked_up)
         field_kernels.fields(base, 1, states, packed, states[1])
         totals = np.zeros((len(stacks), rows.size))
         for own, total in zip(stacks, totals, strict=True):
@@ -311,9 +313,9 @@ def row_products(X, vector) -> np.ndarray:
 
     A row is summed by itself, and in the same order for dense and CSR data.
     """
-    vector, result = vector.astype(np.float64), np.empty(X.shape[0])
+    vector, result = vector.astype(np.float64), np.zeros(X.shape[0])
     for block in blocks(X.shape[0]):
-        result[block] = np.einsum("ij,j->i", rows_of(X, block, np.float64), vector)
+        scores.add_row_products(rows_of(X, block, np.float64), vector, result[block])
     return result
 
 
@@ -344,8 +346,9 @@ def mean_field(stack: Stack, X, team, tolerance=1e-6, max_updates=100, block=BLO
     """
     result = [np.empty((X.shape[0], bias.size), bias.dtype) for bias in stack.biases[1:]]
 
-    def one_block(rows):
-        states, packed = load_visible(stack, X, rows)
+    def one_block(block_of_rows):
+        rows, looked_up = block_of_rows
+        states, packed = load_visible(stack, X, rows, looked_up)
         if len(result) == 1:
             key = np.uint64(0)
             field_kernels.update_layer(stack, 1, states, packed, False, rows.size, 0, key, 0)
@@ -391,7 +394,7 @@ def gibbs(stack: Stack, states, n_sweeps, n_samples, key, team, first_step=0, cl
         held = np.empty((0, 0), stack.biases[0].dtype)
         packed = unpacked(stack)
         even = states[0::2]
-        if clamped is None and all(scores.is_binary_dense(layer[block]) for layer in even):
+        if clamped is None and all(is_binary(layer[block]) for layer in even):
             packed = new_packed(stack, rows.size, range(len(states)))
             for source, target in zip(lanes_of_block, packed, strict=True):
                 packing.pack_states(source, target)

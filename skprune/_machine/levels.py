@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from itertools import pairwise
 from typing import NamedTuple
@@ -12,6 +13,18 @@ from .._kernels.records import Edges, KernelLevel, Stack
 
 # Share of absent connections from which edge kernels beat BLAS (docs/design_notes.md).
 EDGE_SPARSITY = 0.5
+
+
+_lock = threading.Lock()  # held while a kernel form is made
+
+
+def _new_lock():
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # another thread may hold it while the process forks
+    os.register_at_fork(after_in_child=_new_lock)
 
 
 class Connections(NamedTuple):
@@ -83,6 +96,8 @@ class Connections(NamedTuple):
                 f"The connections of a level with {n_lower} lower units must be a vector of "
                 f"{index_type(n_lower)}, got shape {indices.shape} and dtype {indices.dtype}."
             )
+        if indices.size > np.iinfo(np.int32).max:
+            raise ValueError(f"A level has at most 2^31 - 1 connections, got {indices.size}.")
         if indptr[0] != 0 or indptr[-1] != indices.size or (np.diff(indptr) < 0).any():
             raise ValueError(
                 f"The pointers of a level must rise from 0 to its {indices.size} connections."
@@ -128,7 +143,6 @@ class Level:
     def __init__(self, values, connections=None):
         self.values, self.connections = values, connections
         self._kernel_form = None
-        self._lock = threading.Lock()
         self._check()
 
     @classmethod
@@ -172,6 +186,12 @@ class Level:
         """Type of the weights."""
         return self.values.dtype
 
+    @property
+    def n_parameters(self) -> int:
+        """Length of the array that training changes: also zeros where it is a masked matrix."""
+        reads = self.connections is not None and is_sparse(self.n_connections, self.shape)
+        return self.n_connections if reads else int(np.prod(self.shape))
+
     def mask(self) -> np.ndarray:
         """Return which connections exist, as a read-only boolean matrix."""
         if self.connections is None:
@@ -195,7 +215,7 @@ class Level:
 
     def kernel_form(self) -> KernelLevel:
         """Return the form that kernels read. It is made once, and shares the weights if it can."""
-        with self._lock:
+        with _lock:
             if self._kernel_form is None:
                 self._kernel_form = make_kernel_level(self.values, self.connections)
             return self._kernel_form
@@ -308,6 +328,8 @@ def check_layers(levels, biases) -> None:
     shapes = [level.shape for level in levels]
     if [(upper, lower) for lower, upper in pairwise(sizes)] != shapes:
         raise ValueError(f"Levels of shapes {shapes} do not fit layers of {sizes} units.")
+    if any(bias.ndim != 1 for bias in biases):
+        raise ValueError("The biases of a layer must be a vector.")
     types = {array.dtype for array in (*levels, *biases)}
     if len(types) > 1:
         names = ", ".join(sorted(map(str, types)))
@@ -354,13 +376,18 @@ def make_kernel_level(values, connections: Connections | None, use_edges=None) -
             return KernelLevel(np.ascontiguousarray(values), no_mask, no_vector, no_edges)
         connections, values = Connections.from_mask(np.ones(values.shape)), values.ravel()
     if use_edges is None:
-        use_edges = values.size <= (1 - EDGE_SPARSITY) * np.prod(connections.shape)
+        use_edges = is_sparse(values.size, connections.shape)
     if use_edges:
         return KernelLevel(no_matrix, no_mask, values, connections.edges())
     mask = connections.mask()
     dense = np.zeros(mask.shape, dtype)
     dense[mask] = values
     return KernelLevel(dense, mask.view(np.uint8), no_vector, no_edges)
+
+
+def is_sparse(n_connections, shape) -> bool:
+    """Return whether so few connections of a level exist that going over them is faster."""
+    return n_connections <= (1 - EDGE_SPARSITY) * np.prod(shape)
 
 
 def reads_edges(level: KernelLevel) -> bool:
@@ -393,3 +420,13 @@ def scale_weights(stack: Stack, factor) -> None:
     """Multiply the weights of every level by a number, in place."""
     for level in stack.levels:
         parameters(level)[...] *= factor
+
+
+def check_arrays(arrays, sizes, dtype, what) -> None:
+    """Raise a ValueError where arrays are not vectors of these sizes and this type."""
+    found = [(array.shape, array.dtype) for array in arrays]
+    if found != [((size,), dtype) for size in sizes]:
+        raise ValueError(
+            f"{what} must be vectors of {dtype} with {list(sizes)} entries, got shapes "
+            f"{[shape for shape, _ in found]}."
+        )

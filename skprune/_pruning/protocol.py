@@ -8,13 +8,11 @@ REQUIRED = ("connectivity_", "set_connectivity", "layer_samples", "components_")
 
 
 class Prunable(Protocol):
-    """The members by which pruners know a fitted machine.
+    """The members by which pruners know a machine.
 
-    ``warm_start`` is a parameter of the machine, and is only needed where the
-    pruner trains on. A machine may also have ``compact(units, rescale=,
-    hidden_bias=)``, which returns a machine without some of its hidden units,
-    and the parameters ``connectivity`` and ``initial_sparsity``, with which a
-    new machine starts.
+    The first four are required. ``warm_start`` and ``n_iter`` are parameters of
+    ``fit``: a pruner that trains on sets ``warm_start=True``, and ``n_iter``
+    where it was given a number of passes. The other three are optional.
 
     Attributes
     ----------
@@ -26,7 +24,6 @@ class Prunable(Protocol):
 
     connectivity_: list
     components_: object
-    warm_start: bool
 
     def set_connectivity(self, masks):
         """Set which connections exist, and return the machine.
@@ -36,6 +33,22 @@ class Prunable(Protocol):
 
     def layer_samples(self, X=None, *, n_samples=1000, n_steps_between=10, random_state=None):
         """Return states of all layers, given data or drawn from the model."""
+
+    def compact(self, units, *, rescale=False, hidden_bias=None):
+        """Optional: return a machine without some of its hidden units."""
+
+    def check_pruning(self, n_levels=None, target="connections"):
+        """Optional: raise an error before training where the machine cannot be pruned so.
+
+        ``n_levels`` is the number of levels that were given a sparsity each.
+        ``target`` is "connections" or "units".
+        """
+
+    def connectivity_parameters(self, masks) -> dict:
+        """Optional: return the parameters with which a new machine starts with these connections.
+
+        Connections that the parameters cannot ask for are set after ``fit(n_iter=0)``.
+        """
 
 
 def check_prunable(estimator, trains_on) -> None:
@@ -49,8 +62,8 @@ def check_prunable(estimator, trains_on) -> None:
         )
 
 
-def starting_connectivity(estimator, masks) -> dict:
-    """Return the parameters by which a machine starts with these connections; none where it has none."""
-    own = estimator.get_params(deep=False)
-    start = {"connectivity": masks if len(masks) > 1 else masks[0], "initial_sparsity": 0.0}
-    return {name: value for name, value in start.items() if name in own}
+def connectivity_parameters(estimator, masks) -> dict:
+    """Return the parameters with which an estimator starts with these connections, if it has any."""
+    if not hasattr(estimator, "connectivity_parameters"):
+        return {}
+    return estimator.connectivity_parameters(masks)

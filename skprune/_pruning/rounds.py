@@ -11,7 +11,6 @@ from sklearn.utils.validation import _num_samples
 
 from .. import connectivity
 from ..criteria import LayerView, LevelView
-from ..schedules import FractionOfRemaining
 from .plan import check_n_levels, per_level
 
 MAX_DATA_STATES = 10_000  # rows from which data-driven criteria are computed
@@ -248,9 +247,8 @@ def decide(plan, kind, estimator, levels, n_start, targets, number, rng, states)
     for group in groups:
         remaining = np.concatenate([scores[k][present[k]] for k in group])
         n_end = sum(targets[k] for k in group)
-        percentile = isinstance(plan.schedule, FractionOfRemaining)
         n_kept = plan.schedule.n_kept(
-            remaining * sign if percentile else remaining,  # ties are those of what goes
+            remaining * sign if getattr(plan.schedule, "by_rank", False) else remaining,
             np.concatenate([strengths[k][present[k]] for k in group]),
             sum(n_start[k] for k in group),
             n_end if plan.regrow is None else min(1, n_end),

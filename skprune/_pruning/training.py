@@ -9,13 +9,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_memory
 
 from .._support.random import new_seeds, seeds_of
-from .protocol import starting_connectivity
-
-SPARSE_LEVELS = {  # parameters of levels that are sparse from the start, and what makes them full
-    "__connectivity": None,
-    "__initial_sparsity": 0.0,
-    "pruner__sparsity": 0.0,
-}
+from .protocol import connectivity_parameters
 
 
 class RoundTrainer:
@@ -85,10 +79,8 @@ class RoundTrainer:
     def fresh(self, estimator, masks, rng):
         """Return a new machine with these connections, as it is before training."""
         fresh = clone(estimator)
-        start = starting_connectivity(fresh, masks)
+        start = connectivity_parameters(fresh, masks)
         parameters = fresh.get_params()
-        for ending, value in SPARSE_LEVELS.items():  # what they lack would stay 0
-            start |= {name: value for name in parameters if name.endswith(ending)}
         restored = {name: parameters[name] for name in start} | seeds_of(fresh)
         fresh.set_params(**new_seeds(fresh, rng), **start)
         fresh = self.fit("initialize", fresh, n_iter=0, warm_start=False)

@@ -93,10 +93,12 @@ class Team:
         return self
 
     def __exit__(self, *exception):
-        if self._pool is not None:
-            self._pool.shutdown()
-        if self._has_serial_blas:
-            _serial_blas.__exit__(*exception)
+        try:
+            if self._pool is not None:
+                self._pool.shutdown()
+        finally:
+            if self._has_serial_blas:
+                _serial_blas.__exit__(*exception)
 
     def run(self, kernel, *args):
         """Call ``kernel(*args, barrier, thread, n_threads)`` once in each thread.
@@ -112,11 +114,19 @@ class Team:
         if self.n_threads == 1:
             kernel(*args, barrier, 0, 1)
             return
+
+        def work(thread):
+            try:
+                kernel(*args, barrier, thread, self.n_threads)
+            except BaseException:
+                barrier[ABORT_SLOT] = 1
+                raise
+
         others = []
         try:
             for thread in range(1, self.n_threads):
-                others.append(self._pool.submit(kernel, *args, barrier, thread, self.n_threads))
-            kernel(*args, barrier, 0, self.n_threads)
+                others.append(self._pool.submit(work, thread))
+            work(0)
         except BaseException:
             barrier[ABORT_SLOT] = 1
             raise
@@ -125,25 +135,34 @@ class Team:
                 other.result()
 
     def map(self, function, items) -> list:
-        """``[function(item) for item in items]``, the calls spread over the threads."""
+        """Return ``[function(item) for item in items]``, with the calls spread over the threads.
+
+        Where a call fails, no thread takes another item, and the error is raised.
+        """
         if self._pool is None:
             return [function(item) for item in items]
         pending = iter(list(enumerate(items)))
         lock = threading.Lock()
-        results = {}
+        results, failed = {}, threading.Event()
 
         def work():
-            while True:
+            while not failed.is_set():
                 with lock:
                     number, item = next(pending, (None, None))
                 if number is None:
                     return
-                results[number] = function(item)
+                try:
+                    results[number] = function(item)
+                except BaseException:
+                    failed.set()
+                    raise
 
         others = [self._pool.submit(work) for _ in range(self.n_threads - 1)]
-        work()
-        for other in others:
-            other.result()
+        try:
+            work()
+        finally:
+            for other in others:
+                other.result()
         return [results[number] for number in sorted(results)]
 
 

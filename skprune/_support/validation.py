@@ -25,6 +25,11 @@ def check_data(estimator, X, reset):
         reset=reset,
     )
     if sparse.issparse(X):
+        X.check_format(full_check=True)
+        if X.nnz > np.iinfo(np.int32).max:
+            raise ValueError(
+                f"X has {X.nnz} stored values; at most 2^31 - 1 are possible. Pass fewer rows."
+            )
         if not X.has_canonical_format:
             X = X.copy()
             X.sum_duplicates()

@@ -77,8 +77,10 @@ class ContrastiveTrainer:
     stack : Stack
     state : TrainingState
     options : TrainingOptions
-    negative_phase : object
-        As :mod:`skprune.samplers` describes it, prepared for this fit.
+    persistent : bool
+        Whether chains go on from minibatch to minibatch, or start from the data of each.
+    sampler : object or None
+        What moves the chains where the kernel does not, as :mod:`skprune.samplers` describes it.
     n_gibbs_steps : int or (int, int)
     drop_connect : float
     learning_rate : float
@@ -102,7 +104,8 @@ class ContrastiveTrainer:
     stack: Stack
     state: TrainingState
     options: TrainingOptions
-    negative_phase: object
+    persistent: bool
+    sampler: object | None
     n_gibbs_steps: object
     drop_connect: float
     learning_rate: float
@@ -170,16 +173,12 @@ class ContrastiveTrainer:
         stride = inference.lanes(self.batch_size + SPARE_LANES, dtype)
         n_words = -(-stride // 16) if self.binary else 0
         n_bytes = n_visible * (2 * n_words or stride * dtype.itemsize)
-        single = self._advance() or self.drop_connect or self.mean_field
+        single = self.sampler or self.drop_connect or self.mean_field
         at_once = 1 if single else max(1, min(n_minibatches, BUFFER // n_bytes, MOST_AT_ONCE))
         n_states = 0 if self.binary else at_once
         buffer = inference.states_array(n_states * n_visible, stride, dtype)
         bits = np.zeros((at_once, n_words, n_visible), np.uint16)
         return buffer.reshape(n_states, n_visible, stride), bits
-
-    def _advance(self):
-        """The method with which a negative phase moves the chains itself, or None."""
-        return getattr(self.negative_phase, "advance", None)
 
     def _n_packed(self) -> tuple:
         """Numbers of chains and of rows whose states are packed."""
@@ -195,14 +194,13 @@ class ContrastiveTrainer:
         if self.drop_connect:
             dropped = drop_connections(stack, state, self.drop_connect, self.key, step)
             options = options._replace(max_norm=type(options.max_norm)(0))
-        advance = self._advance()
-        if advance:
-            advance(stack, state.chains, n_gibbs_steps, self.key, step, self.team)
+        if self.sampler is not None:
+            self.sampler.advance(stack, state.chains, n_gibbs_steps, self.key, step, self.team)
+            n_gibbs_steps = 0
         self.team.run(
             contrastive_steps.train_minibatches, stack, state, buffer, bits, sizes,
-            rates.astype(dtype), not self.mean_field, 0 if advance else n_gibbs_steps,
-            bool(advance) or self.negative_phase.persistent, self.n_chains, options, self.key, step,
-            workspace, blas.BLAS_ADDRESS[dtype],
+            rates.astype(dtype), not self.mean_field, n_gibbs_steps, self.persistent,
+            self.n_chains, options, self.key, step, workspace, blas.BLAS_ADDRESS[dtype],
         )  # fmt: skip
         if dropped is not None:
             restore_connections(stack, state, dropped, self.drop_connect, self.options.max_norm)

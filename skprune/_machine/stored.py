@@ -1,0 +1,39 @@
+"""What every stored estimator carries: the version of the package and a format number."""
+
+from __future__ import annotations
+
+import warnings
+
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import InconsistentVersionWarning
+
+from .._support.version import VERSION
+
+FORMAT = 1
+
+
+class StoredState(BaseEstimator):
+    """Stored states carry the version of the package and a format number."""
+
+    def __getstate__(self):
+        return {**super().__getstate__(), "_skprune_version": VERSION, "_format": FORMAT}
+
+    def __setstate__(self, state):
+        state = dict(state)
+        version = state.pop("_skprune_version", "unknown")
+        if version != VERSION:
+            warnings.warn(
+                InconsistentVersionWarning(
+                    estimator_name=type(self).__name__,
+                    current_sklearn_version=f"skprune {VERSION}",
+                    original_sklearn_version=f"skprune {version}",
+                ),
+                stacklevel=2,
+            )
+        found = state.pop("_format", None)
+        if found != FORMAT:
+            raise ValueError(
+                f"This {type(self).__name__} was stored in format {found!r}, but skprune {VERSION} "
+                f"reads format {FORMAT}. Load it with skprune {version}."
+            )
+        super().__setstate__(state)
