@@ -1,6 +1,6 @@
-"""Which connections exist: masks, and keeping the best of them.
+"""Masks, which say which connections of a level exist.
 
-A mask has the shape of ``components_``, (n_upper, n_lower), and is True where
+A mask is a boolean array with the shape of ``components_``, (n_upper, n_lower). It is True where
 the connection exists.
 """
 
@@ -26,12 +26,12 @@ __all__ = [
 
 
 def full(shape) -> np.ndarray:
-    """Return the mask of a full level.
+    """Return the mask of a full level, in which every connection exists.
 
     Parameters
     ----------
     shape : tuple of int
-        (n_upper, n_lower).
+        Shape of the mask, (n_upper, n_lower).
 
     Returns
     -------
@@ -47,15 +47,16 @@ def full(shape) -> np.ndarray:
 
 
 def random_dilution(shape, sparsity, random_state=None) -> np.ndarray:
-    """Return a mask with an exact share of connections missing, chosen at random.
+    """Return a random mask in which an exact share of the connections is absent.
 
     Parameters
     ----------
     shape : tuple of int
-        (n_upper, n_lower).
+        Shape of the mask, (n_upper, n_lower).
     sparsity : float in [0, 1)
-        Share of absent connections; their number is rounded to the nearest.
+        Share of absent connections. Their number is rounded to the nearest integer.
     random_state : int, RandomState instance or None, default=None
+        Determines which connections are absent. Pass an int for reproducible results.
 
     Returns
     -------
@@ -63,6 +64,8 @@ def random_dilution(shape, sparsity, random_state=None) -> np.ndarray:
 
     Raises
     ------
+    TypeError
+        If ``sparsity`` is not a number.
     ValueError
         If ``sparsity`` is outside [0, 1) or leaves no connection.
 
@@ -78,7 +81,7 @@ def random_dilution(shape, sparsity, random_state=None) -> np.ndarray:
     n_kept = n_full - round(sparsity * n_full)
     if n_kept == 0:
         raise ValueError(
-            f"sparsity={sparsity} leaves none of the {n_full} connections; use a lower one."
+            f"sparsity={sparsity} leaves none of the {n_full} connections. Use a lower sparsity."
         )
     mask = np.zeros(n_full, dtype=bool)
     mask[rng.permutation(n_full)[:n_kept]] = True
@@ -86,17 +89,17 @@ def random_dilution(shape, sparsity, random_state=None) -> np.ndarray:
 
 
 def receptive_fields(image_shape, window) -> np.ndarray:
-    """Connect one hidden unit a pixel to the pixels around it.
+    """Return a mask that connects one hidden unit per pixel to the pixels around it.
 
-    At the border the field is smaller: 5 x 5 fields on 20 x 20 pixels are 8,836
-    connections of 160,000 (the thesis's deep machine).
+    Fields are cut off at the border of the image. The deep machine of the thesis has 5 x 5 fields
+    on 20 x 20 pixels, which are 8,836 of 160,000 connections.
 
     Parameters
     ----------
     image_shape : (int, int)
-        Height and width.
+        Height and width of the image.
     window : int or (int, int)
-        Height and width of a field, odd.
+        Height and width of a field. Both must be odd. An int stands for a square field.
 
     Returns
     -------
@@ -104,8 +107,10 @@ def receptive_fields(image_shape, window) -> np.ndarray:
 
     Raises
     ------
+    TypeError
+        If a height or width is not an integer.
     ValueError
-        If a side is below 1 or a window even.
+        If a height or width is below 1, or one of ``window`` is even.
 
     Examples
     --------
@@ -119,33 +124,35 @@ def receptive_fields(image_shape, window) -> np.ndarray:
     windows = (window, window) if isinstance(window, numbers.Integral) else tuple(window)
     if len(sides) != 2 or len(windows) != 2:
         raise ValueError(
-            f"image_shape must be (height, width) and window a number or a pair, got {image_shape!r} "
-            f"and {window!r}."
+            "image_shape must be a pair (height, width), and window must be an int or a pair of "
+            f"ints, got image_shape={image_shape!r} and window={window!r}."
         )
     near = []
     for side, width in zip(sides, windows, strict=True):
         check_number(width, "window", numbers.Integral, low=1)
         if width % 2 == 0:
-            raise ValueError(f"window={window!r} has no middle; use odd numbers.")
+            raise ValueError(f"window must hold odd numbers only, got {window!r}.")
         place = np.arange(side)
         near.append(np.abs(place[:, None] - place) <= width // 2)
     return np.kron(*near).astype(bool)
 
 
 def keep_best(scores, n_kept, connectivity=None, random_state=None) -> np.ndarray:
-    """Return the mask of the ``n_kept`` best connections, exact under ties.
+    """Return the mask of the ``n_kept`` connections with the highest scores.
+
+    The mask holds exactly ``n_kept`` connections, even if scores are tied.
 
     Parameters
     ----------
     scores : ndarray of shape (n_upper, n_lower)
-        What each connection is worth; higher is better.
+        Score of each connection. Higher is better.
     n_kept : int
         Number of connections to keep.
     connectivity : ndarray of bool of shape (n_upper, n_lower), default=None
-        Connections to choose from; None means all.
+        Connections to choose from. If None, choose from all of them.
     random_state : int, RandomState instance or None, default=None
-        Decides between connections of equal score. Deciding by position
-        would cut off the last units first.
+        Breaks ties between equal scores at random. Breaking them by position would cut off the
+        last units first. Pass an int for reproducible results.
 
     Returns
     -------
@@ -154,8 +161,7 @@ def keep_best(scores, n_kept, connectivity=None, random_state=None) -> np.ndarra
     Raises
     ------
     ValueError
-        If scores are NaN, or ``n_kept`` is not between 0 and the number of
-        connections there are.
+        If a score is NaN, or ``n_kept`` is not between 0 and the number of existing connections.
 
     Examples
     --------
@@ -172,13 +178,13 @@ def keep_best(scores, n_kept, connectivity=None, random_state=None) -> np.ndarra
     candidates = np.flatnonzero(existing)
     if not 0 <= n_kept <= candidates.size:
         raise ValueError(
-            f"n_kept={n_kept} connections cannot be kept of {candidates.size}; "
-            f"use a number from 0 to {candidates.size}."
+            f"n_kept={n_kept} connections cannot be kept out of {candidates.size}. "
+            f"Use a number from 0 to {candidates.size}."
         )
     values = scores.ravel()[candidates]
     if np.isnan(values).any():
         raise ValueError(
-            "The scores of existing connections contain NaN; every score must be a number."
+            "The scores of existing connections contain NaN. Every score must be a number."
         )
     mask = np.zeros(scores.size, dtype=bool)
     if n_kept:
@@ -198,11 +204,14 @@ def isolated_units(connectivity) -> tuple[np.ndarray, np.ndarray]:
     Parameters
     ----------
     connectivity : ndarray of bool of shape (n_upper, n_lower)
+        Mask of the level.
 
     Returns
     -------
     upper : ndarray of bool of shape (n_upper,)
+        True for upper units without a connection.
     lower : ndarray of bool of shape (n_lower,)
+        True for lower units without a connection.
 
     Examples
     --------
@@ -215,13 +224,16 @@ def isolated_units(connectivity) -> tuple[np.ndarray, np.ndarray]:
 
 
 def has_both_sides(masks, level) -> np.ndarray:
-    """Return which upper units of a level have connections below, and above where there is a level.
+    """Return which upper units of a level have connections on both sides.
+
+    Units of the top layer need connections below only.
 
     Parameters
     ----------
     masks : list of ndarray of bool of shape (n_upper, n_lower)
-        Bottom first.
+        One mask per level, lowest level first.
     level : int
+        Index of the level in ``masks``.
 
     Returns
     -------
@@ -239,19 +251,20 @@ def has_both_sides(masks, level) -> np.ndarray:
 
 
 def connected_units(masks) -> list:
-    """Return which hidden units have connections on every side, one array a layer.
+    """Return which hidden units remain if units without connections on both sides are removed.
 
-    A unit whose last neighbour goes, goes too; a layer that would lose all its
-    units keeps them.
+    Removing a unit removes its connections. Units that lose their last connection on one side
+    this way are removed too. A layer that would lose all its units keeps them.
 
     Parameters
     ----------
     masks : list of ndarray of bool of shape (n_upper, n_lower)
-        Bottom first.
+        One mask per level, lowest level first.
 
     Returns
     -------
     units : list of ndarray of bool of shape (n_upper,)
+        One array per hidden layer, True for units that remain.
 
     Examples
     --------
@@ -276,7 +289,17 @@ def connected_units(masks) -> list:
 
 
 def sparsity(connectivity) -> float:
-    """Return the share of absent connections of one mask or a list of masks.
+    """Return the share of connections that are absent.
+
+    Parameters
+    ----------
+    connectivity : array-like of bool of shape (n_upper, n_lower), or list of ndarray of bool
+        One mask, or one mask per level.
+
+    Returns
+    -------
+    sparsity : float
+        Number of absent connections divided by the number of all connections.
 
     Examples
     --------
@@ -291,38 +314,61 @@ def sparsity(connectivity) -> float:
 
 
 def check_mask(mask, shape) -> np.ndarray:
-    """Return ``mask`` as a boolean array of this shape.
+    """Validate a mask and return it as a boolean array.
 
     Parameters
     ----------
-    mask : array-like or sparse matrix of shape ``shape``
+    mask : {array-like, sparse matrix} of shape (n_upper, n_lower)
         Booleans, or the numbers 0 and 1.
     shape : tuple of int
-        (n_upper, n_lower).
+        Required shape, (n_upper, n_lower).
+
+    Returns
+    -------
+    mask : ndarray of bool of shape (n_upper, n_lower)
 
     Raises
     ------
     ValueError
-        If the shape is another, a value is neither 0 nor 1, or no connection
-        is left.
+        If the mask has a different shape, holds a value other than 0 and 1, or has no connection.
+
+    Examples
+    --------
+    >>> from skprune.connectivity import check_mask
+    >>> check_mask([[1, 0]], (1, 2))
+    array([[ True, False]])
     """
     array = mask.toarray() if sparse.issparse(mask) else np.asarray(mask)
     if array.shape != tuple(shape):
         raise ValueError(
-            f"The connectivity mask has shape {array.shape}, but the level needs "
-            f"(n_upper, n_lower) = {tuple(shape)}, the shape of components_."
+            f"The connectivity mask has shape {array.shape}, but it must have the shape of "
+            f"components_, (n_upper, n_lower) = {tuple(shape)}."
         )
     if array.dtype != bool:
         if not np.isin(array, (0, 1)).all():
-            raise ValueError("A connectivity mask holds only True and False (or 1 and 0).")
+            raise ValueError("The connectivity mask must hold only True and False, or 1 and 0.")
         array = array.astype(bool)
     if not array.any():
-        raise ValueError("The connectivity mask leaves no connection; keep at least one.")
+        raise ValueError("The connectivity mask leaves no connection. It must keep at least one.")
     return array
 
 
 def from_option(option, shape, rng) -> np.ndarray:
-    """Resolve the ``connectivity`` parameter of a machine to a mask."""
+    """Return the mask that the ``connectivity`` parameter of a machine describes.
+
+    Parameters
+    ----------
+    option : None, callable, or {array-like, sparse matrix} of shape (n_upper, n_lower)
+        None stands for a full level. A callable is called with ``shape`` and ``rng``, and must
+        return a mask.
+    shape : tuple of int
+        Shape of the mask, (n_upper, n_lower).
+    rng : numpy.random.RandomState
+
+    Returns
+    -------
+    mask : ndarray of bool of shape (n_upper, n_lower)
+    """
     if option is None:
         return full(shape)
     return check_mask(option(shape, rng) if callable(option) else option, shape)

@@ -1,10 +1,13 @@
-"""How many connections go, and when; and how a learning rate falls.
+"""Schedules for pruning and for the learning rate.
 
-A schedule has one method, ``n_kept(scores, weights, n_start, n_end, number,
-n_rounds)``: the number of connections that survive round ``number`` (from 0),
-given the scores and weights of those that remain, how many there were before
-pruning, and how many must be left at the end (0 where there is no cap). A new
-one is a small class and a row in ``SCHEDULES``.
+A pruning schedule decides how many connections survive each round. It has one method,
+``n_kept(scores, weights, n_start, n_end, number, n_rounds)``, which returns the number of
+connections that survive round ``number``, counted from 0, of ``n_rounds`` rounds. ``scores`` and
+``weights`` belong to the connections that remain. ``n_start`` is the number of connections before
+pruning. ``n_end`` is the number that must remain after the last round, or 0 if there is no such
+limit.
+
+To add a schedule, write a small class and add an instance to ``SCHEDULES``.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ __all__ = [
 
 
 class _TargetSchedule(BaseEstimator):
-    """Goes from ``n_start`` to exactly ``n_end`` along a curve over the rounds."""
+    """Base class of schedules that follow a curve from ``n_start`` to exactly ``n_end``."""
 
     needs_target, by_rank = True, False
 
@@ -44,7 +47,14 @@ class _TargetSchedule(BaseEstimator):
 
 @dataclass(eq=False, repr=False)
 class OneShot(_TargetSchedule):
-    """Everything goes in the first round."""
+    """Remove all connections in the first round.
+
+    Examples
+    --------
+    >>> from skprune.schedules import OneShot
+    >>> [OneShot().n_kept(None, None, 100, 20, number, 4) for number in range(4)]
+    [20, 20, 20, 20]
+    """
 
     def _curve(self, n_start, n_end, progress):
         return n_end
@@ -52,7 +62,14 @@ class OneShot(_TargetSchedule):
 
 @dataclass(eq=False, repr=False)
 class Geometric(_TargetSchedule):
-    """The same share of what remains goes in every round."""
+    """Remove the same share of the remaining connections in every round.
+
+    Examples
+    --------
+    >>> from skprune.schedules import Geometric
+    >>> [Geometric().n_kept(None, None, 160, 10, number, 4) for number in range(4)]
+    [80, 40, 20, 10]
+    """
 
     def _curve(self, n_start, n_end, progress):
         return n_start * (n_end / n_start) ** progress
@@ -60,7 +77,14 @@ class Geometric(_TargetSchedule):
 
 @dataclass(eq=False, repr=False)
 class Linear(_TargetSchedule):
-    """The same number goes in every round."""
+    """Remove the same number of connections in every round.
+
+    Examples
+    --------
+    >>> from skprune.schedules import Linear
+    >>> [Linear().n_kept(None, None, 100, 20, number, 4) for number in range(4)]
+    [80, 60, 40, 20]
+    """
 
     def _curve(self, n_start, n_end, progress):
         return n_start + (n_end - n_start) * progress
@@ -68,14 +92,27 @@ class Linear(_TargetSchedule):
 
 @dataclass(eq=False, repr=False)
 class Cubic(_TargetSchedule):
-    """Fast at first, slow at the end: what is still to go falls as (1 − t)³ (Zhu & Gupta 2017)."""
+    """Remove many connections in early rounds and few in late rounds (Zhu & Gupta 2017).
+
+    The number of connections that are still to be removed falls as (1 − t)³, where t rises from 0
+    to 1 over the rounds.
+
+    Examples
+    --------
+    >>> from skprune.schedules import Cubic
+    >>> [Cubic().n_kept(None, None, 84, 20, number, 4) for number in range(4)]
+    [47, 28, 21, 20]
+    """
 
     def _curve(self, n_start, n_end, progress):
         return n_end + (n_start - n_end) * (1 - progress) ** 3
 
 
 class _Rule(BaseEstimator):
-    """Decides for itself; the target is only a cap."""
+    """Base class of rules that choose how many connections to remove.
+
+    The target sparsity is only a limit: a rule never keeps fewer than ``n_end`` connections.
+    """
 
     needs_target, by_rank = False, False
 
@@ -86,14 +123,25 @@ class _Rule(BaseEstimator):
 
 @dataclass(eq=False, repr=False)
 class FractionOfRemaining(_Rule):
-    """The percentile rule, eq. 7 of Zuo et al. (2019): this share of the remaining goes each round.
+    """Remove a fixed share of the remaining connections per round.
+
+    This is the percentile rule, eq. 7 of Zuo et al. (2019).
 
     Parameters
     ----------
     fraction : float in [0, 1), default=0.3
+        Share of the remaining connections to remove per round.
     ties : {"exact", "all"}, default="exact"
-        "all" removes everything at or below the percentile, as the thesis
-        does: where more than this share scores zero, all zeros go.
+        How to treat equal scores. "exact" removes exactly this share, rounded down. "all" removes
+        every connection whose score is at or below the percentile, as the thesis does. If more
+        than this share of the scores is zero, "all" removes all of them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skprune.schedules import FractionOfRemaining
+    >>> FractionOfRemaining(0.3).n_kept(np.arange(10.0), None, 10, 0, 0, 1)
+    7
     """
 
     fraction: float = 0.3
@@ -111,15 +159,23 @@ class FractionOfRemaining(_Rule):
 
 @dataclass(eq=False, repr=False)
 class StdThreshold(_Rule):
-    """The λσ rule, eq. 8 of Zuo et al. (2019) after Han et al. (2015).
+    """Remove connections whose score is below a multiple of the weights' standard deviation.
 
-    Scores below ``quality`` times the standard deviation of the remaining
-    weights go. Meant for ``criterion="magnitude"``.
+    This is the λσ rule, eq. 8 of Zuo et al. (2019) after Han et al. (2015). σ is the standard
+    deviation of the weights that remain. The rule is meant for ``criterion="magnitude"``.
 
     Parameters
     ----------
     quality : float, default=0.5
-        λ.
+        The factor λ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skprune.schedules import StdThreshold
+    >>> weights = np.array([-1.0, 0.1, 0.2, 1.0])
+    >>> StdThreshold(0.5).n_kept(np.abs(weights), weights, 4, 0, 0, 1)
+    2
     """
 
     quality: float = 0.5
@@ -131,11 +187,19 @@ class StdThreshold(_Rule):
 
 @dataclass(eq=False, repr=False)
 class Threshold(_Rule):
-    """Scores below a fixed value go.
+    """Remove connections whose score is below a fixed value.
 
     Parameters
     ----------
     value : float, default=0.05
+        Lowest score to keep.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skprune.schedules import Threshold
+    >>> Threshold(0.5).n_kept(np.array([0.1, 0.5, 2.0]), None, 3, 0, 0, 1)
+    2
     """
 
     value: float = 0.05
@@ -147,17 +211,17 @@ class Threshold(_Rule):
 
 @dataclass(eq=False, repr=False)
 class FallingRate(BaseEstimator):
-    """A learning rate that falls linearly over a training of which this fit is a stretch.
+    """Decrease the learning rate linearly over a training run that consists of several fits.
 
-    For ``learning_rate_schedule`` where a machine is trained in several fits,
-    pruned in between, as if in one.
+    Pass it as ``learning_rate_schedule`` if a machine is pruned between several fits and the rate
+    should fall as it would in one long fit.
 
     Parameters
     ----------
     first : float in [0, 1], default=0.0
-        Share of the whole training that lies before this fit.
+        Share of the whole training run that is complete before this fit.
     last : float in [0, 1], default=1.0
-        Share that is over after it.
+        Share of the whole training run that is complete after this fit.
 
     Examples
     --------
@@ -171,7 +235,17 @@ class FallingRate(BaseEstimator):
     last: float = 1.0
 
     def __call__(self, progress) -> float:
-        """Return the factor of the rate at this share of the fit."""
+        """Return the factor of the learning rate.
+
+        Parameters
+        ----------
+        progress : float in [0, 1]
+            Share of this fit that is complete.
+
+        Returns
+        -------
+        factor : float
+        """
         check_number(self.first, "first", low=0, high=1)
         check_number(self.last, "last", low=self.first, high=1)
         return 1.0 - (self.first + (self.last - self.first) * progress)

@@ -51,7 +51,7 @@ def test_keep_best_by_hand():
 
 
 def test_keep_best_refuses():
-    with pytest.raises(ValueError, match="use a number from 0 to 4"):
+    with pytest.raises(ValueError, match="Use a number from 0 to 4"):
         connectivity.keep_best(np.zeros((2, 2)), 5)
     with pytest.raises(ValueError, match="contain NaN"):
         connectivity.keep_best(np.full((2, 2), np.nan), 1)
