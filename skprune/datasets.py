@@ -1,10 +1,9 @@
-"""Data sets of the experiments: real ones, found locally or downloaded, and generated ones.
+"""Load or generate the data sets of the experiments.
 
-A set is one compressed NumPy archive. It is looked for in ``SKPRUNE_DATA``, then
-in ``../shared/data`` beside the checkout, then in scikit-learn's data home
-(:func:`sklearn.datasets.get_data_home`), where it is put after a download
-from its canonical source. What is read is compared with a known checksum
-(of the 16 × 16 silhouettes, that of the downloaded file alone).
+A real data set is one compressed NumPy archive. It is read from the first of these directories
+that has it: ``SKPRUNE_DATA``, ``../shared/data`` beside the checkout, and scikit-learn's data home
+(:func:`sklearn.datasets.get_data_home`). If none has it, it is downloaded into the data home. All
+sets but 20 Newsgroups are verified by checksum (the 16 × 16 silhouettes only when downloaded).
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ SOURCES = {
 DENSITY_BENCHMARKS = (
     "accidents", "adult", "bbc", "dna", "moviereview", "nips", "nltcs", "plants",
 )  # fmt: skip
-# sha256 of the arrays; of the density benchmarks as sets of rows, whose order differs by source.
+# SHA-256 of the arrays. Rows of the density benchmarks are sorted first: their order varies.
 CHECKSUMS = {
     "mnist": "c868f4cc70f1ec2961bd3b26437ea3a5d0e93cba4d95b336c6d475dd9dabb021",
     "mnist_binarized": "62b0b271245d305e2226f9bc5706b5007f8433ed06500f958a9dfd6f05a3f17a",
@@ -83,14 +82,14 @@ DAMAGED = (
 
 
 def _find(name):
-    """Path of a set's archive in the first folder that has it, and where to put a download."""
+    """Return the path of a data set's archive, or None, and the directory for downloads."""
     folders = []
     chosen = os.environ.get("SKPRUNE_DATA")
     if chosen is not None:
         if not os.path.isdir(chosen):
             raise FileNotFoundError(
-                f"SKPRUNE_DATA={chosen!r} is no folder. Set it to one that holds the data sets, "
-                "or unset it to download them."
+                f"SKPRUNE_DATA={chosen!r} is not a directory. Set it to a directory that holds the "
+                "data sets, or unset it to download them."
             )
         folders.append(pathlib.Path(chosen))
     folders.append(pathlib.Path(__file__).resolve().parents[2] / "shared" / "data")
@@ -102,7 +101,7 @@ def _find(name):
 
 
 def _checksum(arrays, by_rows) -> str:
-    """sha256 over the bytes of arrays; ``by_rows`` sorts the rows of each first."""
+    """Return the SHA-256 of arrays; with ``by_rows``, of arrays whose rows have been sorted."""
     digest = hashlib.sha256()
     for key in sorted(arrays):
         array = np.ascontiguousarray(arrays[key], dtype=np.uint8)
@@ -115,19 +114,18 @@ def _checksum(arrays, by_rows) -> str:
 
 def _damaged(path, what):
     return OSError(
-        f"{path} is damaged or incomplete ({what}). Delete it, so that it is downloaded again, or "
-        "restore it."
+        f"{path} is damaged or incomplete ({what}). Restore it, or delete it to download it again."
     )
 
 
 def _load(name, download, download_if_missing, by_rows=False) -> dict:
-    """Arrays of a set, checked; downloaded and kept first where it is nowhere."""
+    """Return the verified arrays of a data set, which is downloaded first if necessary."""
     path, home = _find(name)
     if path is None:
         if not download_if_missing:
             raise FileNotFoundError(
-                f"The data set {name!r} is not in SKPRUNE_DATA or {home}. Allow the download by "
-                "download_if_missing=True."
+                f"The data set {name!r} was not found in SKPRUNE_DATA or {home}. Set "
+                "download_if_missing=True to download it."
             )
         path = home / f"{name}.npz"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -136,8 +134,8 @@ def _load(name, download, download_if_missing, by_rows=False) -> dict:
         shutil.rmtree(raw)
         if not _is_known(name, arrays, by_rows):
             raise OSError(
-                f"What was downloaded as {name!r} does not have the known checksum and has been "
-                "deleted. Fetch it again; if it stays so, the source has changed."
+                f"The download of {name!r} does not have the known checksum and was deleted. Fetch "
+                "it again. If the error persists, the source has changed."
             )
         partial = path.with_suffix(".part.npz")
         np.savez_compressed(partial, **arrays)
@@ -148,18 +146,18 @@ def _load(name, download, download_if_missing, by_rows=False) -> dict:
     except DAMAGED as error:
         raise _damaged(path, error) from error
     if not _is_known(name, arrays, by_rows):
-        raise _damaged(path, "its content does not have the known checksum")
+        raise _damaged(path, "it does not have the known checksum")
     return arrays
 
 
 def _is_known(name, arrays, by_rows) -> bool:
-    """Whether data and labels have the known checksum, where there is one."""
+    """Return whether data and labels have the known checksum, or no checksum is known."""
     checked = {key: value for key, value in arrays.items() if key[:2] in ("X_", "y_")}
     return name not in CHECKSUMS or _checksum(checked, by_rows) == CHECKSUMS[name]
 
 
 def _fetch(source, file, folder, parse):
-    """Download one file into ``folder`` and parse it; one that cannot be parsed is deleted."""
+    """Download a file into ``folder`` and parse it. Delete it if it cannot be parsed."""
     folder.mkdir(parents=True, exist_ok=True)
     path = fetch_file(SOURCES[source] + file, folder=folder, local_filename=file.split("/")[-1])
     try:
@@ -167,49 +165,49 @@ def _fetch(source, file, folder, parse):
     except DAMAGED as error:
         os.remove(path)
         raise OSError(
-            f"{SOURCES[source] + file} was downloaded damaged or incomplete ({error}) and has been "
+            f"The download of {SOURCES[source] + file} is damaged or incomplete ({error}) and was "
             "deleted. Fetch it again."
         ) from error
 
 
 def _read_idx(path) -> np.ndarray:
-    """Array of an idx file of bytes, the format of MNIST."""
+    """Return the array of a file in the IDX format of MNIST."""
     with gzip.open(path) as file:
         content = file.read()
     if content[:3] != b"\x00\x00\x08":
-        raise ValueError("it is no idx file of bytes")
+        raise ValueError("it is not an IDX file of unsigned bytes")
     shape = np.frombuffer(content, ">i4", count=content[3], offset=4)
     return np.frombuffer(content, np.uint8, offset=4 + 4 * content[3]).reshape(shape)
 
 
 def _read_binary_text(path, n_features=None) -> np.ndarray:
-    """0/1 rows of a text file, separated by blanks or commas."""
+    """Return the 0/1 rows of a text file, whose values may be separated by blanks or commas."""
     content = np.frombuffer(pathlib.Path(path).read_bytes(), np.uint8)
     numbers = content[(content == ord("0")) | (content == ord("1"))] - ord("0")
     others = np.setdiff1d(content, np.frombuffer(b"01 ,\t\r\n", np.uint8))
     if others.size:
-        raise ValueError(f"it holds {chr(others[0])!r} beside 0 and 1")
+        raise ValueError(f"it must hold only 0 and 1, got {chr(others[0])!r}")
     if n_features is None:
         first = content[: np.argmax(content == ord("\n"))]
         n_features = int(np.isin(first, (ord("0"), ord("1"))).sum())
     if n_features == 0 or numbers.size % n_features:
-        raise ValueError(f"its {numbers.size} numbers are not whole rows of {n_features}")
+        raise ValueError(f"its {numbers.size} values do not fill rows of {n_features}")
     return numbers.reshape(-1, n_features)
 
 
 def _read_letters(path) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels and labels of ``letter.data``, in its order."""
+    """Return the pixels and labels of ``letter.data``, in the order of the file."""
     with gzip.open(path, "rt") as file:
         rows = [line.split("\t") for line in file if line.strip()]
     X = np.array([row[6:134] for row in rows], dtype=np.uint8)
     y = np.array([ord(row[1]) - ord("a") for row in rows], dtype=np.uint8)
     if X.ndim != 2 or X.shape[1] != 128 or X.max() > 1:
-        raise ValueError("its rows do not have 128 pixels of 0 and 1")
+        raise ValueError("its rows must have 128 pixels, each 0 or 1")
     return X, y
 
 
 def _letters_order(n_rows) -> np.ndarray:
-    """The order of Larochelle's split: Python 2's ``random.seed(12345); random.shuffle``."""
+    """Return the order of Larochelle's split: ``random.shuffle`` of Python 2 with seed 12345."""
     generator = random.Random(12345)
     order = list(range(n_rows))
     for i in range(n_rows - 1, 0, -1):
@@ -219,24 +217,25 @@ def _letters_order(n_rows) -> np.ndarray:
 
 
 def fetch_mnist(*, download_if_missing=True) -> Bunch:
-    """Handwritten digits, 60,000 and 10,000 grey images of 28 × 28 (LeCun et al. 1998).
+    """Load MNIST: 70,000 grey images of handwritten digits, 28 × 28 pixels (LeCun et al. 1998).
 
     Parameters
     ----------
     download_if_missing : bool, default=True
+        If False, raise an error if the data set is not available locally.
 
     Returns
     -------
     data : Bunch
-        ``X_train``, ``X_test`` (uint8 from 0 to 255), ``y_train``, ``y_test``
-        (uint8), ``image_shape``.
+        Images ``X_train`` and ``X_test`` (uint8, from 0 to 255), one per row, their labels
+        ``y_train`` and ``y_test`` (uint8), and ``image_shape``.
 
     Raises
     ------
     FileNotFoundError
-        If the set is nowhere and may not be downloaded.
+        If the data set is not available locally and ``download_if_missing`` is False.
     OSError
-        If a file is damaged; it is named.
+        If a file is damaged or incomplete, or a download fails.
     """
 
     def download(folder):
@@ -254,25 +253,27 @@ def fetch_mnist(*, download_if_missing=True) -> Bunch:
 
 
 def fetch_binarized_mnist(*, download_if_missing=True) -> Bunch:
-    """MNIST with one fixed random binarization (Salakhutdinov & Murray 2008; Larochelle & Murray 2011).
+    """Load MNIST with one fixed random binarization.
 
-    The rows are not in the order of MNIST and have no labels; the test rows
-    are sorted by digit, so their head is no sample.
+    See Salakhutdinov & Murray (2008) and Larochelle & Murray (2011). The rows are not in the order
+    of MNIST and have no labels. Test rows are sorted by digit, so do not use the first few of them
+    as a sample of the test set.
 
     Parameters
     ----------
     download_if_missing : bool, default=True
+        If False, raise an error if the data set is not available locally.
 
     Returns
     -------
     data : Bunch
-        ``X_train`` (50,000 rows), ``X_valid`` and ``X_test`` (10,000 each) of
-        784 bits (uint8), ``image_shape``.
+        Binary images (uint8), one per row: ``X_train`` (50,000 rows), ``X_valid`` and ``X_test``
+        (10,000 rows each), and ``image_shape``.
 
     Raises
     ------
     FileNotFoundError, OSError
-        As :func:`fetch_mnist`.
+        See :func:`fetch_mnist`.
     """
 
     def download(folder):
@@ -293,25 +294,26 @@ def fetch_binarized_mnist(*, download_if_missing=True) -> Bunch:
 
 
 def fetch_ocr_letters(*, download_if_missing=True) -> Bunch:
-    """Handwritten lower-case letters of 16 × 8 bits (Kassel; Taskar et al. 2003).
+    """Load OCR letters: binary images of handwritten lower-case letters, 16 × 8 pixels.
 
-    The split into 32,152, 10,000 and 10,000 rows is that of Larochelle, Bengio
-    & Turian (2010).
+    The data are those of Kassel, as used by Taskar et al. (2003). The split into 32,152 training,
+    10,000 validation and 10,000 test rows is that of Larochelle, Bengio & Turian (2010).
 
     Parameters
     ----------
     download_if_missing : bool, default=True
+        If False, raise an error if the data set is not available locally.
 
     Returns
     -------
     data : Bunch
-        ``X_train``, ``X_valid``, ``X_test``, ``y_train``, ``y_valid``,
-        ``y_test`` (uint8), ``image_shape``.
+        Binary images ``X_train``, ``X_valid`` and ``X_test`` (uint8), one per row, their labels
+        ``y_train``, ``y_valid`` and ``y_test`` (uint8), and ``image_shape``.
 
     Raises
     ------
     FileNotFoundError, OSError
-        As :func:`fetch_mnist`.
+        See :func:`fetch_mnist`.
     """
 
     def download(folder):
@@ -328,31 +330,32 @@ def fetch_ocr_letters(*, download_if_missing=True) -> Bunch:
 
 
 def fetch_caltech101_silhouettes(size=28, *, download_if_missing=True) -> Bunch:
-    """Outlines of the objects of Caltech 101, split 1 (Marlin et al. 2010).
+    """Load split 1 of the Caltech 101 silhouettes (Marlin et al. 2010).
 
-    The object is 0, the background 1, as in the original.
+    Pixels of the object are 0 and those of the background are 1, as in the original.
 
     Parameters
     ----------
     size : {28, 16}, default=28
-        Pixels a side.
+        Height and width of the images in pixels.
     download_if_missing : bool, default=True
+        If False, raise an error if the data set is not available locally.
 
     Returns
     -------
     data : Bunch
-        ``X_train``, ``X_valid``, ``X_test``, ``y_train``, ``y_valid``,
-        ``y_test`` (uint8), ``image_shape``.
+        Binary images ``X_train``, ``X_valid`` and ``X_test`` (uint8), one per row, their labels
+        ``y_train``, ``y_valid`` and ``y_test`` (uint8), and ``image_shape``.
 
     Raises
     ------
     ValueError
-        If the size is another.
+        If ``size`` is neither 28 nor 16.
     FileNotFoundError, OSError
-        As :func:`fetch_mnist`.
+        See :func:`fetch_mnist`.
     """
     if size not in MAT_MD5:
-        raise ValueError(f"size={size!r} is not available. Use 28 or 16.")
+        raise ValueError(f"size must be 28 or 16, got {size!r}.")
 
     def parse(path):
         with open(path, "rb") as file:
@@ -377,7 +380,7 @@ def fetch_caltech101_silhouettes(size=28, *, download_if_missing=True) -> Bunch:
 
 
 def _read_cifar(path) -> dict:
-    """Grey images and labels of the first batch and the head of the test batch of CIFAR-10."""
+    """Return grey images and labels of batch 1 and of the first 1,000 test images of CIFAR-10."""
     result = {}
     with tarfile.open(path) as archive:
         for part, member, count in (
@@ -394,25 +397,23 @@ def _read_cifar(path) -> dict:
 
 
 def fetch_cifar10_gray(*, download_if_missing=True) -> Bunch:
-    """The first 10,000 training and 1,000 test images of CIFAR-10, grey (Krizhevsky 2009).
+    """Load the first 10,000 training and 1,000 test images of CIFAR-10 in grey (Krizhevsky 2009).
 
     Parameters
     ----------
     download_if_missing : bool, default=True
-        The archive has 170 MB.
+        If False, raise an error if the data set is not available locally. The download is 170 MB.
 
     Returns
     -------
     data : Bunch
-        ``X_train``, ``X_test`` (uint8 from 0 to 255), ``y_train``, ``y_test``
-        (uint8), ``image_shape``.
+        Images ``X_train`` and ``X_test`` (uint8, from 0 to 255), one per row, their labels
+        ``y_train`` and ``y_test`` (uint8), and ``image_shape``.
 
     Raises
     ------
-    FileNotFoundError
-        If the set is nowhere and may not be downloaded.
-    OSError
-        If a file is damaged; it is named.
+    FileNotFoundError, OSError
+        See :func:`fetch_mnist`.
     """
 
     def download(folder):
@@ -423,29 +424,29 @@ def fetch_cifar10_gray(*, download_if_missing=True) -> Bunch:
 
 
 def circular_patches(X, image_shape, radius, n_patches, *, random_state=None) -> np.ndarray:
-    """Cut circular patches out of images and make them binary at their median.
-
-    What the thesis trains on (section 3.1; Rule et al. 2018).
+    """Cut binary circular patches out of images (section 3.1 of the thesis; Rule et al. 2018).
 
     Parameters
     ----------
     X : ndarray of shape (n_images, n_pixels)
+        Grey images, one per row.
     image_shape : (int, int)
+        Height and width of the images.
     radius : float
-        A pixel belongs to a patch if its distance from the centre is at most
-        this: 2 gives 13 pixels, 3.2 gives 37.
+        Largest distance of a pixel from the centre of its patch. 2 gives 13 pixels, 3.2 gives 37.
     n_patches : int
+        Number of patches to cut.
     random_state : int, RandomState instance or None, default=None
 
     Returns
     -------
-    patches : ndarray of uint8 of shape (n_patches, n_pixels_of_a_patch)
-        1 where a pixel is above the median grey of all patches.
+    patches : ndarray of uint8 of shape (n_patches, n_patch_pixels)
+        1 for pixels that are brighter than the median of all patches, else 0.
 
     Raises
     ------
     ValueError
-        If the circle does not fit into the images.
+        If ``image_shape`` does not match X, or a patch does not fit into the images.
 
     Examples
     --------
@@ -459,7 +460,7 @@ def circular_patches(X, image_shape, radius, n_patches, *, random_state=None) ->
     X = np.asarray(X)
     if X.ndim != 2 or X.shape[1] != height * width:
         raise ValueError(
-            f"X of shape {X.shape} does not hold images of {height} x {width} pixels, one a row."
+            f"X must hold one image of {height} x {width} pixels per row, got shape {X.shape}."
         )
     check_number(radius, "radius", low=0)
     reach = int(radius)
@@ -479,7 +480,7 @@ def circular_patches(X, image_shape, radius, n_patches, *, random_state=None) ->
 
 
 def _count_words(texts, vocabulary=None, n_words=2000):
-    """Counts of words in subject and body (uint8, at most 255), and the words, alphabetically."""
+    """Return word counts of subject and body (uint8, at most 255) and the words in order."""
     bodies = []
     for text in texts:
         head, _, body = text.partition("\n\n")
@@ -500,28 +501,26 @@ def _count_words(texts, vocabulary=None, n_words=2000):
 
 
 def fetch_newsgroups(*, download_if_missing=True) -> Bunch:
-    """20 Newsgroups "by date" (Lang 1995) as counts of 2,000 words.
+    """Load the "by date" version of 20 Newsgroups (Lang 1995) as counts of 2,000 words.
 
-    Words of three letters or more in subject and body, without scikit-learn's English stop
-    words; those in the largest number of training messages.
+    Words have three letters or more and occur in the subject or body. They are the words that occur
+    in the largest number of training messages, English stop words of scikit-learn excluded.
 
     Parameters
     ----------
     download_if_missing : bool, default=True
-        Through :func:`sklearn.datasets.fetch_20newsgroups`.
+        If False, raise an error if the data set is not available locally.
 
     Returns
     -------
     data : Bunch
-        ``X_train`` (11,314 rows), ``X_test`` (7,532) of counts (uint8), ``y_train``, ``y_test``,
-        ``vocabulary``, ``class_names``.
+        Counts ``X_train`` (11,314 rows) and ``X_test`` (7,532 rows), labels ``y_train`` and
+        ``y_test`` (all uint8), ``vocabulary`` and ``class_names``.
 
     Raises
     ------
-    FileNotFoundError
-        If the set is nowhere and may not be downloaded.
-    OSError
-        If a file is damaged; it is named.
+    FileNotFoundError, OSError
+        See :func:`fetch_mnist`.
     """
 
     def download(folder):
@@ -538,29 +537,30 @@ def fetch_newsgroups(*, download_if_missing=True) -> Bunch:
 
 
 def fetch_density_benchmark(name, *, download_if_missing=True) -> Bunch:
-    """One of the binary sets on which density estimators are compared.
+    """Load one of the binary data sets on which density estimators are compared.
 
     Parameters
     ----------
     name : str
-        One of :data:`DENSITY_BENCHMARKS`.
+        Name of the data set, one of :data:`DENSITY_BENCHMARKS`.
     download_if_missing : bool, default=True
+        If False, raise an error if the data set is not available locally.
 
     Returns
     -------
     data : Bunch
-        ``X_train``, ``X_valid``, ``X_test`` (uint8).
+        Rows of 0 and 1 (uint8): ``X_train``, ``X_valid`` and ``X_test``.
 
     Raises
     ------
     ValueError
-        If there is no such set.
+        If ``name`` is unknown.
     FileNotFoundError, OSError
-        As :func:`fetch_mnist`.
+        See :func:`fetch_mnist`.
     """
     if name not in DENSITY_BENCHMARKS:
         raise ValueError(
-            f"name={name!r} is not known. Use one of {', '.join(map(repr, DENSITY_BENCHMARKS))}."
+            f"name must be one of {', '.join(map(repr, DENSITY_BENCHMARKS))}, got {name!r}."
         )
 
     def download(folder):
@@ -574,7 +574,7 @@ def fetch_density_benchmark(name, *, download_if_missing=True) -> Bunch:
 
 
 def _bunch(arrays, image_shape, *parts) -> Bunch:
-    """The arrays of these parts, and the shape of an image where rows are images."""
+    """Return the arrays of these parts, with ``image_shape`` if rows are images."""
     result = Bunch(**{key: arrays[key] for part in parts for key in (f"X_{part}", f"y_{part}") if key in arrays})  # fmt: skip
     if image_shape is not None:
         result.image_shape = image_shape
@@ -582,14 +582,14 @@ def _bunch(arrays, image_shape, *parts) -> Bunch:
 
 
 def make_bars_and_stripes(n_samples=None, size=4, *, random_state=None) -> np.ndarray:
-    """Images whose rows, or whose columns, are all on or all off (MacKay 2003).
+    """Generate binary images in which every row, or every column, has one value (MacKay 2003).
 
     Parameters
     ----------
     n_samples : int or None, default=None
-        None returns each of the 2^(size + 1) - 2 images once.
+        Number of random images. If None, return each of the 2^(size + 1) - 2 images once.
     size : int, default=4
-        Pixels a side, at most 12.
+        Height and width of the images in pixels, at most 12.
     random_state : int, RandomState instance or None, default=None
 
     Returns
@@ -613,14 +613,17 @@ def make_bars_and_stripes(n_samples=None, size=4, *, random_state=None) -> np.nd
 
 
 def make_shifter(n_samples=None, width=8, *, random_state=None) -> np.ndarray:
-    """A random pattern, the same shifted left, not or right, and which it was (Hinton & Sejnowski 1986).
+    """Generate the shifter problem (Hinton & Sejnowski 1986).
+
+    A row holds a random pattern, the pattern shifted cyclically by -1, 0 or 1, and the shift as a
+    one-hot group of three bits.
 
     Parameters
     ----------
     n_samples : int or None, default=None
-        None returns each of the 3 × 2^width rows once.
+        Number of random rows. If None, return each of the 3 × 2^width rows once.
     width : int, default=8
-        Bits of the pattern, at most 16; the shift goes round the ends.
+        Number of bits of the pattern, at most 16.
     random_state : int, RandomState instance or None, default=None
 
     Returns
@@ -649,15 +652,16 @@ def make_shifter(n_samples=None, width=8, *, random_state=None) -> np.ndarray:
 def make_teacher_rbm(
     n_samples=1000, n_features=16, n_components=8, *, density=0.3, scale=2.0, random_state=None
 ) -> Bunch:
-    """Exact samples of a random sparse RBM, whose likelihood is known.
+    """Generate exact samples of a random sparse RBM, with their log-likelihood.
 
     Parameters
     ----------
-    n_samples, n_features : int
+    n_samples : int, default=1000
+    n_features : int, default=16
     n_components : int, default=8
-        Hidden units, at most 16: their states are enumerated.
+        Number of hidden units, at most 16. All their joint states are enumerated.
     density : float, default=0.3
-        Share of the connections that exist.
+        Probability that a connection exists.
     scale : float, default=2.0
         Standard deviation of the weights.
     random_state : int, RandomState instance or None, default=None
@@ -665,9 +669,9 @@ def make_teacher_rbm(
     Returns
     -------
     data : Bunch
-        ``X`` (uint8), ``components``, ``intercept_hidden``,
-        ``intercept_visible``, ``log_partition`` and ``log_likelihood`` (of
-        every row, in nats) under the teacher.
+        Samples ``X`` (uint8), parameters ``components``, ``intercept_hidden`` and
+        ``intercept_visible`` of the RBM, its ``log_partition``, and the ``log_likelihood`` of each
+        row in nats.
 
     Examples
     --------
