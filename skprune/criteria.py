@@ -1,11 +1,12 @@
-"""What a connection or a unit is worth.
+"""Pruning criteria, which score connections or hidden units.
 
-A criterion for connections is a function of a :class:`LevelView` that returns
-a score for every connection of the level, shape (n_upper, n_lower); one for
-units is a function of a :class:`LayerView` and returns a score a unit. Higher is
-better, and scores where no connection exists are ignored. A new one is a
-function, or a small class where it has parameters, and a row in ``CRITERIA`` or
-``UNIT_CRITERIA``.
+A criterion for connections is a function of a :class:`LevelView`. It returns an array of shape
+(n_upper, n_lower) with one score per connection. Scores where no connection exists are ignored.
+A criterion for units is a function of a :class:`LayerView`. It returns one score per unit. Higher
+scores are better: pruning removes what has the lowest scores.
+
+To add a criterion, write a function, or a small class if it has parameters, and add it to
+``CRITERIA`` or ``UNIT_CRITERIA``.
 """
 
 from __future__ import annotations
@@ -49,19 +50,24 @@ __all__ = [
 
 
 class LevelView(NamedTuple):
-    """What a pruning criterion sees of one level.
+    """The part of a machine that a criterion for connections can read: one level.
 
     Attributes
     ----------
     weights : ndarray of shape (n_upper, n_lower)
+        Weights of the level.
     connectivity : ndarray of bool of shape (n_upper, n_lower)
-        Connections to score: those that remain, or for regrowth those that are absent.
+        Connections to score. These are the connections that remain, or for regrowth those that
+        are absent.
     rng : numpy.random.RandomState
+        Random number generator for the criterion.
     states : callable
-        ``states(source="data", n_samples=10_000, n_steps_between=50)`` returns
-        (lower, upper) states of shape (n_samples, n_units), given rows of the
-        data or from the "model", thinned, by the machine's ``layer_samples``.
-        Drawn when first asked for, and the same whoever asks.
+        ``states(source="data", n_samples=10_000, n_steps_between=50)`` returns (lower, upper)
+        states of shape (n_states, n_units), drawn by the machine's ``layer_samples``. If
+        ``source`` is "data", the states are at most 10,000 rows of the data and the layers above,
+        drawn given these rows. If it is "model", they are ``n_samples`` states of the model, with
+        ``n_steps_between`` Gibbs steps between two states of a chain. States are drawn on the
+        first call. Later calls with the same arguments return the same states.
     """
 
     weights: np.ndarray
@@ -71,17 +77,17 @@ class LevelView(NamedTuple):
 
 
 class LayerView(NamedTuple):
-    """What a criterion for units sees of one hidden layer.
+    """The part of a machine that a criterion for units can read: one hidden layer.
 
     Attributes
     ----------
     below : LevelView
-        The level in which the units are the upper ones.
+        The level in which the units are the upper units.
     above : LevelView or None
-        The level in which they are the lower ones, if there is one.
+        The level in which the units are the lower units. None for the top layer.
     labels : callable
-        ``labels()`` returns the labels of the rows in ``below.states("data")``, or
-        None where ``fit`` was given no y.
+        ``labels()`` returns the labels of the rows in ``below.states("data")``, or None if ``fit``
+        was called without y.
     """
 
     below: LevelView
@@ -90,7 +96,17 @@ class LayerView(NamedTuple):
 
 
 def magnitude(level: LevelView) -> np.ndarray:
-    """Score a connection by |w| (Han et al. 2015; eq. 7 and 8 of Zuo et al. 2019).
+    """Score each connection by the absolute value of its weight.
+
+    See Han et al. (2015) and eq. 7 and 8 of Zuo et al. (2019).
+
+    Parameters
+    ----------
+    level : LevelView
+
+    Returns
+    -------
+    scores : ndarray of shape (n_upper, n_lower)
 
     Examples
     --------
@@ -103,15 +119,42 @@ def magnitude(level: LevelView) -> np.ndarray:
 
 
 def random(level: LevelView) -> np.ndarray:
-    """Score a connection by a uniform random number: the control every criterion must beat."""
+    """Score each connection by a uniform random number.
+
+    This is the control that every other criterion should beat.
+
+    Parameters
+    ----------
+    level : LevelView
+
+    Returns
+    -------
+    scores : ndarray of shape (n_upper, n_lower)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skprune.criteria import LevelView, random
+    >>> rng = np.random.RandomState(0)
+    >>> random(LevelView(np.zeros((1, 2)), np.ones((1, 2), bool), rng)).round(2)
+    array([[0.55, 0.72]])
+    """
     return level.rng.uniform(size=level.weights.shape)
 
 
 def contribution(level: LevelView) -> np.ndarray:
-    """Score a connection by |w| times the standard deviation of its lower unit on the data.
+    """Score each connection by |w| times the standard deviation of its lower unit on the data.
 
-    That is how much the connection moves the input of its upper unit; a large
-    weight on a unit that hardly varies is worth little.
+    The score is the standard deviation of what the connection adds to the input of its upper
+    unit. A large weight from a unit that hardly varies has a low score.
+
+    Parameters
+    ----------
+    level : LevelView
+
+    Returns
+    -------
+    scores : ndarray of shape (n_upper, n_lower)
 
     Examples
     --------
@@ -128,13 +171,14 @@ def contribution(level: LevelView) -> np.ndarray:
 
 @dataclass(eq=False, repr=False)
 class _Sampled(BaseEstimator):
-    """A criterion that is computed from states of the two layers.
+    """Base class of criteria that are computed from states of the two layers.
 
     Parameters
     ----------
     n_samples : int, default=10_000
+        Number of states to draw from the model. Of the data, at most 10,000 rows are used.
     n_steps_between : int, default=50
-        Gibbs steps between two states kept of a chain of the model.
+        Number of Gibbs steps between two states that are kept from a chain of the model.
     """
 
     n_samples: int = 10_000
@@ -148,28 +192,30 @@ class _Sampled(BaseEstimator):
         return level.states(source, self.n_samples, self.n_steps_between)
 
     def _products(self, level, source):
-        """Mean of lower × upper and of its square, where there is a connection; else 0."""
+        """Return the means of lower × upper and of its square, 0 for absent connections."""
         return _mean_products(level.connectivity, *self._states(level, source))
 
 
 @dataclass(eq=False, repr=False)
 class _FromStates(_Sampled):
-    """A criterion from states of one source.
+    """Base class of criteria that are computed from states of one source.
 
     Parameters
     ----------
     n_samples : int, default=10_000
+        Number of states to draw from the model. Of the data, at most 10,000 rows are used.
     n_steps_between : int, default=50
+        Number of Gibbs steps between two states that are kept from a chain of the model.
     source : {"model", "data"}, default="model"
-        Where states come from: the machine's own chains, or the data with the
-        upper layers drawn given them.
+        Where the states come from: samples of the model, or rows of the data with the layers
+        above drawn given them.
     """
 
     source: str = "model"
 
 
 def _mean_products(mask, lower, upper):
-    """Mean of lower × upper, and of its square, over samples, on the connections of a mask."""
+    """Return the sample means of lower × upper and of its square on the connections of a mask."""
     n_samples = len(lower)
     if inference.is_binary(lower) and inference.is_binary(upper):
         products = np.zeros(mask.shape)
@@ -184,18 +230,24 @@ def _mean_products(mask, lower, upper):
 
 
 class Fisher(_FromStates):
-    """Fisher information of a weight: the variance of v·h (eq. 2.16 of the thesis; Rule et al. 2018).
+    """Score each connection by the Fisher information of its weight.
 
     .. math:: F = \\langle v^2 h^2 \\rangle - \\langle v h \\rangle^2
 
-    The diagonal of the Fisher information matrix, in nats per squared weight,
-    when states are the model's; with ``source="data"`` the same of the data.
+    The Fisher information is the variance of v·h, where v and h are the states of the two units
+    (eq. 2.16 of the thesis; Rule et al. 2018). With states of the model it is the diagonal of the
+    Fisher information matrix, in nats per squared weight. With ``source="data"`` it is the same
+    variance under the data.
 
     Parameters
     ----------
     n_samples : int, default=10_000
+        Number of states to draw from the model. Of the data, at most 10,000 rows are used.
     n_steps_between : int, default=50
+        Number of Gibbs steps between two states that are kept from a chain of the model.
     source : {"model", "data"}, default="model"
+        Where the states come from: samples of the model, or rows of the data with the layers
+        above drawn given them.
 
     Examples
     --------
@@ -214,19 +266,24 @@ class Fisher(_FromStates):
 
 
 class FisherHeuristic(_FromStates):
-    """Fisher information from mean activities alone (eq. 3.1 and Appendix A of the thesis).
+    """Estimate the Fisher information of each weight from mean activities alone.
 
     .. math:: \\langle vh \\rangle \\approx p
         = \\langle h \\rangle\\, \\sigma(\\sigma^{-1}(\\langle v \\rangle)
         + w (1 - \\langle h \\rangle)), \\qquad F \\approx p (1 - p)
 
-    Good where hidden units are many and nearly independent.
+    See eq. 3.1 and Appendix A of the thesis. The estimate is good for layers of many, nearly
+    independent hidden units.
 
     Parameters
     ----------
     n_samples : int, default=10_000
+        Number of states to draw from the model. Of the data, at most 10,000 rows are used.
     n_steps_between : int, default=50
+        Number of Gibbs steps between two states that are kept from a chain of the model.
     source : {"model", "data"}, default="model"
+        Where the states come from: samples of the model, or rows of the data with the layers
+        above drawn given them.
     """
 
     def __call__(self, level: LevelView) -> np.ndarray:
@@ -238,17 +295,22 @@ class FisherHeuristic(_FromStates):
 
 
 class FisherEigenvector(_FromStates):
-    """Weight's entry in the leading eigenvector of the Fisher information matrix, in absolute value.
+    """Score each connection by its entry in the leading eigenvector of the Fisher information.
 
-    The matrix, over the biases of both layers and the connections between
-    them, is the covariance of (v, h, v·h). It is never formed: Lanczos
-    iterations multiply the samples instead, two products over the connections each.
+    The score is the absolute value of the entry. The Fisher information matrix covers the biases
+    of both layers and the weights between them. It is the covariance of (v, h, v·h). The matrix is
+    never formed: Lanczos iterations multiply by the samples instead. Each iteration takes two
+    products over the connections.
 
     Parameters
     ----------
     n_samples : int, default=10_000
+        Number of states to draw from the model. Of the data, at most 10,000 rows are used.
     n_steps_between : int, default=50
+        Number of Gibbs steps between two states that are kept from a chain of the model.
     source : {"model", "data"}, default="model"
+        Where the states come from: samples of the model, or rows of the data with the layers
+        above drawn given them.
     """
 
     def __call__(self, level: LevelView) -> np.ndarray:
@@ -257,7 +319,7 @@ class FisherEigenvector(_FromStates):
         if not (lower.var(axis=0).any() or upper.var(axis=0).any()):
             return np.zeros(level.connectivity.shape)
         operator = fisher_operator(level.connectivity, lower, upper)
-        start = np.ones(operator.shape[0])  # the same vector whatever ran before
+        start = np.ones(operator.shape[0])  # a fixed start makes the result reproducible
         _, vectors = eigsh(operator, k=1, v0=start)
         scores = np.zeros(level.connectivity.shape)
         scores[level.connectivity] = np.abs(vectors[sum(level.connectivity.shape) :, 0])
@@ -265,10 +327,21 @@ class FisherEigenvector(_FromStates):
 
 
 def fisher_operator(mask, lower, upper) -> LinearOperator:
-    """Return the Fisher information matrix of a level as an operator.
+    """Return the Fisher information matrix of a level as a linear operator.
 
-    The covariance over samples of lower states, upper states, and their
-    products where ``mask`` has a connection (row by row), in this order.
+    The matrix is the covariance, over samples, of the lower states, the upper states and their
+    products for every connection of ``mask`` (in row-major order).
+
+    Parameters
+    ----------
+    mask : ndarray of bool of shape (n_upper, n_lower)
+    lower : ndarray of shape (n_samples, n_lower)
+    upper : ndarray of shape (n_samples, n_upper)
+
+    Returns
+    -------
+    operator : LinearOperator of shape (n_parameters, n_parameters)
+        ``n_parameters`` is ``n_lower + n_upper`` plus the number of connections.
     """
     lower, upper = (np.asarray(states, dtype=np.float64) for states in (lower, upper))
     n_samples, n_lower, n_upper = len(lower), lower.shape[1], upper.shape[1]
@@ -291,16 +364,23 @@ def fisher_operator(mask, lower, upper) -> LinearOperator:
 
 
 class Saliency(_FromStates):
-    """Saliency of optimal brain damage: w² × Fisher information / 2 (LeCun et al. 1990).
+    """Score each connection by its saliency in optimal brain damage (LeCun et al. 1990).
 
-    What removing the connection costs in nats a row, to second order and with
-    the diagonal of the matrix alone.
+    .. math:: S = w^2 F / 2
+
+    F is the Fisher information of the weight. The saliency estimates how many nats per row are
+    lost if the connection is removed. The estimate is a second-order expansion that keeps only the
+    diagonal of the Fisher information matrix.
 
     Parameters
     ----------
     n_samples : int, default=10_000
+        Number of states to draw from the model. Of the data, at most 10,000 rows are used.
     n_steps_between : int, default=50
+        Number of Gibbs steps between two states that are kept from a chain of the model.
     source : {"model", "data"}, default="model"
+        Where the states come from: samples of the model, or rows of the data with the layers
+        above drawn given them.
     """
 
     def __call__(self, level: LevelView) -> np.ndarray:
@@ -311,13 +391,17 @@ class Saliency(_FromStates):
 
 @dataclass(eq=False, repr=False)
 class CoActivity(_FromStates):
-    """How often both ends are on together, ⟨v h⟩.
+    """Score each connection by how often its two units are on together, ⟨v h⟩.
 
     Parameters
     ----------
     n_samples : int, default=10_000
+        Number of states to draw from the model. Of the data, at most 10,000 rows are used.
     n_steps_between : int, default=50
+        Number of Gibbs steps between two states that are kept from a chain of the model.
     source : {"model", "data"}, default="data"
+        Where the states come from: samples of the model, or rows of the data with the layers
+        above drawn given them.
     """
 
     source: str = "data"
@@ -328,15 +412,19 @@ class CoActivity(_FromStates):
 
 
 class Gradient(_Sampled):
-    """Size of the log-likelihood gradient, \\|⟨v h⟩_data − ⟨v h⟩_model\\|.
+    """Score each connection by the size of the log-likelihood gradient of its weight.
 
-    For connections that are absent: where the machine would learn most if the
-    connection were there (Evci et al. 2020, for feed-forward networks).
+    .. math:: G = |\\langle v h \\rangle_{data} - \\langle v h \\rangle_{model}|
+
+    This criterion is meant for regrowth. Among absent connections, it prefers those whose weights
+    would grow fastest. Evci et al. (2020) use it for feed-forward networks.
 
     Parameters
     ----------
     n_samples : int, default=10_000
+        Number of states to draw from the model. Of the data, at most 10,000 rows are used.
     n_steps_between : int, default=50
+        Number of Gibbs steps between two states that are kept from a chain of the model.
     """
 
     def __call__(self, level: LevelView) -> np.ndarray:
@@ -361,14 +449,31 @@ CRITERIA = {
 
 
 def _levels_beside(layer: LayerView):
-    """Yield the levels beside a layer, and the axis of the other layer's units."""
+    """Yield each level next to a layer, with the axis that holds the other layer's units."""
     yield layer.below, 1
     if layer.above is not None:
         yield layer.above, 0
 
 
 def unit_magnitude(layer: LayerView) -> np.ndarray:
-    """Score a unit by the norm of its weights."""
+    """Score each unit by the Euclidean norm of its weights, on both sides.
+
+    Parameters
+    ----------
+    layer : LayerView
+
+    Returns
+    -------
+    scores : ndarray of shape (n_units,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skprune.criteria import LayerView, LevelView, unit_magnitude
+    >>> level = LevelView(np.array([[3.0, 4.0], [0.0, 1.0]]), np.ones((2, 2), bool), None)
+    >>> unit_magnitude(LayerView(level))
+    array([5., 1.])
+    """
     return np.sqrt(
         sum(
             (np.asarray(v.weights, np.float64) ** 2).sum(axis=axis)
@@ -378,25 +483,39 @@ def unit_magnitude(layer: LayerView) -> np.ndarray:
 
 
 def unit_random(layer: LayerView) -> np.ndarray:
-    """Score a unit by a uniform random number."""
+    """Score each unit by a uniform random number.
+
+    Parameters
+    ----------
+    layer : LayerView
+
+    Returns
+    -------
+    scores : ndarray of shape (n_units,)
+    """
     return layer.below.rng.uniform(size=layer.below.weights.shape[0])
 
 
 class UnitFisher(_FromStates):
-    """Importance of a unit: max(sum of its connections' Fisher information, that of its bias).
+    """Score each unit by the Fisher information of its connections or of its bias.
 
-    The thesis's measure (section 3.3.2); the Fisher information of a bias is
-    the variance of the unit's activity (eq. 2.15).
+    The score is the larger of two numbers: the sum of the Fisher information of the unit's weights,
+    and the Fisher information of its bias (section 3.3.2 of the thesis). The latter is the variance
+    of the unit's state (eq. 2.15 of the thesis).
 
     Parameters
     ----------
     n_samples : int, default=10_000
+        Number of states to draw from the model. Of the data, at most 10,000 rows are used.
     n_steps_between : int, default=50
+        Number of Gibbs steps between two states that are kept from a chain of the model.
     source : {"model", "data"}, default="model"
+        Where the states come from: samples of the model, or rows of the data with the layers
+        above drawn given them.
     """
 
     def __call__(self, layer: LayerView) -> np.ndarray:
-        """Return the scores of a layer's units."""
+        """Return one score per unit of the layer."""
         connections = Fisher(self.n_samples, self.n_steps_between, self.source)
         total = sum(connections(view).sum(axis=axis) for view, axis in _levels_beside(layer))
         _, states = self._states(layer.below, self.source)
@@ -404,19 +523,37 @@ class UnitFisher(_FromStates):
 
 
 def activity_variance(layer: LayerView) -> np.ndarray:
-    """Score a unit by the variance of its state on the data."""
+    """Score each unit by the variance of its state on the data.
+
+    Parameters
+    ----------
+    layer : LayerView
+
+    Returns
+    -------
+    scores : ndarray of shape (n_units,)
+    """
     _, states = layer.below.states("data")
     return states.var(axis=0, dtype=np.float64)
 
 
 def mutual_information(layer: LayerView) -> np.ndarray:
-    """Score a unit by its information on the layers beside it, in nats (Berglund et al. 2015).
+    """Score each unit by its mutual information with the adjacent layers, in nats.
 
     .. math:: I = H(\\langle p \\rangle) - \\langle H(p) \\rangle,
         \\qquad p = p(h = 1 \\mid \\text{neighbours})
 
-    over the data. The bias of a unit, which the pruner does not see, is the one
-    with which its probabilities have the mean that its states have.
+    H is the entropy of a Bernoulli variable, and averages are over the data (Berglund et al. 2015).
+    The criterion does not see the biases. It gives each unit the bias with which the mean of its
+    probabilities equals the mean of its states.
+
+    Parameters
+    ----------
+    layer : LayerView
+
+    Returns
+    -------
+    scores : ndarray of shape (n_units,)
     """
     lower, states = layer.below.states("data")
     fields = lower.astype(np.float64) @ np.asarray(layer.below.weights, np.float64).T
@@ -428,12 +565,12 @@ def mutual_information(layer: LayerView) -> np.ndarray:
 
 
 def _entropy(p):
-    """Entropy of Bernoulli variables in nats."""
+    """Return the entropy of Bernoulli variables, in nats."""
     return entr(p) + entr(1 - p)
 
 
 def _matching_bias(fields, activity, n_halvings=60):
-    """Bias of every unit with which its mean probability is its activity; by bisection."""
+    """Return the bias with which each unit's mean probability equals its activity, by bisection."""
     low, high = -fields.max(axis=0) - 40, -fields.min(axis=0) + 40
     for _ in range(n_halvings):
         middle = (low + high) / 2
@@ -443,18 +580,26 @@ def _matching_bias(fields, activity, n_halvings=60):
 
 
 def label_information(layer: LayerView) -> np.ndarray:
-    """Score a unit by the mutual information of its state and the label, in nats.
+    """Score each unit by the mutual information of its state and the label, in nats.
 
-    After Sánchez-Gutiérrez et al. (2019); needs ``y``.
+    This criterion follows Sánchez-Gutiérrez et al. (2019). It requires y in ``fit``.
+
+    Parameters
+    ----------
+    layer : LayerView
+
+    Returns
+    -------
+    scores : ndarray of shape (n_units,)
 
     Raises
     ------
     ValueError
-        If there are no labels.
+        If ``fit`` was called without y.
     """
     labels = layer.labels()
     if labels is None:
-        raise ValueError("criterion='label_information' needs labels: give y to fit.")
+        raise ValueError("criterion='label_information' needs labels. Pass y to fit.")
     _, states = layer.below.states("data")
     classes, codes = np.unique(column_or_1d(labels), return_inverse=True)
     share = np.bincount(codes, minlength=classes.size) / codes.size

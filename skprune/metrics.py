@@ -1,9 +1,9 @@
-"""What a machine is like: its Fisher information, its samples.
+"""Measures of fitted machines: their Fisher information, their samples and their features.
 
-The Fisher information of a level is the covariance of (v, h, v·h) under the
-machine (eq. 2.14 to 2.16 of the thesis): with respect to the biases of the lower
-units, those of the upper units, and the weights of the connections there are, row
-by row, in this order. Units: nats per squared parameter.
+The Fisher information matrix of a level is the covariance of (v, h, v·h) under the model (eq. 2.14
+to 2.16 of the thesis). Its parameters are, in this order, the biases of the lower units, the
+biases of the upper units, and the weights of the existing connections in row-major order. It is
+measured in nats per squared parameter.
 """
 
 from __future__ import annotations
@@ -36,38 +36,45 @@ __all__ = [
 
 
 def _level(estimator, X, level, options):
-    """(mask, lower states, upper states) of a level."""
+    """Return the mask, the lower states and the upper states of a level."""
     masks = estimator.connectivity_
     if not 0 <= level < len(masks):
         raise ValueError(
-            f"level={level} is not one of the machine's levels, 0 to {len(masks) - 1}."
+            f"level={level} is not one of the machine's levels. Use a number from 0 to "
+            f"{len(masks) - 1}."
         )
     layers = estimator.layer_samples(X, **options)
     return masks[level], layers[level], layers[level + 1]
 
 
 def fisher_matrix(estimator, X=None, *, level=0, **options) -> np.ndarray:
-    """Return the Fisher information matrix of a level, by sampling.
+    """Estimate the Fisher information matrix of a level from samples.
+
+    .. math:: F = \\mathrm{Cov}[(v, h, v h)]
 
     Parameters
     ----------
-    estimator : machine
+    estimator : estimator
+        Fitted machine with ``layer_samples`` and ``connectivity_``.
     X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
-        Take lower states from these data; None takes all states from the model.
+        Data to set the visible units to. The layers above are drawn given these rows. If None,
+        all states are samples of the model.
     level : int, default=0
+        Index of the level, lowest level first.
     **options
-        ``n_samples``, ``n_steps_between`` and ``random_state`` of ``layer_samples``.
+        Options of the machine's ``layer_samples``: ``n_samples``, ``n_steps_between`` and
+        ``random_state``.
 
     Returns
     -------
     matrix : ndarray of shape (n_parameters, n_parameters)
-        n_parameters = lower units + upper units + connections; the matrix is
-        formed, so this is for small machines.
+        ``n_parameters`` is the number of lower units, upper units and connections together. The
+        matrix is dense, so use this function for small machines only.
 
     Raises
     ------
     ValueError
-        If there is no such level.
+        If the machine has no such level.
 
     Examples
     --------
@@ -86,37 +93,61 @@ def fisher_matrix(estimator, X=None, *, level=0, **options) -> np.ndarray:
 
 
 def fisher_spectrum(estimator, X=None, *, level=0, **options) -> np.ndarray:
-    """Return the eigenvalues of :func:`fisher_matrix`, largest first.
+    """Return the eigenvalues of the Fisher information matrix of a level, largest first.
 
     Parameters
     ----------
-    estimator : machine
+    estimator : estimator
+        Fitted machine with ``layer_samples`` and ``connectivity_``.
     X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
+        Data to set the visible units to. If None, all states are samples of the model.
     level : int, default=0
+        Index of the level, lowest level first.
     **options
-        As in :func:`fisher_matrix`.
+        Options of the machine's ``layer_samples``.
 
     Returns
     -------
     eigenvalues : ndarray of shape (n_parameters,)
+
+    See Also
+    --------
+    fisher_matrix : The matrix, and the meaning of the parameters.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skprune import PrunedBernoulliRBM
+    >>> from skprune.metrics import fisher_spectrum
+    >>> X = np.random.RandomState(0).randint(0, 2, (50, 4))
+    >>> fisher_spectrum(PrunedBernoulliRBM(3, n_iter=1, random_state=0).fit(X)).shape
+    (19,)
     """
     return np.linalg.eigvalsh(fisher_matrix(estimator, X, level=level, **options))[::-1]
 
 
 def fisher_trace(estimator, X=None, *, level=0, **options) -> float:
-    """Return the trace of :func:`fisher_matrix`, without forming it.
+    """Return the trace of the Fisher information matrix of a level, without forming the matrix.
 
     Parameters
     ----------
-    estimator : machine
+    estimator : estimator
+        Fitted machine with ``layer_samples`` and ``connectivity_``.
     X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
+        Data to set the visible units to. If None, all states are samples of the model.
     level : int, default=0
+        Index of the level, lowest level first.
     **options
-        As in :func:`fisher_matrix`.
+        Options of the machine's ``layer_samples``.
 
     Returns
     -------
     trace : float
+        In nats per squared parameter.
+
+    See Also
+    --------
+    fisher_matrix : The matrix, and the meaning of the parameters.
     """
     mask, lower, upper = _level(estimator, X, level, options)
     view = LevelView(np.zeros(mask.shape), mask, None, lambda *of: (lower, upper))
@@ -125,16 +156,17 @@ def fisher_trace(estimator, X=None, *, level=0, **options) -> float:
 
 
 def rank_frequency(X) -> np.ndarray:
-    """Return how often each pattern occurs among rows, the most frequent first.
+    """Return the relative frequency of each distinct row, most frequent first.
 
     Parameters
     ----------
     X : array-like of shape (n_samples, n_features)
+        Rows to count.
 
     Returns
     -------
     frequencies : ndarray of shape (n_patterns,)
-        They sum to 1.
+        Relative frequencies of the distinct rows. They sum to 1.
 
     Examples
     --------
@@ -147,17 +179,28 @@ def rank_frequency(X) -> np.ndarray:
 
 
 def rank_frequency_gap(X, samples) -> float:
-    """Return how far two rank-frequency plots are apart: half the sum of |differences|, 0 to 1.
+    """Return the distance between the rank-frequency curves of data and of samples.
+
+    The distance is half the sum of the absolute differences of the two curves. It is between 0
+    and 1.
 
     Parameters
     ----------
     X : array-like of shape (n_samples, n_features)
+        Data.
     samples : array-like of shape (n_model_samples, n_features)
-        As many as rows of X, or the tail of single patterns is not comparable.
+        Samples of a model. Draw as many as X has rows: the number of patterns that occur only
+        once depends on the number of rows.
 
     Returns
     -------
     gap : float
+
+    Examples
+    --------
+    >>> from skprune.metrics import rank_frequency_gap
+    >>> rank_frequency_gap([[0], [0], [0], [1]], [[0], [0], [1], [1]])
+    0.25
     """
     curves = [rank_frequency(X), rank_frequency(samples)]
     padded = np.zeros((2, max(curve.size for curve in curves)))
@@ -167,19 +210,20 @@ def rank_frequency_gap(X, samples) -> float:
 
 
 class SampleQuality(NamedTuple):
-    """How a classifier of real data sees samples of a model.
+    """Result of :func:`sample_quality`.
 
     Attributes
     ----------
     quality : float
-        Mean over the classes of the mean probability of the winning class; classes that win
-        nowhere do not count.
+        Mean of ``class_quality`` over the classes that are predicted at least once.
     diversity : float
-        Smallest number of samples that a class wins over the largest; 0 where one wins nowhere.
+        Number of samples of the least frequently predicted class, divided by that of the most
+        frequently predicted class. It is 0 if some class is never predicted.
     counts : ndarray of shape (n_classes,)
-        Samples that each class wins.
+        Number of samples for which each class is predicted.
     class_quality : ndarray of shape (n_classes,)
-        Mean probability of each class where it wins; NaN where it wins nowhere.
+        Mean predicted probability of each class over the samples for which it is predicted. NaN
+        for classes that are never predicted.
     """
 
     quality: float
@@ -189,14 +233,18 @@ class SampleQuality(NamedTuple):
 
 
 def sample_quality(samples, classifier) -> SampleQuality:
-    """Judge samples of a model by a classifier that was trained on data (thesis, section 4.3).
+    """Rate samples of a model with a classifier that was trained on data.
+
+    Good samples are classified with high probability, and cover the classes evenly (section 4.3
+    of the thesis).
 
     Parameters
     ----------
     samples : array-like of shape (n_samples, n_features)
-        As ``sample`` of a machine draws them.
+        Samples of the visible units, as drawn by the machine's ``sample``.
     classifier : estimator
-        Fitted, with ``predict_proba``: in the thesis logistic regression on raw digits.
+        Fitted classifier with ``predict_proba``. The thesis uses logistic regression on raw
+        digits.
 
     Returns
     -------
@@ -223,20 +271,27 @@ def sample_quality(samples, classifier) -> SampleQuality:
 
 
 def encoding_quality(machine, X, y, X_test, y_test, probe=None) -> tuple[float, float]:
-    """Return the accuracies (train, test) of a probe on a machine's features.
+    """Train a classifier on the features of a machine and return its accuracies.
 
     Parameters
     ----------
     machine : estimator
-        Fitted, with ``transform``.
-    X, X_test : {array-like, sparse matrix} of shape (n_samples, n_features)
-    y, y_test : array-like of shape (n_samples,)
+        Fitted machine with ``transform``.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Data to train the classifier on.
+    y : array-like of shape (n_samples,)
+        Labels of X.
+    X_test : {array-like, sparse matrix} of shape (n_test_samples, n_features)
+        Data to test the classifier on.
+    y_test : array-like of shape (n_test_samples,)
+        Labels of X_test.
     probe : estimator, default=None
-        Classifier; None is multinomial logistic regression, as in the thesis.
+        Classifier, which is cloned. If None, use multinomial logistic regression, as in the thesis.
 
     Returns
     -------
     accuracies : (float, float)
+        Accuracy on the training data and on the test data.
 
     Examples
     --------
@@ -249,7 +304,7 @@ def encoding_quality(machine, X, y, X_test, y_test, probe=None) -> tuple[float, 
     >>> 0 <= test <= 1
     True
     """
-    from sklearn.linear_model import LogisticRegression  # a fifth of a second at import
+    from sklearn.linear_model import LogisticRegression  # importing it takes 0.2 seconds
 
     probe = LogisticRegression(max_iter=1000) if probe is None else clone(probe)
     features = machine.transform(X)
@@ -258,16 +313,18 @@ def encoding_quality(machine, X, y, X_test, y_test, probe=None) -> tuple[float, 
 
 
 class MinimalComparison(NamedTuple):
-    """A pruned machine beside one that never had more than what pruning left.
+    """Result of :func:`compare_minimal`.
 
     Attributes
     ----------
-    pruned, minimal : float
-        Scores of both.
+    pruned : float
+        Score of the pruned machine.
+    minimal : float
+        Score of the minimal machine.
     n_connections : int
-        Connections of either.
+        Number of connections, which is the same for both machines.
     estimator : estimator
-        The minimal machine, fitted.
+        The fitted minimal machine.
     """
 
     pruned: float
@@ -277,20 +334,23 @@ class MinimalComparison(NamedTuple):
 
 
 def compare_minimal(machine, X, X_test, scoring=None) -> MinimalComparison:
-    """Train a minimal model, and score it beside the pruned machine whose connections it has.
+    """Compare a pruned machine with a minimal machine that has the same connections from the start.
 
-    The minimal model starts from new weights, pre-training included, on the connections and units that pruning has left
-    (thesis, section 4.2.4): is it worth starting from more?
+    The minimal machine has the units and connections that pruning has left. It is trained from new
+    weights, pre-training included (section 4.2.4 of the thesis). The comparison shows whether it
+    pays to start from a larger machine and prune it.
 
     Parameters
     ----------
-    machine : machine
-        Pruned and fitted, with a ``connectivity`` parameter.
+    machine : estimator
+        Fitted, pruned machine with a ``connectivity`` parameter.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        What the minimal model is trained on, as its parameters say.
+        Data to train the minimal machine on.
     X_test : {array-like, sparse matrix} of shape (n_test_samples, n_features)
+        Data to score both machines on.
     scoring : callable, default=None
-        ``scoring(machine, X_test)``, higher is better; None takes the machines' own ``score``.
+        A function ``scoring(machine, X_test)`` that returns a score, higher is better. If None,
+        use the ``score`` method of the machines.
 
     Returns
     -------
@@ -299,7 +359,7 @@ def compare_minimal(machine, X, X_test, scoring=None) -> MinimalComparison:
     Raises
     ------
     TypeError
-        If the machine has no ``connectivity`` to start from.
+        If the machine has no ``connectivity`` parameter.
 
     Examples
     --------
@@ -316,8 +376,8 @@ def compare_minimal(machine, X, X_test, scoring=None) -> MinimalComparison:
     start = connectivity_parameters(machine, masks)
     if "connectivity" not in start:
         raise TypeError(
-            f"{type(machine).__name__} has no parameter connectivity, so that no minimal model can be made of "
-            "it; give a PrunedBernoulliRBM or a DBMTransformer, of a pruner its estimator_."
+            f"{type(machine).__name__} has no parameter connectivity. Pass a PrunedBernoulliRBM or "
+            "a DBMTransformer, or the estimator_ of a pruner that prunes one of these."
         )
     minimal = clone(machine).set_params(warm_start=False, **start).fit(X)
     scores = [
@@ -328,18 +388,20 @@ def compare_minimal(machine, X, X_test, scoring=None) -> MinimalComparison:
 
 
 class MomentCheck(NamedTuple):
-    """How far samples of a model are from data, by first and second moments.
+    """Result of :func:`compare_moments`.
 
     Attributes
     ----------
     mean_gap : float
-        Root mean square difference of the means of the units.
+        Root mean square difference between the means of the units.
     worst_mean : float
-        Largest difference of a mean, in standard errors of the difference.
+        Largest absolute difference between the means of a unit, in standard errors of that
+        difference.
     covariance_gap : float
-        Root mean square difference of the covariances of pairs of units.
+        Root mean square difference between the covariances of pairs of units.
     covariance_correlation : float
-        Pearson's r between the covariances of the data and of the samples.
+        Pearson correlation between the covariances of the data and those of the samples. NaN if
+        either are constant.
     """
 
     mean_gap: float
@@ -349,20 +411,26 @@ class MomentCheck(NamedTuple):
 
 
 def compare_moments(X, samples) -> MomentCheck:
-    """Compare means and covariances of binary data with those of a model's samples.
+    """Compare the means and covariances of binary data with those of samples of a model.
 
-    Agreement does not prove a good model, disagreement shows a bad one, or
-    chains that do not mix.
+    Agreement does not prove that the model is good. Disagreement shows that the model is bad or
+    that its chains do not mix.
 
     Parameters
     ----------
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Data.
     samples : array-like of shape (n_model_samples, n_features)
-        As :meth:`~skprune.PrunedBernoulliRBM.sample` draws them.
+        Samples of the visible units, as drawn by :meth:`~skprune.PrunedBernoulliRBM.sample`.
 
     Returns
     -------
     check : MomentCheck
+
+    Raises
+    ------
+    ValueError
+        If X and samples have different numbers of features.
 
     Examples
     --------
@@ -378,8 +446,8 @@ def compare_moments(X, samples) -> MomentCheck:
     samples = check_array(samples, dtype=np.float64, ensure_min_samples=2)
     if X.shape[1] != samples.shape[1]:
         raise ValueError(
-            f"X has {X.shape[1]} features and samples have {samples.shape[1]}: compare samples of "
-            "the visible units with data of the same width."
+            f"X has {X.shape[1]} features and samples have {samples.shape[1]}. Pass samples of the "
+            "visible units, with as many features as X."
         )
     gap = X.mean(axis=0) - samples.mean(axis=0)
     error = np.sqrt(X.var(axis=0, ddof=1) / len(X) + samples.var(axis=0, ddof=1) / len(samples))

@@ -290,7 +290,7 @@ def test_set_output_after_fit_reaches_the_pruned_machine():
         ({"order": "sideways"}, "Use one of 'joint', 'bottom_up', 'top_down'"),
         ({"order": "bottom_up", "scope": "global"}, "scope='global' lets all levels compete"),
         ({"target": "units", "scope": "unit"}, "scope='unit' is for target='connections'"),
-        ({"target": "units", "criterion": "label_information"}, "needs labels: give y to fit"),
+        ({"target": "units", "criterion": "label_information"}, "needs labels. Pass y to fit"),
         ({"target": "units", "criterion": lambda layer: [1.0]}, "return one score a unit"),
         ({"schedule": []}, "schedule is an empty list"),
         ({"schedule": [0.9, 0.5]}, "falls; the sparsities after every round must rise"),
