@@ -1,7 +1,8 @@
-"""Displays: samples, receptive fields, reconstructions, weights, and scores against sparsity.
+"""Display classes that plot fitted machines and the results of pruning.
 
-As scikit-learn's: ``from_estimator`` computes what is shown, keeps it, and draws it;
-``plot`` draws it again elsewhere. matplotlib is imported when something is drawn.
+They follow the display objects of scikit-learn. ``from_estimator`` computes the values, stores them
+in the display and draws them. ``plot`` draws the stored values again, on other axes or with other
+options. matplotlib is imported only when something is drawn.
 """
 
 from __future__ import annotations
@@ -28,40 +29,42 @@ __all__ = [
 
 
 def _pyplot():
-    """matplotlib's pyplot, or a sentence."""
+    """Return ``matplotlib.pyplot``, or raise an error that says how to install it."""
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
         raise ImportError(
-            "Displays need matplotlib, which is not installed; run pip install 'skprune[plot]'."
+            "Displays require matplotlib, which is not installed. Install it with "
+            "pip install 'skprune[plot]'."
         ) from error
     return plt
 
 
 def _axes(ax, size=None):
-    """The axes to draw on, new ones where none were given."""
+    """Return the axes to draw on, which are new if ``ax`` is None."""
     return _pyplot().subplots(figsize=size, layout="constrained")[1] if ax is None else ax
 
 
 def _image_shape(image_shape, n_features):
-    """(height, width) of rows of so many features; square where nothing is said."""
+    """Return the (height, width) of images with ``n_features`` pixels, square by default."""
     if image_shape is None:
         side = math.isqrt(n_features)
         if side * side != n_features:
             raise ValueError(
-                f"{n_features} features are no square image; give image_shape=(height, width)."
+                f"{n_features} features do not form a square image. Pass image_shape, a pair "
+                "(height, width)."
             )
         return side, side
     if np.ndim(image_shape) != 1 or len(image_shape) != 2 or math.prod(image_shape) != n_features:
         raise ValueError(
-            f"image_shape={image_shape} does not hold {n_features} features; give (height, width), whose "
-            "product must be their number."
+            "image_shape must be a pair (height, width) whose product is the number of features, "
+            f"{n_features}, got {image_shape!r}."
         )
     return tuple(image_shape)
 
 
 def _machine(estimator):
-    """The machine that a fitted pruner, search or pipeline (its last step) holds."""
+    """Return the machine inside a fitted pruner, search or pipeline (its last step)."""
     _pyplot()
     check_is_fitted(estimator)
     while True:
@@ -74,39 +77,46 @@ def _machine(estimator):
 
 
 def _weights(estimator) -> list:
-    """Weight matrices of the levels, bottom first."""
+    """Return the weight matrices of a machine, lowest level first."""
     machine = _machine(estimator)
     if not hasattr(machine, "components_"):
         raise TypeError(
-            f"{type(machine).__name__} has no components_; give a machine or network, or what holds one."
+            f"{type(machine).__name__} has no components_. Pass a fitted machine or network, or a "
+            "pruner, search or pipeline that contains one."
         )
     components = machine.components_
     return [components] if isinstance(components, np.ndarray) else list(components)
 
 
 class ImagesDisplay:
-    """Rows of numbers as small images side by side, on one pair of axes.
+    """Draw rows of numbers as small images in a grid, on one pair of axes.
 
     Parameters
     ----------
     images : array-like of shape (n_images, n_features)
-        NaN is drawn in grey.
+        Images to draw, one per row. NaN is drawn in grey.
     image_shape : (int, int), default=None
-        Height and width; None is a square.
+        Height and width of an image. If None, images are square.
     n_columns : int, default=10
+        Number of images per line.
 
     Attributes
     ----------
     images : ndarray of shape (n_images, n_features)
+        Images to draw.
+    image_shape : (int, int)
+        Height and width of an image.
     image_ : matplotlib AxesImage
-        What :meth:`plot` drew last, in ``ax_`` of ``figure_``.
+        The image that :meth:`plot` drew last.
     ax_ : matplotlib Axes
+        Axes with the image.
     figure_ : matplotlib Figure
+        Figure with the axes.
 
     Raises
     ------
     ValueError
-        If the features do not fill the image.
+        If ``image_shape`` does not match the number of features.
 
     Examples
     --------
@@ -127,18 +137,19 @@ class ImagesDisplay:
 
     @property
     def _limits(self):
-        """Values drawn in white and in black; images of one value alone are drawn against 0."""
+        """The values drawn in white and in black. Images of a single value are drawn against 0."""
         values = self.images[np.isfinite(self.images)]
         if not values.size or values.min() < values.max():
             return None, None
         return min(values[0], 0), max(values[0], 0) or 1
 
     def mosaic(self) -> np.ndarray:
-        """Return the picture: images in rows, NaN between them.
+        """Arrange the images in a grid.
 
         Returns
         -------
         picture : ndarray of shape (height, width)
+            The images, with a border of one pixel of NaN around each.
         """
         height, width = self.image_shape
         n_columns = min(self.n_columns, len(self.images))
@@ -156,13 +167,14 @@ class ImagesDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            None makes a new figure.
+            Axes to draw on. If None, create a new figure.
         **options
-            Of ``Axes.imshow``, as ``cmap``, ``vmin`` and ``vmax``.
+            Options of ``Axes.imshow``, such as ``cmap``, ``vmin`` and ``vmax``.
 
         Returns
         -------
         display : ImagesDisplay
+            The display itself.
         """
         picture = self.mosaic()
         size = np.array(picture.shape[::-1]) * 8 / max(picture.shape)
@@ -177,7 +189,7 @@ class ImagesDisplay:
 
 
 class SamplesDisplay(ImagesDisplay):
-    """Samples of a machine as images, black for 1."""
+    """Draw samples of a machine as images, in which 1 is black."""
 
     _limits = 0, 1
 
@@ -190,24 +202,34 @@ class SamplesDisplay(ImagesDisplay):
 
         Parameters
         ----------
-        estimator : machine, or a pruner or search that holds one
+        estimator : estimator
+            Fitted Boltzmann machine, or a pruner, search or pipeline that contains one.
         n_samples : int, default=50
+            Number of samples to draw.
         image_shape : (int, int), default=None
+            Height and width of an image. If None, images are square.
         n_columns : int, default=10
+            Number of images per line.
         ax : matplotlib Axes, default=None
+            Axes to draw on. If None, create a new figure.
         plot_options : dict, default=None
-            Of ``Axes.imshow``.
+            Options of ``Axes.imshow``.
         **sampling
-            Of the machine's ``sample``: ``n_gibbs_steps``, ``random_state``, ``clamped``,
-            ``y``.
+            Options of the machine's ``sample``, such as ``n_gibbs_steps``, ``random_state``,
+            ``clamped`` or ``y``.
 
         Returns
         -------
         display : SamplesDisplay
+
+        Raises
+        ------
+        TypeError
+            If the machine has no ``sample``.
         """
         machine = _machine(estimator)
         if not hasattr(machine, "sample"):
-            raise TypeError(f"{type(machine).__name__} draws no samples; give a Boltzmann machine.")
+            raise TypeError(f"{type(machine).__name__} has no method sample. Pass a machine.")
         images = machine.sample(n_samples, **sampling)
         return cls(images, image_shape=image_shape, n_columns=n_columns).plot(
             ax, **(plot_options or {})
@@ -215,13 +237,16 @@ class SamplesDisplay(ImagesDisplay):
 
 
 class ReceptiveFieldsDisplay(ImagesDisplay):
-    """Weights from hidden units to the visible ones as images; absent connections are grey."""
+    """Draw the weights between hidden and visible units as images.
+
+    Each hidden unit is one image. Absent connections are grey.
+    """
 
     _cmap = "RdBu_r"
 
     @property
     def _limits(self):
-        """Symmetric, so that white is no weight."""
+        """Limits that are symmetric about 0, so that a weight of 0 is white."""
         limit = np.nanmax(np.abs(self.images), initial=0.0) or 1.0
         return -limit, limit
 
@@ -232,21 +257,25 @@ class ReceptiveFieldsDisplay(ImagesDisplay):
     ):  # fmt: skip
         """Draw the weights of hidden units.
 
-        Above the first level these are the products with the weights of the levels below:
-        the linear part of what a unit sees.
+        Above the first level, the weights are multiplied by the weights of all levels below. The
+        product is the linear part of a unit's response to the visible units.
 
         Parameters
         ----------
-        estimator : machine or network, or a pruner or search that holds one
+        estimator : estimator
+            Fitted machine or network, or a pruner, search or pipeline that contains one.
         level : int, default=0
-            0 is the first hidden layer.
+            Index of the level whose upper units are drawn, lowest level first.
         units : array-like of int, default=None
-            Hidden units; None takes the first fifty.
+            Indices of the hidden units to draw. If None, draw the first 50.
         image_shape : (int, int), default=None
+            Height and width of an image. If None, images are square.
         n_columns : int, default=10
+            Number of images per line.
         ax : matplotlib Axes, default=None
+            Axes to draw on. If None, create a new figure.
         plot_options : dict, default=None
-            Of ``Axes.imshow``. Colours are symmetric about 0 unless this says otherwise.
+            Options of ``Axes.imshow``. By default, colours are symmetric about 0.
 
         Returns
         -------
@@ -255,7 +284,7 @@ class ReceptiveFieldsDisplay(ImagesDisplay):
         Raises
         ------
         ValueError
-            If there is no such level or unit.
+            If the machine has no such level or unit.
         """
         weights = _weights(estimator)
         check_number(level, "level", numbers.Integral, low=0, high=len(weights) - 1)
@@ -263,9 +292,7 @@ class ReceptiveFieldsDisplay(ImagesDisplay):
         units = np.arange(min(50, n_units)) if units is None else np.atleast_1d(units)
         whole = np.issubdtype(units.dtype, np.integer) and units.size > 0
         if not whole or units.min() < 0 or units.max() >= n_units:
-            raise ValueError(
-                f"units must be whole numbers between 0 and {n_units - 1}, and at least one."
-            )
+            raise ValueError(f"units must hold at least one int, all between 0 and {n_units - 1}.")
         fields = weights[level][units].astype(np.float64)
         machine = _machine(estimator)
         masks = machine.connectivity_
@@ -273,14 +300,14 @@ class ReceptiveFieldsDisplay(ImagesDisplay):
         for below in range(level - 1, -1, -1):
             fields, seen = fields @ weights[below], seen.astype(np.float64) @ masks[below] > 0
         n_features = machine.n_features_in_
-        fields, seen = fields[:, :n_features], seen[:, :n_features]  # without an unrolled posterior
+        fields, seen = fields[:, :n_features], seen[:, :n_features]  # drop an unrolled posterior
         return cls(
             np.where(seen, fields, np.nan), image_shape=image_shape, n_columns=n_columns
         ).plot(ax, **(plot_options or {}))
 
 
 class ReconstructionsDisplay(ImagesDisplay):
-    """Rows above what a machine makes of them: a line of images, a line of reconstructions."""
+    """Draw rows of data as images, with their reconstructions below them."""
 
     _limits = 0, 1
 
@@ -290,18 +317,25 @@ class ReconstructionsDisplay(ImagesDisplay):
     ):
         """Draw rows and their reconstructions.
 
-        Where some value is missing (NaN) the machine's ``complete`` fills it, and complete rows stay as they
-        are; where none is, rows go through ``transform`` and ``inverse_transform``.
+        If values are missing (NaN), they are filled in by the machine's ``complete``, which leaves
+        complete rows unchanged. Otherwise rows are reconstructed by ``transform`` followed by
+        ``inverse_transform``.
 
         Parameters
         ----------
-        estimator : SparseDBN, DBMTransformer, SparseDBNAutoencoder, or what holds one
+        estimator : estimator
+            Fitted SparseDBN, DBMTransformer or SparseDBNAutoencoder, or a pruner, search or
+            pipeline that contains one.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to reconstruct.
         image_shape : (int, int), default=None
+            Height and width of an image. If None, images are square.
         n_columns : int, default=10
+            Number of images per line.
         ax : matplotlib Axes, default=None
+            Axes to draw on. If None, create a new figure.
         plot_options : dict, default=None
-            Of ``Axes.imshow``.
+            Options of ``Axes.imshow``.
 
         Returns
         -------
@@ -310,23 +344,26 @@ class ReconstructionsDisplay(ImagesDisplay):
         Raises
         ------
         TypeError
-            If the machine can do neither.
+            If the machine has no ``complete`` to fill in NaN, or no ``inverse_transform``.
         """
         machine = _machine(estimator)
         check_number(n_columns, "n_columns", numbers.Integral, low=1)
-        given = X  # the machine checks names and takes sparse rows itself
+        given = X  # the machine itself checks feature names and accepts sparse data
         X = X.toarray() if sparse.issparse(X) else X
         X = check_array(X, dtype=np.float64, ensure_all_finite="allow-nan")
         if np.isnan(X).any():
             if not hasattr(machine, "complete"):
                 raise TypeError(
-                    f"{type(machine).__name__} cannot fill in missing values; give rows without NaN."
+                    f"{type(machine).__name__} cannot fill in missing values. Pass X without NaN."
                 )
             back = machine.complete(given)
         elif hasattr(machine, "inverse_transform"):
             back = machine.inverse_transform(machine.transform(given))
         else:
-            raise TypeError(f"{type(machine).__name__} has no inverse_transform.")
+            raise TypeError(
+                f"{type(machine).__name__} has no inverse_transform. Pass a SparseDBN, a "
+                "DBMTransformer or a SparseDBNAutoencoder."
+            )
         n_columns = min(n_columns, len(X))
         missing = -len(X) % n_columns
         pairs = np.stack(
@@ -344,17 +381,27 @@ class ReconstructionsDisplay(ImagesDisplay):
 
 
 class WeightsDisplay:
-    """Histogram of the weights that connections carry.
+    """Draw histograms of the weights of the existing connections.
 
     Parameters
     ----------
-    weights : list of ndarray
-        One array a level, connections only.
+    weights : list of ndarray of shape (n_connections,)
+        Weights of the existing connections, one array per level.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
+        Axes with the histograms.
     figure_ : matplotlib Figure
+        Figure with the axes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skprune.plotting import WeightsDisplay
+    >>> display = WeightsDisplay([np.array([-1.0, 0.5, 0.7])]).plot(bins=2)
+    >>> display.ax_.get_xlabel()
+    'weight'
     """
 
     def __init__(self, weights):
@@ -362,17 +409,20 @@ class WeightsDisplay:
 
     @classmethod
     def from_estimator(cls, estimator, *, bins=100, ax=None, label=None, **options):
-        """Draw a line for each level of a machine.
+        """Draw one histogram per level of a fitted machine.
 
         Parameters
         ----------
-        estimator : machine or network, or a pruner or search that holds one
+        estimator : estimator
+            Fitted machine or network, or a pruner, search or pipeline that contains one.
         bins : int or sequence, default=100
+            Number of bins, or their edges.
         ax : matplotlib Axes, default=None
+            Axes to draw on. If None, create a new figure.
         label : str, default=None
-            Set before the level's name in the legend.
+            Prefix of the level's name in the legend.
         **options
-            Of ``Axes.hist``.
+            Options of ``Axes.hist``.
 
         Returns
         -------
@@ -390,10 +440,13 @@ class WeightsDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
+            Axes to draw on. If None, create a new figure.
         bins : int or sequence, default=100
+            Number of bins, or their edges.
         label : str, default=None
+            Prefix of the level's name in the legend.
         **options
-            Of ``Axes.hist``.
+            Options of ``Axes.hist``.
 
         Returns
         -------
@@ -416,24 +469,27 @@ class WeightsDisplay:
 
 
 class SparsityDisplay:
-    """Scores against sparsity.
+    """Draw scores against sparsity.
 
     Parameters
     ----------
     sparsity : array-like of shape (n_points,)
-        Share of the connections that are gone.
+        Share of the connections that are absent.
     score : array-like of shape (n_points,)
+        Score of the pruned machine at each sparsity.
     spread : array-like of shape (n_points,), default=None
-        Drawn as bars.
+        Half length of the error bars.
     full_score : array-like of shape (n_points,), default=None
-        The unpruned machine after as many passes.
+        Score of the unpruned machine after the same number of passes.
     score_pruned : array-like of shape (n_points,), default=None
-        Just after pruning, before retraining.
+        Score after pruning and before retraining.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
+        Axes with the curves.
     figure_ : matplotlib Figure
+        Figure with the axes.
 
     Examples
     --------
@@ -449,17 +505,21 @@ class SparsityDisplay:
 
     @classmethod
     def from_estimator(cls, estimator, *, ax=None, label=None, **options):
-        """Draw what a pruner or a search over sparsity has found.
+        """Draw the scores of a fitted pruner, or of a search over sparsity.
 
         Parameters
         ----------
-        estimator : IterativePruner with ``scoring``, IterativePrunerCV, or GridSearchCV over a sparsity
-            Fitted. In a grid over more than sparsity, the best at each sparsity is shown; of a list of
-            sparsities, the mean; candidates that failed or have none are left out.
+        estimator : estimator
+            Fitted IterativePruner with ``scoring``, IterativePrunerCV, or search such as
+            GridSearchCV over a sparsity. If the search has more parameters than the sparsity, the
+            best score at each sparsity is drawn. If a candidate has one sparsity per level, it is
+            drawn at their mean. Candidates that failed or have no sparsity are left out.
         ax : matplotlib Axes, default=None
+            Axes to draw on. If None, create a new figure.
         label : str, default=None
+            Name of the curve in the legend. If None, "pruned".
         **options
-            Of ``Axes.errorbar``.
+            Options of ``Axes.errorbar``.
 
         Returns
         -------
@@ -468,7 +528,7 @@ class SparsityDisplay:
         Raises
         ------
         ValueError
-            If it holds no scores by sparsity.
+            If the estimator has no scores by sparsity, or has several scores per candidate.
         """
         check_is_fitted(estimator)
         results = getattr(estimator, "cv_results_", None)
@@ -476,12 +536,12 @@ class SparsityDisplay:
             history = getattr(estimator, "history_", {})
             if "score" not in history and any(name.startswith("score_") for name in history):
                 raise ValueError(
-                    "The pruner kept several scores; fit it with one scorer as scoring to show it."
+                    "The pruner has several scores. Fit it with a single scorer to draw it."
                 )
             if "score" not in history:
                 raise ValueError(
-                    f"{type(estimator).__name__} kept no scores by sparsity; fit an IterativePruner with "
-                    "scoring=, an IterativePrunerCV, or a search over sparsity."
+                    f"{type(estimator).__name__} has no scores by sparsity. Pass an "
+                    "IterativePruner with scoring, an IterativePrunerCV, or a search over sparsity."
                 )
             keep = np.flatnonzero(np.isfinite(history["score"]))
             shown = cls(
@@ -497,11 +557,12 @@ class SparsityDisplay:
             names = [n for n in results if n.startswith("param_") and n.endswith("sparsity")]
             if len(names) != 1:
                 raise ValueError(
-                    f"The search must be over one parameter named sparsity; it has {names or 'none'}."
+                    "The search must be over exactly one parameter named sparsity, got "
+                    f"{names or 'none'}."
                 )
             if "mean_test_score" not in results:
                 raise ValueError(
-                    "The search kept several scores; search with one scorer to show it."
+                    "The search has several scores. Fit it with a single scorer to draw it."
                 )
             values = np.array(
                 [
@@ -523,9 +584,11 @@ class SparsityDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
+            Axes to draw on. If None, create a new figure.
         label : str, default=None
+            Name of the curve in the legend. If None, "pruned".
         **options
-            Of ``Axes.errorbar``.
+            Options of ``Axes.errorbar``.
 
         Returns
         -------

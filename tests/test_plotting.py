@@ -151,14 +151,14 @@ def test_scores_against_sparsity(digits):
 @pytest.mark.parametrize(
     ("draw", "error", "message"),
     [
-        (lambda rbm: ImagesDisplay(np.zeros((2, 10))), ValueError, "no square image; give image_shape"),
-        (lambda rbm: ImagesDisplay(np.zeros((2, 4)), image_shape=(3, 2)), ValueError, "must be their number"),
+        (lambda rbm: ImagesDisplay(np.zeros((2, 10))), ValueError, "do not form a square image. Pass image_shape"),
+        (lambda rbm: ImagesDisplay(np.zeros((2, 4)), image_shape=(3, 2)), ValueError, "whose product is the number of features, 4"),
         (lambda rbm: ReceptiveFieldsDisplay.from_estimator(rbm, level=1), ValueError, "level"),
         (lambda rbm: ReceptiveFieldsDisplay.from_estimator(rbm, units=[12]), ValueError, "between 0 and 11"),
-        (lambda rbm: ReceptiveFieldsDisplay.from_estimator(SVC().fit([[0], [1]], [0, 1])), TypeError, "no components_"),
+        (lambda rbm: ReceptiveFieldsDisplay.from_estimator(SVC().fit([[0], [1]], [0, 1])), TypeError, "has no components_"),
         (lambda rbm: ReconstructionsDisplay.from_estimator(rbm, np.zeros((2, 64)), n_columns=0), ValueError, "n_columns"),
-        (lambda rbm: ReconstructionsDisplay.from_estimator(rbm, np.zeros((2, 64))), TypeError, "no inverse_transform"),
-        (lambda rbm: SparsityDisplay.from_estimator(rbm), ValueError, "kept no scores by sparsity"),
+        (lambda rbm: ReconstructionsDisplay.from_estimator(rbm, np.zeros((2, 64))), TypeError, "has no inverse_transform"),
+        (lambda rbm: SparsityDisplay.from_estimator(rbm), ValueError, "has no scores by sparsity"),
         (lambda rbm: SamplesDisplay.from_estimator(PrunedBernoulliRBM()), ValueError, "not fitted"),
     ],
 )  # fmt: skip
