@@ -1,4 +1,4 @@
-"""Steps of backpropagation, by a team."""
+"""Gradient steps of backpropagation, by a team of threads."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from .packing import NO_PACKED
 from .team import meet
 from .units import bound_norm, row_sum
 
-NETWORK_DROPOUT = 2000  # beside the layer's number in the keys of what is dropped
+NETWORK_DROPOUT = 2000  # added to the layer in the keys of dropout
 
 
 @part
 def _drop_rows(out, layer, start, stop, n_lanes, dropout, key, step):
-    """Turn this share of the units off, lane by lane, and the others up for it."""
+    """Set a share ``dropout`` of the units to 0, drawn per lane, and scale the others up."""
     gain = out.dtype.type(1) / (out.dtype.type(1) - dropout)
     for i in range(start, stop):
         row = row_key(key, step, NETWORK_DROPOUT + layer, i)
@@ -41,7 +41,7 @@ def _drop_rows(out, layer, start, stop, n_lanes, dropout, key, step):
 
 @part
 def _backward_rows(stack, layer, states, deltas, kind, start, stop, n_lanes, dropout, blas):
-    """Rows start..stop of the error at a layer's input, from the layer above."""
+    """Compute rows start..stop of the error at a layer's input, from the layer above."""
     out, values = deltas[layer], states[layer]
     above = (deltas[layer + 1], NO_PACKED, stack.biases[layer], -1)
     out[start:stop] = 0
@@ -59,7 +59,7 @@ def _backward_rows(stack, layer, states, deltas, kind, start, stop, n_lanes, dro
 def _descend(all_weights, first, count, gradient, all_first, all_second, rate, options):
     """Step ``all_weights[first:first + count]`` against the gradient.
 
-    Momentum in ``all_first`` (Polyak 1964), or with ``all_second`` Adam (Kingma & Ba 2015).
+    The step is Adam (Kingma & Ba 2015) if ``all_second`` is not empty, else momentum (Polyak 1964).
     """
     weights, slope = all_weights[first : first + count], gradient[:count]
     moment = all_first[first : first + count]
@@ -83,7 +83,7 @@ def _descend(all_weights, first, count, gradient, all_first, all_second, rate, o
 def _descend_level(
     stack, number, states, deltas, moments, n_data, rate, options, work, blas, thread, n_threads
 ):
-    """Gradient step on this thread's rows of a level and the biases above it."""
+    """Take a gradient step on this thread's rows of a level, and on the biases above it."""
     called()
     level, biases = stack.levels[number], stack.biases[number + 1]
     lower, upper = states[number], deltas[number + 1]
@@ -148,7 +148,7 @@ def _descend_level(
 
 @part
 def _output_error(out, target, weights, error, i, kind, n_lanes):
-    """Set row i of the error at the last layer's input; return the loss of the row."""
+    """Set row ``i`` of the error at the last layer's input and return the loss of this unit."""
     called()
     total = 0.0
     one = out.dtype.type(1)
@@ -172,14 +172,13 @@ def descend_minibatches(
     stack, kinds, states, deltas, data, targets, weights, sizes, rates, moments, options, key,
     first_step, losses, work, blas, barrier, thread, n_threads,
 ):  # fmt: skip
-    """Backpropagation on consecutive minibatches, by a team.
+    """Take backpropagation steps on consecutive minibatches, by a team.
 
-    The error at the input of the last layer is (output - target) times the
-    weight of the sample, which is the gradient of the cross-entropy for
-    logistic and softmax units and of half the squared error for linear ones.
-    ``targets`` (minibatches, units, lanes) of no minibatch: the data themselves. The
-    network reads ``input_gain`` times the data.
-    ``losses`` adds up the weighted losses of every unit of the last layer.
+    The error at the input of the last layer is (output - target) times the weight of the sample.
+    This is the gradient of the cross-entropy for logistic and softmax units, and of half the
+    squared error for linear units. ``targets`` has shape (minibatches, units, lanes). If it is
+    empty, the targets are the data. The network reads ``input_gain`` times the data. The weighted
+    losses of each unit of the last layer are added to ``losses``.
     """
     if not meet(barrier, n_threads):
         return

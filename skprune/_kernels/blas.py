@@ -1,4 +1,4 @@
-"""Matrix products by BLAS, reached by address."""
+"""Matrix products by BLAS, which kernels call through its address."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def gemm(
     typing_context, address, transpose_a, transpose_b, m, n, k, alpha,
     a, a_offset, lda, b, b_offset, ldb, beta, c, c_offset, ldc,
 ):  # fmt: skip
-    """Call the Fortran-order gemm at this address: C = alpha op(A) op(B) + beta C."""
+    """Compute C = alpha op(A) op(B) + beta C with the gemm at this address (Fortran order)."""
     number, integer = c.dtype, types.int64
     signature = types.void(
         integer, types.boolean, types.boolean, integer, integer, integer, number,

@@ -1,4 +1,4 @@
-"""Gibbs sweeps, annealing and tempering."""
+"""Gibbs sweeps, annealed importance sampling and parallel tempering."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .units import exp, to_draw
 
 @kernel
 def gibbs_sweeps(stack, states, packed, clamped, n_sweeps, n_lanes, lane_0, key, first_step):
-    """Odd layers given even ones, then even given odd, ``n_sweeps`` times.
+    """Draw the odd layers given the even ones, then the even ones, ``n_sweeps`` times.
 
-    ``clamped`` (n_visible, lanes) holds the visible states that stay, NaN where
-    a unit is free; a size of 0 clamps nothing, and visible states that are
-    clamped are not packed.
+    ``clamped`` (n_visible, lanes) holds the values of visible units that are fixed, and NaN for
+    units that are free. If its size is 0, no unit is clamped. Clamped visible states are not
+    packed.
     """
     for sweep in range(n_sweeps):
         step = first_step + sweep
@@ -35,13 +35,17 @@ def gibbs_sweeps(stack, states, packed, clamped, n_sweeps, n_lanes, lane_0, key,
 
 @kernel_with_arrays
 def anneal(stack, base, betas, from_base, states, packed, log_weights, n_lanes, lane_0, key):
-    """Annealed importance sampling of one block of chains (Neal 2001), in either direction.
+    """Run annealed importance sampling (Neal 2001) on one block of chains, in either direction.
 
-    The odd layers are summed out. The path scales weights and odd biases by
-    beta and the even biases from ``base`` to their own: log p*_beta(even) =
-    sum_even ((1 - beta) base + beta b) s + sum_odd softplus(beta (W s + c)).
-    Chains are drawn ``from_base``, or start from the given states of the even
-    layers, samples at ``betas[0]``. Adds to ``log_weights``.
+    The odd layers are summed out. The path scales the weights and the odd biases by beta, and
+    interpolates the even biases from ``base`` to those of the machine:
+
+        log p*_beta(even) =
+            sum_even ((1 - beta) base + beta b) s + sum_odd softplus(beta (W s + c)).
+
+    With ``from_base``, chains start at draws from the base-rate model. Otherwise they start from
+    the given states of the even layers, which must be samples at ``betas[0]``. The logarithms of
+    the importance weights are added to ``log_weights``.
     """
     n_layers = len(states)
     dtype = states[0].dtype
@@ -101,10 +105,10 @@ def anneal(stack, base, betas, from_base, states, packed, log_weights, n_lanes, 
 
 @kernel_with_arrays
 def tempered_sweep(stack, base, beta, states, packed, slopes, n_lanes, lane_0, key, step):
-    """One Gibbs sweep on the path of :func:`anneal`: even layers, then the odd ones.
+    """Run one Gibbs sweep on the path of :func:`anneal`: the even layers, then the odd ones.
 
-    ``slopes`` become d log p*_beta(state) / d beta of every lane, which does
-    not depend on beta: what exchanges between temperatures are decided by.
+    ``slopes`` is set to d log p*_beta(state) / d beta of each lane, which does not depend on beta.
+    Exchanges between temperatures are accepted or rejected by it.
     """
     dtype = states[0].dtype
     factor, rest = dtype.type(beta), dtype.type(1 - beta)
@@ -119,7 +123,7 @@ def tempered_sweep(stack, base, beta, states, packed, slopes, n_lanes, lane_0, k
             for i in range(biases.size):
                 row = row_key(key, step, layer, i)
                 shift = factor * biases[i] + rest * start[i]
-                for lane in range(n_lanes):  # the field counts once, from the odd side
+                for lane in range(n_lanes):  # each weight counts once, on the odd side
                     field[lane] = biases[i] - start[i] + (x[i, lane] if parity == 1 else 0)
                 to_draw(x, i, shift, factor, n_lanes, row, lane_0, NO_BITS, own_packed)
                 for lane in range(n_lanes):
@@ -128,7 +132,7 @@ def tempered_sweep(stack, base, beta, states, packed, slopes, n_lanes, lane_0, k
 
 @kernel
 def exchange_lanes(states, packed, other_states, other_packed, exchanged):
-    """Exchange whole lanes of two states, where ``exchanged``."""
+    """Exchange the lanes of two sets of states for which ``exchanged`` is True."""
     for layer in range(len(states)):
         a, b = states[layer], other_states[layer]
         for i in range(a.shape[0]):
@@ -144,9 +148,10 @@ def exchange_lanes(states, packed, other_states, other_packed, exchanged):
 def draw_one_hot(
     level, biases, above, out, packed, first, n_draws, n_lanes, lane_0, key, step, weights, blas
 ):
-    """Draw which one of a level's lower units from ``first`` on is on, given the upper ones.
+    """Draw a one-hot group of units: the lower units from ``first`` on, given the upper units.
 
-    Or the mean of several draws, each from a softmax of its share of the input.
+    If ``n_draws`` is above 1, the result is the mean of this many draws. Each is drawn from the
+    softmax of the input divided by ``n_draws``.
     """
     called()
     n_units, share = biases.size, out.dtype.type(1) / out.dtype.type(n_draws)
@@ -181,7 +186,7 @@ def draw_one_hot(
 
 @kernel
 def draw_one_of(stack, states, packed, first, n_lanes, lane_0, key, step, weights):
-    """Replace the visible units from ``first`` on by a draw of which one of them is on."""
+    """Replace the visible units from ``first`` on by a draw of this one-hot group."""
     _, above = layers_beside(stack, 0, states, packed)
     draw_one_hot(
         stack.levels[0], stack.biases[0], above, states[0], packed[0], first, np.int64(1), n_lanes,

@@ -1,4 +1,4 @@
-"""Gradient steps of contrastive training: data minus model, by a team."""
+"""Gradient steps of contrastive training, data minus model, by a team of threads."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from .packing import (
 from .team import meet
 from .units import bound_norm, row_sum, to_draw, to_mean, to_mean_and_draw
 
-DROPOUT = 1000  # beside the layer's number in the keys of what is dropped
+DROPOUT = 1000  # added to the layer in the keys of dropout
 
 
-OFF = -1e6  # a field that turns a unit off
+OFF = -1e6  # an input that turns a unit off
 
 
 @part
 def _step_weights(all_weights, first, all_gradient, count, all_velocity, rate, options):
     """Step ``all_weights[first:first + count]`` along ``all_gradient[:count]``.
 
-    Momentum and L2 act on the gradient; L1 shrinks after the step (proximal).
-    Slices, because an index ``first + e`` might be negative for all the
-    compiler knows, and the test for it keeps loops from using vectors.
+    Momentum and L2 act on the gradient. L1 shrinks the weights after the step (proximal). Loops run
+    over slices: the compiler cannot exclude that an index ``first + e`` is negative, and the check
+    would prevent vectorization.
     """
     momentum, l2 = options.momentum, options.l2
     weights, gradient = all_weights[first : first + count], all_gradient[:count]
@@ -51,7 +51,7 @@ def _step_weights(all_weights, first, all_gradient, count, all_velocity, rate, o
 
 @part
 def _shrink(all_weights, first, count, threshold):
-    """Bring weights nearer to zero by the threshold, those below it to zero."""
+    """Move weights towards 0 by ``threshold``, and set smaller ones to 0."""
     weights = all_weights[first : first + count]
     if threshold > 0:
         for e in range(count):
@@ -62,10 +62,10 @@ def _shrink(all_weights, first, count, threshold):
 def _update_dense_rows(
     level, velocity, data, model, n_data, n_model, start, stop, rate, options, blas
 ):
-    """Gradient step on rows start..stop of a dense level.
+    """Take a gradient step on rows start..stop of a dense level.
 
-    BLAS adds both phases straight to the weights, or to their velocity where
-    there is momentum: no gradient is written anywhere.
+    BLAS adds both phases directly to the weights, or to their velocity if there is momentum. The
+    gradient itself is not stored.
     """
     called()
     n_lower = level.weights.shape[1]
@@ -108,11 +108,11 @@ def _update_dense_rows(
 def _update_edge_rows(
     level, velocity, data, model, n_data, n_model, start, stop, centring, rate, options, work
 ):
-    """Gradient step on the connections of upper units start..stop of a pruned level.
+    """Take a gradient step on the connections of upper units start..stop of a pruned level.
 
-    A phase is (lower states, packed lower states, upper states). Packed states
-    have no spare lanes: the terms of the centring are then added here, from
-    (delta, offset) of the lower and of the upper layer.
+    A phase is a tuple (lower states, packed lower states, upper states). Packed states have no
+    spare lanes for the terms of the centred gradient. These terms are then computed here, from
+    delta and offset of both layers.
     """
     called()
     one = work.dtype.type(1)
@@ -181,7 +181,7 @@ def _update_edge_rows(
 
 @part
 def _step_biases(stack, layer, state, rate, options, start, stop):
-    """Step the biases of units start..stop, and their running means."""
+    """Take a gradient step on the biases of units start..stop of a layer."""
     biases, velocity = stack.biases[layer], state.bias_velocity[layer]
     activity, delta = state.activity[layer], state.delta[layer]
     for i in range(start, stop):
@@ -194,7 +194,8 @@ def _step_biases(stack, layer, state, rate, options, start, stop):
         biases[i] += rate * gradient
 
 
-MEAN, DRAW, MEAN_AND_DRAW = (np.int64(what) for what in range(3))  # what a team makes of a layer
+# What a team computes of a layer.
+MEAN, DRAW, MEAN_AND_DRAW = (np.int64(what) for what in range(3))
 
 
 @part
@@ -204,11 +205,11 @@ def _team_layer(
 ):  # fmt: skip
     """Compute this thread's rows of a layer given its neighbours.
 
-    ``out`` becomes the probabilities or a draw; with both, the draw goes to
-    ``drawn``. In training the lane after the last holds what the
-    offsets contribute to a field, and the offset itself in a drawn row. With
-    ``dropout`` this share of an odd layer is off, lane by lane, the same
-    all through a minibatch.
+    ``out`` receives the probabilities or the draws. If both are computed, it receives the
+    probabilities, and ``drawn`` the draws. In training, the lane after the last one holds what the
+    offsets contribute to an input. In a row of draws it holds the offset itself. ``dropout`` is the
+    share of units of odd layers that is off. It is drawn per lane and stays the same throughout a
+    minibatch.
     """
     called()
     below, above = neighbours
@@ -239,10 +240,10 @@ def _team_layer(
 
 @part
 def _recentre(stack, state, workspace, sign, blas, thread, n_threads):
-    """Add ``sign`` times the input that the offsets alone would give to every bias.
+    """Add ``sign`` times the input that the offsets alone would give to each bias.
 
-    Takes the biases of the machine to those of the centred machine, whose
-    fields are W (s - offset) + b, and back.
+    This converts the biases of the machine to those of the centred machine, whose inputs are
+    W (s - offset) + b, or converts them back.
     """
     for layer in range(len(stack.biases)):
         out, biases = state.shifts[layer], stack.biases[layer]
@@ -257,7 +258,7 @@ def _recentre(stack, state, workspace, sign, blas, thread, n_threads):
 
 @part
 def _chain_neighbours(stack, layer, state, workspace, lane, thread):
-    """What ``field_rows`` reads of the chains below and above a layer."""
+    """Return the neighbours of a layer in the chains, for ``field_rows``."""
     below = layer - 1 if layer > 0 else layer
     above = layer + 1 if layer < len(stack.levels) else layer
     return (
@@ -278,7 +279,7 @@ def _chain_neighbours(stack, layer, state, workspace, lane, thread):
 
 @part
 def _reads_states(stack, layer, packed):
-    """Whether the levels beside a layer read its states, or packed states alone."""
+    """Return whether an adjacent level reads a layer's states, not only its packed states."""
     reads = packed.shape[0] == 0
     if layer > 0:
         reads = reads or reads_matrix(stack.levels[layer - 1])
@@ -289,9 +290,9 @@ def _reads_states(stack, layer, packed):
 
 @part
 def _fetch(stack, state, workspace, parity, n_lanes, thread, n_threads):
-    """Read what the other threads drew, as bits, into this thread's own states.
+    """Copy what the other threads drew into this thread's own states.
 
-    Cores share bits, not states: 32 times less passes between their caches.
+    Threads share draws as bits, not as states. This divides the traffic between caches by 32.
     """
     if n_threads == 1:
         return
@@ -318,13 +319,13 @@ def _fetch(stack, state, workspace, parity, n_lanes, thread, n_threads):
 def _statistics(
     stack, layer, state, positive, bits, negative, n_data, n_model, rate, options, thread, n_threads
 ):
-    """Data minus model means of a layer; step its biases; write the spare lanes of the centring.
+    """Compute the difference of means of a layer, step its biases, and fill the spare lanes.
 
-    With d the difference of means and o the offset of a unit, the centred
-    gradient is <upper lower>_data - <upper lower>_model - d_upper o_lower -
-    o_upper d_lower. Two spare lanes put the last two terms into the product
-    over the data lanes: (o, d) in even layers, -n_data (d, o) in odd ones.
-    Visible data that came as ``bits`` are counted.
+    Let d be the difference between the means of data and model, and o the offset of a unit. The
+    centred gradient is <upper lower>_data - <upper lower>_model - d_upper o_lower -
+    o_upper d_lower. Two spare lanes add the last two terms to the product over the data lanes:
+    (o, d) in even layers, and -n_data (d, o) in odd layers. The means of visible data that came as
+    ``bits`` are computed by counting.
     """
     counted = layer == 0 and bits.shape[0] > 0
     size = positive.dtype.type(n_data)
@@ -354,7 +355,7 @@ def _statistics(
 
 @part
 def _own_rows(stack, layer, i, thread, n_threads):
-    """Whether unit ``i`` of a layer is this thread's."""
+    """Return whether unit ``i`` of a layer belongs to this thread."""
     return (i // block_rows(stack, layer)) % n_threads == thread
 
 
@@ -373,7 +374,7 @@ def _update_level(
     thread,
     n_threads,
 ):
-    """Gradient step on this thread's rows of a level."""
+    """Take a gradient step on this thread's rows of a level."""
     level = stack.levels[number]
     n_upper = stack.biases[number + 1].size
     nothing = workspace.unpacked[0]
@@ -406,22 +407,24 @@ def train_minibatches(
     stack, state, data, data_bits, sizes, rates, infer, n_gibbs_steps, persistent, n_chains, options,
     key, first_step, workspace, blas, barrier, thread, n_threads,
 ):  # fmt: skip
-    """Gradient steps on consecutive minibatches, by a team.
+    """Take gradient steps on consecutive minibatches, by a team.
 
     ``state`` holds the positive phase, the chains and the running means (see
-    ``_training.TrainingState``), ``workspace`` what each thread has for itself. The
-    minibatches come as states in ``data``, or as bits in ``data_bits`` where
-    all are 0 or 1. Positive phase: with ``infer`` the probabilities of the one
-    hidden layer, else what the caller put there, for any depth. Negative phase:
-    ``n_gibbs_steps`` from the data (contrastive divergence) or from where the
-    chains stand (persistent); 0 leaves the even layers as the caller set them.
-    The last states of the odd layers enter the gradient as probabilities, the
-    even ones as drawn.
+    ``records.TrainingState``). ``workspace`` holds the scratch memory of each thread. Minibatches
+    are read as states from ``data``, or as bits from ``data_bits`` if all values are 0 or 1.
 
-    Meanwhile the biases are those of the centred machine; the lane after the
-    last chain holds the offsets, so that every field carries in that lane what
-    the offsets contribute to it. A unit's row of states, weights and biases
-    always belongs to the same thread; two meetings a minibatch and Gibbs step.
+    Positive phase: with ``infer``, the probabilities of the only hidden layer are computed.
+    Otherwise the caller has computed the positive phase, for any number of layers.
+
+    Negative phase: chains run ``n_gibbs_steps`` Gibbs steps. They start from the data (contrastive
+    divergence), or from their current states if ``persistent``. With 0 steps, the even layers stay
+    as the caller set them. The final states enter the gradient as probabilities for odd layers,
+    and as drawn for even layers.
+
+    During training, the biases are those of the centred machine. The lane after the last chain
+    holds the offsets, so that this lane of each input holds what the offsets contribute to it. The
+    states, weights and bias of a unit always belong to the same thread. Threads meet about
+    twice per minibatch and twice per Gibbs step.
     """
     if not meet(barrier, n_threads):
         return
@@ -435,7 +438,7 @@ def train_minibatches(
         )
         packed = workspace.packed[layer][thread]
         for i in range(own.shape[0]):
-            for lane in range(own.shape[1]):  # the spare lanes may hold offsets, which are no bits
+            for lane in range(own.shape[1]):  # spare lanes may hold offsets
                 own[i, lane] = shared[i, lane] if lane < n_chains else 0
             if packed.shape[0] > 0:
                 pack_from_states(own, packed, i)
@@ -460,7 +463,7 @@ def train_minibatches(
                     visible[i, lane] = given[i, lane]
         for i in range(visible.shape[0]):
             visible[i, n_data] = offsets[i]
-        if infer:  # probabilities of the one hidden layer; CD chains start from a draw of them
+        if infer:  # chains of contrastive divergence start from a draw of the hidden layer
             below = (visible, workspace.packed_visible[thread], offsets, n_data)
             _team_layer(
                 stack, ODD, (below, below), MEAN if persistent else MEAN_AND_DRAW,
@@ -483,7 +486,7 @@ def train_minibatches(
                         )  # fmt: skip
                     meet(barrier, n_threads)
                     _fetch(stack, state, workspace, parity, n_model, thread, n_threads)
-        for layer in range(1, n_layers, 2):  # persistent chains draw where to go on from
+        for layer in range(1, n_layers, 2):  # persistent chains continue from a draw
             _team_layer(
                 stack, layer, _chain_neighbours(stack, layer, state, workspace, n_model, thread),
                 MEAN_AND_DRAW if persistent else MEAN, state.chain_means[layer],

@@ -1,4 +1,7 @@
-"""Random numbers: functions of (key, step, layer, unit, lane), whoever computes them."""
+"""Random numbers that are functions of (key, step, layer, unit, lane).
+
+They do not depend on which thread computes them.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 @part
 def _mix(x):
-    """The finaliser of splitmix64 (public domain; Steele, Lea & Flood 2014)."""
+    """Mix the bits of x by the finalizer of splitmix64 (Steele, Lea & Flood 2014)."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
@@ -26,16 +29,16 @@ def _mix(x):
 
 @part
 def row_key(key, step, layer, unit):
-    """64 bits for the draws of one unit at one step."""
+    """Return the 64-bit key for the draws of one unit at one step."""
     place = (np.uint64(layer) << np.uint64(40)) | np.uint64(unit)
     return _mix(_mix(key + np.uint64(step) * _GOLDEN) ^ (place * _GOLDEN))
 
 
 def emit_random(builder, row, lane):
-    """24 random bits of every lane (a 32-bit integer or a vector of them).
+    """Emit 24 random bits per lane, where ``lane`` is a 32-bit integer or a vector of them.
 
-    Two rounds of a 32-bit multiply-xorshift hash; the lower half of the row's
-    key starts it, the upper half enters between the rounds.
+    The bits come from two rounds of a 32-bit multiply-xorshift hash. The lower half of the row's
+    key enters before the first round, the upper half between the rounds.
     """
     kind, int32 = lane.type, ir.IntType(32)
 
@@ -62,7 +65,7 @@ def emit_random(builder, row, lane):
 
 @intrinsic
 def uniform(typing_context, row, lane):
-    """The uniform number in [0, 1) of a lane, 24 bits, as float32."""
+    """Return the uniform number of a lane, in [0, 1) with 24 bits, as float32."""
     signature = types.float32(types.uint64, types.int64)
 
     def codegen(context, builder, signature, args):
@@ -75,7 +78,7 @@ def uniform(typing_context, row, lane):
 
 @kernel
 def uniforms(key, step, layer, out):
-    """Fill ``out`` (units, lanes) with the numbers that a draw at this place uses."""
+    """Fill ``out`` (units, lanes) with the uniform numbers of a layer at a step."""
     for i in range(out.shape[0]):
         row = row_key(key, step, layer, i)
         for lane in range(out.shape[1]):

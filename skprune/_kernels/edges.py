@@ -14,10 +14,10 @@ from .simd import Vectors
 def add_edges(typing_context, out, i, states, indices, values, order, first, count):
     """``out[i, lane] += sum_e values[first + e] * states[indices[first + e], lane]``.
 
-    With ``order``, the weights are ``values[order[first + e]]``; else it is None.
+    If ``order`` is not None, the weights are ``values[order[first + e]]``.
 
-    The sums of a chunk of lanes stay in registers over all connections; with
-    few lanes four connections are summed side by side.
+    The sums of a chunk of lanes stay in registers over all connections. With few lanes, four
+    connections are summed side by side.
     """
     integer = types.int64
     signature = types.void(out, integer, states, indices, values, order, integer, integer)
@@ -86,9 +86,9 @@ def add_edges(typing_context, out, i, states, indices, values, order, first, cou
 def add_edge_products(
     typing_context, out, out_first, upper, i, lower, indices, first, count, scale
 ):
-    """``out[out_first + e] += scale * upper[i] . lower[indices[first + e]]`` for every connection.
+    """``out[out_first + e] += scale * upper[i] . lower[indices[first + e]]`` for each connection.
 
-    Four connections at a time, so that their lanes are added up together.
+    Four connections are computed at a time, so that the sums over their lanes share instructions.
     """
     integer = types.int64
     signature = types.void(
@@ -127,7 +127,7 @@ def add_edge_products(
 
 
 def add_by_fours(builder, vectors, target, count, product):
-    """Emit ``target[e] += total of product(e)`` for every connection, four at a time."""
+    """Emit ``target[e] += sum of the lanes of product(e)``, four connections at a time."""
     int64 = ir.IntType(64)
 
     def add(edge, n_edges):

@@ -1,4 +1,4 @@
-"""Loops and addresses in LLVM code, shared by the files that emit it."""
+"""Helpers for modules that emit LLVM code: loops over lanes and connections, and addresses."""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-CHUNKS = (8, 7, 4, 2, 1)  # vectors of lanes held in registers at a time; 7: batches of 100
+# Numbers of vectors of lanes that are held in registers at a time. 7 fits batches of 100 samples.
+CHUNKS = (8, 7, 4, 2, 1)
 
 
-PACKED_CHUNKS = (8, 4)  # the same for packed states, four vectors a word
+PACKED_CHUNKS = (8, 4)  # for packed states, which hold four vectors per word
 
 
 def element_pointer(context, builder, array_type, array, offset):
+    """Return a pointer to the element at a flat offset of a contiguous array."""
     data = context.make_array(array_type)(context, builder, array).data
     return builder.gep(data, [offset])
 
 
 def for_each_chunk(builder, n_vectors, sizes, emit):
-    """Emit ``emit(size, position)`` over a row of vectors, the largest chunks first.
+    """Emit ``emit(size, position)`` for chunks that cover a row of vectors, largest chunks first.
 
-    ``size`` is known when the code is made, so a chunk lives in registers. If
-    the smallest size is not 1, the last chunk may reach over the end.
+    ``size`` is a Python int when the code is emitted, so a chunk can stay in registers. If the
+    smallest size is not 1, the last chunk may extend beyond the end of the row.
     """
     int64 = ir.IntType(64)
     position = cgutils.alloca_once_value(builder, int64(0))
@@ -37,7 +39,7 @@ def for_each_chunk(builder, n_vectors, sizes, emit):
     head, body, done = (
         builder.append_basic_block(name) for name in ("chunks", "chunk", "chunks.done")
     )
-    # One that reaches over the end is as good as two smaller ones.
+    # If chunks may extend beyond the end, one large chunk costs as much as two smaller ones.
     enough = largest if sizes[-1] == 1 else sizes[-1] + 1
     builder.branch(head)
     builder.position_at_end(head)
@@ -53,7 +55,7 @@ def for_each_chunk(builder, n_vectors, sizes, emit):
 
 
 def edge_loop(builder, count, initial, body):
-    """Emit ``for e in range(count): carried = body(e, carried)``; return the carried values."""
+    """Emit ``for e in range(count): carried = body(e, carried)`` and return the carried values."""
     int64 = ir.IntType(64)
     before = builder.block
     loop = builder.append_basic_block("edges")
@@ -82,10 +84,10 @@ def edge_loop(builder, count, initial, body):
 
 
 def edge_list(context, builder, kinds, args):
-    """Functions of the connection's number: the unit at its other end, its weight.
+    """Return two functions of a connection's index: its other unit, and its weight.
 
-    Weights are in the order of the connections, or found through ``order``
-    (one random access a connection, not one a lane).
+    Weights are stored in the order of the connections. If ``order`` is given, it holds the place
+    of each weight. This costs one random access per connection, not one per lane.
     """
     indices, values, order, first = args
     index = element_pointer(context, builder, kinds[0], indices, first)
@@ -110,9 +112,10 @@ def edge_list(context, builder, kinds, args):
 
 
 def row_length(context, builder, kind, array):
+    """Return the number of columns of a two-dimensional array."""
     return cgutils.unpack_tuple(builder, context.make_array(kind)(context, builder, array).shape)[1]
 
 
 def unit_at(builder, index, edge):
-    """The unit at the other end of a connection."""
+    """Return the unit at the other end of a connection."""
     return builder.zext(builder.load(builder.gep(index, [edge])), ir.IntType(64))

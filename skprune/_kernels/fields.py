@@ -1,4 +1,7 @@
-"""The input of a layer from its neighbours, and whole layers given their neighbours."""
+"""Inputs of layers from their neighbours, and updates of whole layers.
+
+The input (or field) of a unit is its bias plus the weighted sum of the states of its neighbours.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,12 @@ from .edges import add_edges
 from .packing import NO_BITS, NO_PACKED, add_edges_by_table
 from .units import exp, to_draw, to_mean
 
-EDGE_BLOCK = 16  # upper units a block on pruned levels
+EDGE_BLOCK = 16  # upper units per block on pruned levels
 
 
 @part
 def reads_matrix(level):
-    """Whether a level is computed from its matrix, not from its connections."""
+    """Return whether a level is computed from its matrix, not from its connections."""
     return level.weights.shape[0] > 0
 
 
@@ -25,8 +28,8 @@ def reads_matrix(level):
 def add_from_below(level, below, out, start, stop, blas):
     """Add ``weights[start:stop] @ below`` to rows start..stop of ``out``.
 
-    A full level uses BLAS at this address, or where it is None sums whose order does not depend
-    on the number of lanes.
+    A full level is multiplied by the BLAS at address ``blas``. If ``blas`` is None, it is
+    multiplied by sums whose order does not depend on the number of lanes.
     """
     lower, packed, offsets, lane = below
     stride = out.shape[1]
@@ -80,12 +83,11 @@ def add_from_above(level, above, out, start, stop, blas):
 
 @part
 def field_rows(stack, layer, below, above, out, start, stop, blas):
-    """Rows start..stop of the input to a layer from both neighbours, without its bias.
+    """Compute rows start..stop of a layer's input from both neighbours, without its bias.
 
-    A neighbour is (states, packed states, offsets, lane). Where packed states
-    are given, levels with edges read these; the contribution of the offsets,
-    which states carry in a spare lane, then goes to ``lane`` unless that is
-    negative.
+    A neighbour is a tuple (states, packed states, offsets, lane). If packed states are given,
+    levels with edges read them instead of the states. Packed states have no spare lane for the
+    offsets. Their contribution is then added to ``lane``, unless ``lane`` is negative.
     """
     out[start:stop] = 0
     if layer > 0:
@@ -96,7 +98,7 @@ def field_rows(stack, layer, below, above, out, start, stop, blas):
 
 @kernel
 def block_rows(stack, layer):
-    """Units a block of this layer. Depends on the machine alone, never on the threads."""
+    """Return the number of units per block of a layer, which does not depend on the threads."""
     n_units = stack.biases[layer].size
     dense = False
     if layer > 0:
@@ -111,13 +113,16 @@ def block_rows(stack, layer):
 
 @kernel
 def descent_rows(stack, layer):
-    """The same for gradients. BLAS packs the layer below once a block: few units are one."""
+    """Return the number of units per block of a layer for gradients, at least ``EDGE_BLOCK``.
+
+    BLAS packs the layer below once per block, so few units form a single block.
+    """
     return max(block_rows(stack, layer), EDGE_BLOCK)
 
 
 @inlined
 def layers_beside(stack, layer, states, packed):
-    """What ``field_rows`` reads of the layers below and above, without offsets."""
+    """Return the neighbours below and above a layer for ``field_rows``, without offsets."""
     below = layer - 1 if layer > 0 else layer
     above = layer + 1 if layer < len(stack.levels) else layer
     return (
@@ -128,7 +133,7 @@ def layers_beside(stack, layer, states, packed):
 
 @kernel
 def fields(stack, layer, states, packed, out):
-    """The input to a whole layer, bias included, given its neighbours' states."""
+    """Compute the input of a whole layer, bias included, given its neighbours' states."""
     n_units = stack.biases[layer].size
     below, above = layers_beside(stack, layer, states, packed)
     field_rows(stack, layer, below, above, out, 0, n_units, None)
@@ -140,7 +145,7 @@ def fields(stack, layer, states, packed, out):
 
 @kernel
 def update_layer(stack, layer, states, packed, sample, n_lanes, lane_0, key, step):
-    """Replace a layer's states by its activation probabilities, or by a draw from them."""
+    """Replace a layer's states by its activation probabilities, or by draws from them."""
     out, own_packed = states[layer], packed[layer]
     below, above = layers_beside(stack, layer, states, packed)
     n_units = stack.biases[layer].size
@@ -160,11 +165,11 @@ def update_layer(stack, layer, states, packed, sample, n_lanes, lane_0, key, ste
 
 @kernel_with_arrays
 def mean_field(stack, states, packed, tolerance, max_updates, n_lanes):
-    """Mean field of the hidden layers given the visible ones; returns updates used a lane.
+    """Update the mean-field means of the hidden layers; return the number of updates per lane.
 
-    A lane stops when no unit of it moved by more than ``tolerance``, whatever
-    the other lanes do, so a sample's result never depends on its batch. With
-    one hidden layer the first update is exact.
+    A lane stops when none of its units moves by more than ``tolerance``. Lanes stop independently,
+    so the result of a sample does not depend on its batch. With one hidden layer the first update
+    is exact.
     """
     used = np.zeros(n_lanes, dtype=np.int64)
     change = np.zeros(states[0].shape[1], dtype=states[0].dtype)
@@ -173,7 +178,7 @@ def mean_field(stack, states, packed, tolerance, max_updates, n_lanes):
     fresh = np.zeros_like(states[0])
     bottom = np.zeros((stack.biases[1].size, states[0].shape[1]), dtype=states[0].dtype)
     visible, _upper = layers_beside(stack, 1, states, packed)
-    add_from_below(stack.levels[0], visible, bottom, 0, bottom.shape[0], None)  # does not change
+    add_from_below(stack.levels[0], visible, bottom, 0, bottom.shape[0], None)  # constant
     for _ in range(max_updates):
         change[:] = 0
         for layer in range(1, n_layers):
@@ -209,12 +214,13 @@ def mean_field(stack, states, packed, tolerance, max_updates, n_lanes):
 EVEN, ODD = np.int64(0), np.int64(1)
 
 
-LOGISTIC, LINEAR, SOFTMAX = (np.int64(kind) for kind in range(3))  # what a layer makes of its input
+# Activation functions of a layer.
+LOGISTIC, LINEAR, SOFTMAX = (np.int64(kind) for kind in range(3))
 
 
 @part
 def activate_rows(stack, layer, states, kind, start, stop, n_lanes, blas):
-    """Rows start..stop of a layer from the layer below alone; softmax is left to its caller."""
+    """Compute rows start..stop of a layer from the layer below; the caller applies softmax."""
     out, biases = states[layer], stack.biases[layer]
     below = (states[layer - 1], NO_PACKED, biases, -1)
     out[start:stop] = 0
@@ -230,7 +236,7 @@ def activate_rows(stack, layer, states, kind, start, stop, n_lanes, blas):
 
 @part
 def softmax(out, n_lanes):
-    """Turn inputs into probabilities that sum to one over the units."""
+    """Replace inputs by probabilities that sum to 1 over the units of each lane."""
     for lane in range(n_lanes):
         top = out[0, lane]
         for i in range(out.shape[0]):
@@ -245,7 +251,7 @@ def softmax(out, n_lanes):
 
 @kernel
 def feed_forward(stack, states, kinds, n_lanes):
-    """Compute every layer above the first from the one below."""
+    """Compute each layer above the first from the layer below it."""
     for layer in range(1, len(stack.biases)):
         n_units = stack.biases[layer].size
         activate_rows(stack, layer, states, kinds[layer], 0, n_units, n_lanes, None)

@@ -1,4 +1,4 @@
-"""From rows of data to lanes of states, and back."""
+"""Conversion of rows of data to lanes of states, and back."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .team import meet
 
 @kernel
 def load_dense(data, rows, out):
-    """Copy rows of sample-major data into the lanes of ``out``; padding set to 0.
+    """Copy rows of sample-major data into the lanes of ``out`` and set padding to 0.
 
-    Sixteen rows at a time, so that each line of ``out`` is written while it is
-    in the cache. Unsigned indices spare a test for negative ones in every copy.
+    Sixteen rows are copied at a time, so that each cache line of ``out`` is written while it is in
+    the cache. Unsigned indices avoid a check for negative indices in every copy.
     """
     for start in range(0, rows.size, 16):
         stop = min(start + 16, rows.size)
@@ -33,7 +33,7 @@ def load_dense(data, rows, out):
 
 @kernel
 def load_csr(values, indices, indptr, rows, out):
-    """Densify rows of a CSR matrix into the lanes of ``out``."""
+    """Copy rows of a CSR matrix into the lanes of ``out``."""
     out[:] = 0
     for lane in range(rows.size):
         row = rows[lane]
@@ -43,7 +43,7 @@ def load_csr(values, indices, indptr, rows, out):
 
 @intrinsic
 def _store_tile(typing_context, states, i, lane, out):
-    """Copy the square tile of one vector's width at (i, lane) to (lane, i) of ``out``."""
+    """Transpose a square tile, as wide as a vector, from (i, lane) to (lane, i) of ``out``."""
     signature = types.void(states, types.int64, types.int64, out)
 
     def codegen(context, builder, signature, args):
@@ -92,7 +92,7 @@ def _store_tile(typing_context, states, i, lane, out):
 
 @kernel
 def store_rows(states, out):
-    """Copy lanes back into sample-major rows, by square tiles."""
+    """Copy lanes of states into sample-major rows, by square tiles."""
     width = VECTOR_BYTES // states.itemsize
     n_units, n_lanes = states.shape[0], out.shape[0]
     whole_units, whole_lanes = n_units - n_units % width, n_lanes - n_lanes % width
@@ -106,10 +106,9 @@ def store_rows(states, out):
 
 @intrinsic
 def _gather_bits(typing_context, data, rows, first, count, bits, group):
-    """Set group ``group`` of bits from ``count`` (at most 16) rows, ``rows[first:]``, of 0/1 data.
+    """Set group ``group`` of bits from the first ``count`` rows of 0/1 data in ``rows[first:]``.
 
-    Some units at a time: the words of the group stay in a register while
-    the rows pass by.
+    ``count`` is at most 16. The words of 32 units stay in registers while the rows are read.
     """
     integer = types.int64
     signature = types.void(data, rows, integer, integer, bits, integer)
@@ -126,7 +125,7 @@ def _gather_bits(typing_context, data, rows, first, count, bits, group):
         floating = not isinstance(number, ir.IntType)
 
         def units(position, width):
-            """The words of ``width`` units from ``position`` on."""
+            """Store the words of ``width`` units from ``position`` on."""
             vector = ir.VectorType(number, width) if width > 1 else number
             words = ir.VectorType(int16, width) if width > 1 else int16
 
@@ -164,7 +163,7 @@ def _gather_bits(typing_context, data, rows, first, count, bits, group):
 
 @kernel
 def load_bits_dense(data, rows, bits):
-    """Set ``bits`` (groups of 16 lanes, units) from rows of 0/1 data."""
+    """Set ``bits`` (groups of 16 lanes, units) from rows of dense 0/1 data."""
     for group in range(bits.shape[0]):
         first = min(16 * group, rows.size)
         _gather_bits(data, rows, first, min(16, rows.size - first), bits, group)
@@ -172,7 +171,7 @@ def load_bits_dense(data, rows, bits):
 
 @kernel
 def load_bits_csr(values, indices, indptr, rows, bits):
-    """The same from a CSR matrix."""
+    """Set ``bits`` (groups of 16 lanes, units) from rows of a 0/1 CSR matrix."""
     bits[:] = 0
     for lane in range(rows.size):
         words, flag = bits[lane // 16], np.uint16(1 << (lane % 16))
@@ -184,7 +183,10 @@ def load_bits_csr(values, indices, indptr, rows, bits):
 
 @kernel
 def load_minibatches_dense(data, order, sizes, out, bits, barrier, thread, n_threads):
-    """Load consecutive minibatches of ``order``, as bits where there is room for them."""
+    """Load consecutive minibatches of dense data, whose rows are in ``order``.
+
+    They are loaded into ``bits`` if it is not empty, else as states into ``out``.
+    """
     if not meet(barrier, n_threads):
         return
     start = 0
@@ -202,7 +204,10 @@ def load_minibatches_dense(data, order, sizes, out, bits, barrier, thread, n_thr
 def load_minibatches_csr(
     values, indices, indptr, order, sizes, out, bits, barrier, thread, n_threads
 ):
-    """The same from a CSR matrix."""
+    """Load consecutive minibatches of a CSR matrix, whose rows are in ``order``.
+
+    They are loaded into ``bits`` if it is not empty, else as states into ``out``.
+    """
     if not meet(barrier, n_threads):
         return
     start = 0

@@ -1,4 +1,8 @@
-"""0/1 states as bits and as bytes, and products of packed states over connections."""
+"""Packed 0/1 states, and sums and products over connections that read them.
+
+Bits hold one uint16 per unit and group of 16 lanes. Packed states hold four lanes per 32-bit word,
+one per byte, in the order that table look-up reads.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +30,13 @@ from .simd import GROUP, TARGET, Vectors, splat
 def add_edges_by_table(
     typing_context, out, i, packed, offsets, lane, indices, values, order, first, count
 ):
-    """The same for packed 0/1 states, four connections at a time, by table look-up.
+    """Do what ``add_edges`` does from packed 0/1 states, by table look-up.
 
-    Four weights have 16 partial sums, a vector of float32. The states of the
-    four units make the place in this table: one addition a lane for four
-    connections, and 4 bytes read where 16 numbers would be. (The "method of
-    four Russians" on vector registers.) What the units' ``offsets`` would add,
-    were they states, goes to ``lane`` unless that is negative.
+    Four weights have 16 partial sums, which fill one vector of float32. The states of the four
+    units are the index into this table. Four connections take one addition per lane instead of
+    four. This is the "method of four Russians" on vector registers. The sum over
+    connections of the weights times the units' ``offsets`` is added to ``lane``, unless ``lane``
+    is negative.
     """
     integer = types.int64
     signature = types.void(
@@ -43,7 +47,7 @@ def add_edges_by_table(
         out, i, packed, offsets, lane, *edges, count = args
         kinds = signature.args
         if not TARGET.packs or kinds[0].dtype != types.float32:
-            return context.get_dummy_value()  # never called: nothing is packed then
+            return context.get_dummy_value()  # never called, because nothing is packed
         int64, int32 = ir.IntType(64), ir.IntType(32)
         vectors = Vectors(context, builder, kinds[0].dtype)
         places = ir.VectorType(int32, vectors.lanes)
@@ -123,12 +127,12 @@ def add_edges_by_table(
 def add_packed_products(
     typing_context, out, out_first, i, data, model, indices, first, count, data_scale, model_scale
 ):
-    """The same with packed 0/1 states below, the data's and the model's products at once.
+    """Do what ``add_edge_products`` does from packed 0/1 lower states, for data minus model.
 
-    ``data`` and ``model`` are (packed lower states, upper probabilities); both
-    have as many words. ``model`` may be None. The probabilities become 16-bit
-    numbers (rounded by at most 8e-6), as two planes of bytes; the processor sums
-    products of 64 pairs of bytes at once. The model's part is subtracted.
+    ``data`` and ``model`` are pairs (packed lower states, upper probabilities) with the same number
+    of words per unit. ``model`` may be None. Probabilities are rounded to 16-bit integers, with an
+    error of at most 8e-6, and stored as two planes of bytes. The processor then sums 64 products of
+    bytes at a time.
     """
     integer = types.int64
     signature = types.void(
@@ -139,7 +143,7 @@ def add_packed_products(
         out, out_first, i, data, model, indices, first, count, data_scale, model_scale = args
         kinds = signature.args
         if not TARGET.packs or kinds[0].dtype != types.float32:
-            return context.get_dummy_value()  # never called: nothing is packed then
+            return context.get_dummy_value()  # never called, because nothing is packed
         int64 = ir.IntType(64)
         vectors = Vectors(context, builder, kinds[0].dtype)
         whole = ir.VectorType(ir.IntType(32), vectors.lanes)
@@ -163,7 +167,7 @@ def add_packed_products(
         factor = vectors.broadcast(builder.fmul(larger, ir.Constant(larger.type, 1 / 65535)))
 
         def planes_of(own, stride, share, position, size):
-            """Two planes of bytes for every word of a chunk."""
+            """Return two planes of bytes, high and low, for each word of a chunk."""
             present = builder.sdiv(stride, int64(vectors.lanes))
             place = vectors.places(own, position, size, present)
             planes = []
@@ -175,7 +179,7 @@ def add_packed_products(
                     )
                     number = builder.fptosi(x, whole)
                     shift = splat(whole, 8 * (k - start))
-                    # Spare lanes may hold any number: keep it within its own byte.
+                    # Spare lanes may hold any number. Keep it within its own byte.
                     byte = splat(whole, 255)
                     upper_byte = builder.and_(builder.lshr(number, splat(whole, 8)), byte)
                     lower_byte = builder.and_(number, byte)
@@ -215,7 +219,7 @@ def add_packed_products(
 
 
 def _packed_vectors(builder, stride, words):
-    """Number of vectors of lanes of float32 that packed states hold."""
+    """Return the number of vectors of float32 lanes that packed states hold."""
     int64 = ir.IntType(64)
     present, packed = builder.sdiv(stride, int64(16)), builder.sdiv(words, int64(4))
     return builder.select(builder.icmp_signed("<", present, packed), present, packed)
@@ -223,7 +227,7 @@ def _packed_vectors(builder, stride, words):
 
 @intrinsic
 def count_bits(typing_context, bits, i):
-    """Number of lanes in which unit ``i`` is on."""
+    """Return the number of lanes in which unit ``i`` is on."""
     signature = types.int64(bits, types.int64)
 
     def codegen(context, builder, signature, args):
@@ -247,7 +251,7 @@ def count_bits(typing_context, bits, i):
 
 
 def bit_place(builder, bits, lanes, n_units, unit, k):
-    """Address of the bits of vector ``k`` of a unit in (groups of 16 lanes, units) of uint16."""
+    """Return the address of a unit's bits for vector ``k``, in uint16 (groups of lanes, units)."""
     int64 = ir.IntType(64)
     lane = builder.mul(k, int64(lanes))
     group = builder.lshr(lane, int64(4))
@@ -259,9 +263,11 @@ def bit_place(builder, bits, lanes, n_units, unit, k):
 
 
 def _bit_intrinsic(pack):
+    """Make the intrinsic that packs 0/1 states into bits, or unpacks them."""
+
     @intrinsic
     def move_row(typing_context, states, bits, i):
-        """Between row ``i`` of 0/1 states and its bits."""
+        """Convert row ``i`` of 0/1 states to its bits, or back."""
         signature = types.void(states, bits, types.int64)
 
         def codegen(context, builder, signature, args):
@@ -298,15 +304,17 @@ unpack_row = _bit_intrinsic(pack=False)
 
 
 def _packing_intrinsic(from_bits):
+    """Make the intrinsic that sets packed states from bits, or from 0/1 states."""
+
     @intrinsic
     def pack(typing_context, source, packed, i):
-        """Set row ``i`` of packed states from its bits, or from a row of 0/1 states."""
+        """Set row ``i`` of packed states from its bits or from its 0/1 states."""
         signature = types.void(source, packed, types.int64)
 
         def codegen(context, builder, signature, args):
             source_type, packed_type, _ = signature.args
             if not from_bits and source_type.dtype != types.float32:
-                return context.get_dummy_value()  # never called: nothing is packed then
+                return context.get_dummy_value()  # never called, because nothing is packed
             source = context.make_array(source_type)(context, builder, args[0])
             words = row_length(context, builder, packed_type, args[1])
             row = element_pointer(
@@ -342,10 +350,10 @@ pack_from_states = _packing_intrinsic(from_bits=False)
 
 
 def emit_byte(builder, row, k, on):
-    """Put the flags of vector k of a row into its packed states.
+    """Store the flags of vector ``k`` of a row in its packed states.
 
-    Byte s of word 16 g + d is lane 64 g + 16 s + d, so that a shift by 8 s
-    brings sixteen consecutive lanes to where table look-up wants them.
+    Byte s of word 16 g + d holds lane 64 g + 16 s + d. A shift by 8 s bits then moves sixteen
+    consecutive lanes to where table look-up reads its indices.
     """
     int32, int64 = ir.IntType(32), ir.IntType(64)
     places = ir.VectorType(int32, 16)
@@ -367,7 +375,7 @@ NO_BITS, NO_PACKED = np.zeros((0, 0), np.uint16), np.zeros((0, 0), np.uint32)
 
 @kernel
 def unpack(bits, states):
-    """Set states from their bits."""
+    """Set 0/1 states from their bits."""
     for i in range(states.shape[0]):
         unpack_row(states, bits, i)
 

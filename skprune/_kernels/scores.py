@@ -1,4 +1,4 @@
-"""Sums over units and samples that scores are made of."""
+"""Sums over units and samples from which scores are computed."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from .compile import kernel, kernel_with_arrays
 from .fields import reads_matrix
 from .units import exp
 
-LOG_EVERY = 512  # factors in [1, 2] multiplied in float64 before their logarithm is taken
+LOG_EVERY = 512  # number of factors in [1, 2] to multiply in float64 before taking the logarithm
 
 
 @kernel_with_arrays
 def add_softplus(field, total):
     """``total[lane] += sum_i log(1 + exp(field[i, lane]))``, in float64.
 
-    The logarithm of a product of many factors is taken at once; a factor
-    1 + exp(-|x|) is at most 2, so the product cannot overflow.
+    Factors 1 + exp(-|x|) are multiplied before their logarithm is taken. Each is at most 2, so the
+    product of ``LOG_EVERY`` factors cannot overflow.
     """
     lanes = field.shape[1]
     product = np.ones(lanes, dtype=np.float64)
@@ -41,8 +41,8 @@ def add_softplus(field, total):
 def pseudo_log_likelihood(stack, visible, field, total):
     """``total[lane] = sum_i log p(v_i | all other visible units)`` of an RBM.
 
-    ``field`` is the hidden units' input with bias. Turning bit i over changes
-    only the fields of the hidden units it is connected to.
+    ``field`` is the input of the hidden units, bias included. Flipping bit i changes only the
+    inputs of the hidden units that it is connected to.
     """
     level = stack.levels[0]
     dense = reads_matrix(level)
@@ -79,7 +79,7 @@ def pseudo_log_likelihood(stack, visible, field, total):
 
 @intrinsic
 def _ones(typing_context, word):
-    """Number of ones of a 64-bit word."""
+    """Return the number of ones in a 64-bit word."""
 
     def codegen(context, builder, signature, args):
         return builder.ctpop(args[0])
@@ -89,7 +89,7 @@ def _ones(typing_context, word):
 
 @kernel
 def count_pairs(upper, lower, indptr, indices, counts):
-    """Number of samples in which both ends of a connection are on; samples are bits of words."""
+    """Count the samples in which both units of a connection are on; samples are bits of words."""
     n_words = np.uint64(upper.shape[1])
     for i in range(indptr.size - 1):
         for e in range(indptr[i], indptr[i + 1]):
@@ -102,7 +102,7 @@ def count_pairs(upper, lower, indptr, indices, counts):
 
 @kernel
 def is_binary_dense(data):
-    """Whether every number is 0 or 1."""
+    """Return whether every value is 0 or 1."""
     for i in range(data.shape[0]):
         others = 0
         for j in range(data.shape[1]):
@@ -114,7 +114,7 @@ def is_binary_dense(data):
 
 @kernel
 def add_products(states, factors, total):
-    """``total[lane] += sum_i factors[i] * states[i, lane]``, in float64 and in the order of the units."""
+    """``total[lane] += sum_i factors[i] * states[i, lane]``, in float64 and in order of units."""
     for i in range(states.shape[0]):
         for lane in range(total.size):
             total[lane] += factors[i] * states[i, lane]
@@ -150,7 +150,7 @@ def add_row_pair_products(rows, others, total):
 
 @kernel
 def binary_rows(data, result):
-    """Set whether each row holds 0 and 1 alone."""
+    """Set ``result`` to whether each row of a dense array holds only 0 and 1."""
     for i in range(data.shape[0]):
         others = 0
         for j in range(data.shape[1]):
@@ -160,7 +160,7 @@ def binary_rows(data, result):
 
 @kernel
 def binary_rows_csr(values, indptr, result):
-    """The same for the rows of a CSR matrix."""
+    """Set ``result`` to whether each row of a CSR matrix holds only 0 and 1."""
     for i in range(indptr.size - 1):
         others = 0
         for e in range(indptr[i], indptr[i + 1]):

@@ -1,4 +1,4 @@
-"""What the threads of a team meet at."""
+"""The barrier at which the threads of a team wait for each other."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from .emit import element_pointer
 
 @intrinsic
 def _atomic_add(typing_context, array, index, value):
+    """Add a value to an element atomically and return the old element."""
     signature = types.int64(array, types.intp, types.int64)
 
     def codegen(context, builder, signature, args):
@@ -22,6 +23,7 @@ def _atomic_add(typing_context, array, index, value):
 
 @intrinsic
 def _atomic_load(typing_context, array, index):
+    """Return an element, read atomically."""
     signature = types.int64(array, types.intp)
 
     def codegen(context, builder, signature, args):
@@ -36,11 +38,12 @@ _sched_yield = types.ExternalFunction("sched_yield", types.int32())
 
 @part
 def meet(barrier, n_threads):
-    """Wait for the whole team; False if the team was called off.
+    """Wait until all threads of the team have arrived; return False if the team is to stop.
 
-    Slots: 0 counts arrivals, 8 the meetings held, 16 calls the team off (one
-    cache line each). After some thousand looks the core is offered to others,
-    so that a busy machine slows a team down but never stops it.
+    The barrier has three slots, each on its own cache line. Slot 0 counts the threads that have
+    arrived, slot 8 counts the completed meetings, and a nonzero slot 16 stops the team. After 4,000
+    checks a waiting thread yields its core, so that a busy machine slows a team down but cannot
+    block it.
     """
     if n_threads == 1:
         return True

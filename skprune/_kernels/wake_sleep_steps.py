@@ -1,4 +1,4 @@
-"""Steps of the up-down algorithm, by a team."""
+"""Gradient steps of the up-down algorithm, by a team of threads."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .packing import NO_BITS, NO_PACKED
 from .team import meet
 from .units import row_sum, to_mean, to_mean_and_draw
 
-DIRECTED_BLOCK = 64  # units
+DIRECTED_BLOCK = 64  # units per block
 
 
 @part
 def _directed_rows(level, downward, neighbour, biases, out, start, stop, blas):
-    """Rows start..stop of the input that a level gives to one of its sides, without bias."""
+    """Compute rows start..stop of the input of one side of a level, without its bias."""
     given = (neighbour, NO_PACKED, biases, -1)
     out[start:stop] = 0
     if downward:
@@ -32,7 +32,7 @@ def _directed_rows(level, downward, neighbour, biases, out, start, stop, blas):
 def _directed_draw(
     level, downward, neighbour, biases, means, drawn, n_lanes, key, step, blas, thread, n_threads
 ):
-    """Means of this thread's rows of a layer given one neighbour, and a draw from them."""
+    """Compute this thread's means of a layer given one neighbour, and draw from them."""
     called()
     n_units, one = biases.size, means.dtype.type(1)
     for b in range(thread, (n_units + DIRECTED_BLOCK - 1) // DIRECTED_BLOCK, n_threads):
@@ -47,7 +47,7 @@ def _directed_draw(
 def _directed_error(
     level, downward, neighbour, biases, target, error, rate, n_lanes, blas, thread, n_threads
 ):
-    """Target minus means of this thread's rows of a layer, which steps their biases."""
+    """Compute target minus mean of this thread's rows of a layer, and step their biases by it."""
     called()
     n_units, one = biases.size, error.dtype.type(1)
     scale = rate / error.dtype.type(n_lanes)
@@ -63,7 +63,7 @@ def _directed_error(
 
 @part
 def _delta_rule(level, lower, upper, rate, n_data, work, blas, thread, n_threads):
-    """Add ``rate`` times the mean of upper x lower over the lanes to this thread's rows."""
+    """Add ``rate`` times the mean of upper x lower over lanes to this thread's rows of a level."""
     called()
     n_lower, stride = lower.shape
     scale = rate / work.dtype.type(n_data)
@@ -96,7 +96,7 @@ def _delta_rule(level, lower, upper, rate, n_data, work, blas, thread, n_threads
 
 @part
 def _step_means(biases, states, rate, n_lanes, thread, n_threads):
-    """Add ``rate`` times the mean over the lanes to this thread's biases."""
+    """Add ``rate`` times the mean of the states over lanes to this thread's biases."""
     for i in range(thread, biases.size, n_threads):
         biases[i] += rate * row_sum(states, i, n_lanes) / biases.dtype.type(n_lanes)
 
@@ -107,17 +107,22 @@ def wake_sleep_minibatches(
     data, labels, sizes, rates, n_gibbs_steps, chains_from, n_draws, key, first_step, work, blas,
     barrier, thread, n_threads,
 ):  # fmt: skip
-    """The up-down algorithm on consecutive minibatches, by a team.
+    """Run the up-down algorithm (Hinton, Osindero & Teh 2006) on consecutive minibatches.
 
-    ``recognition`` and ``generative`` are stacks of the directed levels, ``top``
-    the undirected one above them; its visible units are the last directed layer
-    and ``n_labels`` units of which one is on. Without ``undirected`` the last
-    layer has independent units, with biases ``generative.biases[-1]``. Wake: up
-    by recognition, generative levels learn to predict. Top: contrastive
-    divergence; from step ``chains_from`` on its chains are not started at the
-    data, but go on from ``top_dream``. Labels are the mean of ``n_draws`` draws
-    that share their weights, so that they learn ``n_draws**2`` times as fast.
-    Sleep: down from where the top's chains end, recognition learns.
+    ``recognition`` and ``generative`` are stacks of the directed levels. ``top`` is the undirected
+    level above them. Its visible units are the last directed layer and a one-hot group of
+    ``n_labels`` labels. Without ``undirected``, the last layer has independent units with biases
+    ``generative.biases[-1]``.
+
+    Wake: states are drawn upwards by ``recognition``, and ``generative`` learns to predict each
+    layer from the layer above.
+
+    Top: ``top`` learns by contrastive divergence. From step ``chains_from`` on, its chains do not
+    start at the data but continue from ``top_dream``. Labels are the mean of ``n_draws`` draws
+    that share their weights. Their parameters therefore learn ``n_draws**2`` times as fast.
+
+    Sleep: states are drawn downwards from the end of the chains of ``top``, and ``recognition``
+    learns to predict each layer from the layer below.
     """
     if not meet(barrier, n_threads):
         return
