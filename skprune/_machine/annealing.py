@@ -1,4 +1,7 @@
-"""Base-rate models, paths of temperatures, tempered ensembles, and annealed importance weights."""
+"""Annealed importance sampling and parallel tempering, from a base-rate model to the machine.
+
+A base-rate model has the layers of the machine, but no connections.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,21 @@ from .._support.random import derived_key
 from .._support.threads import Team, blocks
 from . import inference
 
-CHAIN_BLOCK = 64  # chains; fixed, so that no result depends on the number of threads
+CHAIN_BLOCK = 64  # chains per block; fixed, so that results do not depend on the threads
 
 
-PILOT_CHAINS, PILOT_STEPS = 64, 200  # of the walk that measures a path
+PILOT_CHAINS, PILOT_STEPS = 64, 200  # of the run that measures the length of a path
 
 
-EXCHANGE_LENGTH, MOST_REPLICAS = 1.0, 100  # length between replicas: exchanged about half the time
+# Path length between replicas, at which about half of the exchanges are accepted.
+EXCHANGE_LENGTH, MOST_REPLICAS = 1.0, 100
 
 
 def base_rates(stack: Stack, visible_means) -> tuple:
-    """Return the biases of the base-rate model: log-odds of the data means, 0 further up."""
+    """Return the biases of the base-rate model.
+
+    Visible biases are the log-odds of the data means, and hidden biases are 0.
+    """
     dtype = stack.biases[0].dtype
     means = np.clip(np.asarray(visible_means, np.float64), 1e-3, 1 - 1e-3)
     base = [np.zeros(bias.size, dtype) for bias in stack.biases]
@@ -30,12 +37,19 @@ def base_rates(stack: Stack, visible_means) -> tuple:
 
 
 def temperature_path(stack: Stack, base, key) -> tuple[np.ndarray, np.ndarray]:
-    """Walk from the base-rate model to the machine; return (betas, length so far).
+    """Measure the path from the base-rate model to the machine.
 
-    The length of a path is the integral of the standard deviation of
-    d log p*_beta / d beta, estimated from a few chains on the way: temperatures
-    at equal lengths share the variance of the importance weights evenly, and
-    exchange states between neighbours equally often.
+    The length of the path up to beta is the integral of the standard deviation of
+    d log p*_beta / d beta. It is estimated from a few chains that follow the path. Temperatures at
+    equal distances contribute equally to the variance of the importance weights. Neighbouring
+    replicas at such temperatures exchange states equally often.
+
+    Returns
+    -------
+    betas : ndarray of shape (n_steps + 1,)
+        Inverse temperatures from 0 to 1.
+    lengths : ndarray of shape (n_steps + 1,)
+        Length of the path up to each of them.
     """
     betas = np.linspace(0, 1, PILOT_STEPS + 1)
     slopes = np.zeros((betas.size, PILOT_CHAINS))
@@ -48,32 +62,35 @@ def temperature_path(stack: Stack, base, key) -> tuple[np.ndarray, np.ndarray]:
 
 
 def new_chains(stack, n_lanes):
-    """States of chains, and these packed."""
+    """Return states and packed states of new chains."""
     states = inference.new_states(stack, n_lanes)
     return states, inference.new_packed(stack, n_lanes, range(len(states)))
 
 
 def _sweep(stack, base, beta, states, packed, slopes, block, key, step):
+    """Run one Gibbs sweep of a block of chains at one temperature."""
     chain_kernels.tempered_sweep(
         stack, base, beta, states, packed, slopes, block.stop - block.start, block.start, key, step,
     )  # fmt: skip
 
 
 class TemperedEnsemble:
-    """Chains with a replica at every temperature; neighbours exchange states after each sweep.
+    """Chains that each have one replica per temperature (Swendsen & Wang 1986).
 
-    The chains share nothing: each has an ensemble of its own (Swendsen & Wang
-    1986). Chains are computed in blocks, a thread a block.
+    Replicas at neighbouring temperatures exchange their states at random after each sweep. Chains
+    are independent of each other. They are computed in blocks, one block per thread at a time.
 
     Parameters
     ----------
     stack : Stack
     base : tuple of ndarray
-        Biases of the base-rate model, where the inverse temperature is 0.
-    betas : ndarray
-        Inverse temperatures, rising to 1.
+        Biases of the base-rate model, which is the machine at inverse temperature 0.
+    betas : ndarray of shape (n_temperatures,)
+        Inverse temperatures in ascending order, the last of which is 1.
     n_chains : int
+        Number of chains.
     key : numpy.uint64
+        Key of the random numbers.
     """
 
     def __init__(self, stack: Stack, base, betas, n_chains, key):
@@ -86,7 +103,7 @@ class TemperedEnsemble:
         ]
 
     def start_from(self, chains):
-        """Begin at every temperature from the odd layers of unit-major ``chains``."""
+        """Set the odd layers at all temperatures to those of unit-major ``chains``."""
         for block, replicas in zip(self._blocks, self._replicas, strict=True):
             for states, packed in replicas:
                 for layer in range(1, len(states), 2):
@@ -96,7 +113,7 @@ class TemperedEnsemble:
                         packing.pack_states(states[layer], packed[layer])
 
     def sweep(self, stack: Stack, n_sweeps, first_step, team: Team):
-        """Gibbs sweeps at every temperature, even layers first, an exchange after each."""
+        """Run Gibbs sweeps at all temperatures, even layers first, with exchanges after each."""
 
         def one_block(number):
             block, replicas = self._blocks[number], self._replicas[number]
@@ -118,7 +135,7 @@ class TemperedEnsemble:
         self._n_sweeps += n_sweeps
 
     def read_coldest(self, layer, out):
-        """Copy the states of a layer at the last temperature into unit-major ``out``."""
+        """Copy the states of a layer at inverse temperature 1 into unit-major ``out``."""
         for block, replicas in zip(self._blocks, self._replicas, strict=True):
             out[:, block] = replicas[-1][0][layer][:, : block.stop - block.start]
 
@@ -134,16 +151,20 @@ def tempered_samples(
     base : tuple of ndarray
         Biases of the base-rate model.
     key : numpy.uint64
+        Key of the random numbers.
     team : Team
-    n_chains, n_sweeps : int
-    betas : ndarray or None, default=None
-        Inverse temperatures from 0 to 1. None spaces as many as it takes to
-        exchange about half of the time.
+    n_chains : int, default=100
+        Number of chains, each of which gives one state.
+    n_sweeps : int, default=1000
+        Number of Gibbs sweeps per chain.
+    betas : ndarray of shape (n_temperatures,), default=None
+        Inverse temperatures from 0 to 1. If None, choose their number and spacing so that about
+        half of the exchanges are accepted.
 
     Returns
     -------
     states : list of ndarray of shape (n_chains, n_units)
-        One a layer.
+        One array per layer, visible layer first.
     """
     if betas is None:
         path, lengths = temperature_path(stack, base, derived_key(key, 0))
@@ -160,7 +181,10 @@ def tempered_samples(
 
 
 def base_log_partition(stack: Stack, base) -> float:
-    """Return log Z of the base-rate model."""
+    """Return the logarithm of the partition function of the base-rate model, in nats.
+
+    Units of odd layers contribute log 2 each: the path scales their biases by beta, which is 0.
+    """
     return sum(
         float(np.logaddexp(0, base[layer].astype(np.float64)).sum())
         if layer % 2 == 0
@@ -170,10 +194,10 @@ def base_log_partition(stack: Stack, base) -> float:
 
 
 def log_weights_along(stack, base, betas, key, team, n_chains, start=None) -> np.ndarray:
-    """Log importance weights of chains along ``betas``, from the base-rate model or ``start``.
+    """Return the logarithms of the importance weights of chains along ``betas``.
 
-    ``start`` holds samples at ``betas[0]``, sample-major, an entry a layer; only
-    its even layers are read.
+    Chains start from the base-rate model, or from ``start``. The latter holds sample-major samples
+    at ``betas[0]``, one array per layer. Only its even layers are read.
     """
     log_weights = np.zeros(n_chains)
 
@@ -197,20 +221,30 @@ def log_weights_along(stack, base, betas, key, team, n_chains, start=None) -> np
 
 
 def temperatures(stack: Stack, base, n_temperatures, spacing, key) -> np.ndarray:
-    """Return the inverse temperatures from 0 to 1 of a path.
+    """Return the inverse temperatures of a path, from 0 to 1.
 
     Parameters
     ----------
+    stack : Stack
+    base : tuple of ndarray
+        Biases of the base-rate model.
     n_temperatures : int
-        Number of steps; one less than values are returned.
-    spacing : {"adaptive", "linear"} or array-like
-        "adaptive" puts them at equal lengths (see :func:`temperature_path`),
-        mixed with a tenth that is evenly spaced; an array is taken as it is.
+        Number of steps. It is ignored if ``spacing`` is an array.
+    spacing : {"adaptive", "linear"} or array-like of shape (n_temperatures + 1,)
+        "linear" spaces the inverse temperatures evenly. "adaptive" puts them at equal distances
+        along the path (see :func:`temperature_path`), with a weight of 0.9. The rest of the weight
+        is on even spacing. An array is used as it is.
+    key : numpy.uint64
+        Key of the random numbers.
+
+    Returns
+    -------
+    betas : ndarray of shape (n_temperatures + 1,)
 
     Raises
     ------
     ValueError
-        If the spacing is unknown, or an array does not rise from 0 to 1.
+        If ``spacing`` is an unknown string, or an array that does not rise from 0 to 1.
     """
     linear = np.linspace(0, 1, n_temperatures + 1)
     if isinstance(spacing, str):
@@ -218,8 +252,8 @@ def temperatures(stack: Stack, base, n_temperatures, spacing, key) -> np.ndarray
             return linear
         if spacing != "adaptive":
             raise ValueError(
-                f"spacing={spacing!r} is not known. Use 'adaptive', 'linear' or an array of "
-                "inverse temperatures from 0 to 1."
+                f"spacing={spacing!r} is not known. Use 'adaptive', 'linear', or an array of "
+                "inverse temperatures that rise from 0 to 1."
             )
         betas, lengths = temperature_path(stack, base, derived_key(key, 0))
         if not lengths[-1] > 0:
@@ -229,5 +263,5 @@ def temperatures(stack: Stack, base, n_temperatures, spacing, key) -> np.ndarray
     betas = np.asarray(spacing, dtype=np.float64)
     rises = betas.ndim == 1 and betas.size > 1 and (np.diff(betas) > 0).all()
     if not rises or betas[0] != 0 or betas[-1] != 1:
-        raise ValueError("spacing must be an array of numbers that rise from 0 to 1.")
+        raise ValueError("If spacing is an array, it must be 1D and strictly rise from 0 to 1.")
     return betas

@@ -1,4 +1,4 @@
-"""Directed levels: passes up and down, and the variational bound of a deep belief network."""
+"""Directed levels of deep belief networks: downward passes and the exact variational bound."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from . import inference
 
 
 def means_below(stack, H, team) -> np.ndarray:
-    """Return the probabilities of the lower units given the upper ones."""
+    """Return the probabilities of the lower units of a level given the upper units."""
     H = np.ascontiguousarray(H, dtype=stack.biases[0].dtype)
 
     def one_block(block):
@@ -23,7 +23,29 @@ def means_below(stack, H, team) -> np.ndarray:
 
 
 def summed_bound(X, ups, generators, log_top, team) -> np.ndarray:
-    """The bound, summed over all states of the directed hidden layers, row by row."""
+    """Return the exact variational bound on the unnormalized log p(v), in nats, for each row of X.
+
+    .. math:: \\sum_h q(h | v) [\\log \\tilde p(v, h) - \\log q(h | v)]
+
+    The sum runs over all joint states of the directed hidden layers. The number of states is
+    exponential in the number of units, so this is for small machines.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+    ups : list of Stack
+        Recognition levels, lowest level first. They define q.
+    generators : list of Stack
+        Generative levels, lowest level first.
+    log_top : callable
+        ``log_top(states, team)`` returns the unnormalized log-probability of states of the last
+        directed layer under the top level.
+    team : Team
+
+    Returns
+    -------
+    bound : ndarray of shape (n_samples,)
+    """
     sizes = [stack.biases[1].size for stack in ups]
     if not sizes:
         return log_top(X, team)
@@ -51,6 +73,6 @@ def summed_bound(X, ups, generators, log_top, team) -> np.ndarray:
 
 
 def _log_bernoulli(states, means) -> np.ndarray:
-    """Log-probability of binary states under independent means, row by row."""
+    """Return the log-probability of each row of binary states under independent means."""
     means = np.clip(means, 1e-300, 1 - 1e-16)
     return np.where(states > 0, np.log(means), np.log1p(-means)).sum(axis=-1)

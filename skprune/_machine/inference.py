@@ -1,4 +1,8 @@
-"""Energy, free energy, fields, mean field and Gibbs sweeps of a stack of any depth."""
+"""Energies, conditional means, mean-field inference and Gibbs sampling for stacks of any depth.
+
+Data are sample-major: one row per sample. States are unit-major: one row per unit and one column, a
+lane, per sample or chain.
+"""
 
 from __future__ import annotations
 
@@ -14,42 +18,43 @@ from .._kernels.records import Stack
 from .._support.threads import BLOCK, blocks
 from .levels import Connections, reads_edges
 
-# Samples from which table look-up beats sums of products on edges (docs/design_notes.md).
+# Number of samples from which table look-up is faster than products (docs/design_notes.md).
 TABLE_SAMPLES = 32
 
 
 def lanes(n_samples, dtype) -> int:
-    """Return the number of lanes, whole vectors, for this many samples."""
+    """Return the number of lanes for this many samples, rounded up to whole vectors."""
     per_vector = simd.VECTOR_BYTES // np.dtype(dtype).itemsize
     return max(1, -(-n_samples // per_vector)) * per_vector
 
 
 def aligned_zeros(shape, dtype) -> np.ndarray:
-    """Return zeros whose first number lies at the start of a vector."""
+    """Return an array of zeros that is aligned to vectors."""
     n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
     raw = np.zeros(n_bytes + simd.VECTOR_BYTES, np.uint8)
     start = -raw.__array_interface__["data"][0] % simd.VECTOR_BYTES
     return raw[start : start + n_bytes].view(dtype).reshape(shape)
 
 
-ROW_LANES = 64
+ROW_LANES = 64  # number of lanes from which edge kernels sum in a fixed order
 
 
 def states_array(n_units, n_samples, dtype) -> np.ndarray:
-    """Return zeroed unit-major states, aligned to vectors."""
+    """Return unit-major states of one layer, all 0 and aligned to vectors."""
     return aligned_zeros((n_units, lanes(n_samples, dtype)), dtype)
 
 
 def new_states(stack: Stack, n_samples) -> tuple:
-    """Return zeroed states of every layer."""
+    """Return states of each layer, all 0."""
     return tuple(states_array(bias.size, n_samples, bias.dtype) for bias in stack.biases)
 
 
 def row_states(stack: Stack, n_rows) -> tuple:
-    """Return zeroed states for rows of data.
+    """Return states of each layer, all 0, for rows of data.
 
-    With ``ROW_LANES`` lanes edge kernels add up each lane in the order of the connections, which
-    they do not with fewer. So a row never depends on the rows beside it.
+    The number of lanes is a multiple of ``ROW_LANES`` if there are edges. Edge kernels then add up
+    each lane in the order of the connections, so a row does not depend on the other rows. With
+    fewer lanes they use a different order.
     """
     if any(reads_edges(level) for level in stack.levels):
         n_rows = ROW_LANES * -(-n_rows // ROW_LANES)
@@ -57,15 +62,19 @@ def row_states(stack: Stack, n_rows) -> tuple:
 
 
 def reads_packed(dtype, n_samples) -> bool:
-    """Whether pruned levels read packed states: for float32, on a machine that can look up."""
+    """Return whether pruned levels read packed states.
+
+    They do if the type is float32, the processor supports table look-up and there are enough
+    samples.
+    """
     return simd.TARGET.packs and np.dtype(dtype) == np.float32 and n_samples >= TABLE_SAMPLES
 
 
 def new_packed(stack: Stack, n_samples, layers) -> tuple:
-    """Return zeroed packed states of these layers where table look-up reads them.
+    """Return packed states, all 0, of the layers that kernels read by table look-up.
 
-    Of the other layers, on a machine that cannot look up, in float64 and with
-    few samples, they are empty, and kernels read the states instead.
+    They are empty for layers that are not in ``layers``, for layers without an adjacent pruned
+    level, and if :func:`reads_packed` is False. Kernels then read the states instead.
     """
     usable = reads_packed(stack.biases[0].dtype, n_samples)
     words = 16 * -(-n_samples // simd.WORD_LANES)
@@ -78,25 +87,28 @@ def new_packed(stack: Stack, n_samples, layers) -> tuple:
 
 
 def unpacked(stack: Stack) -> tuple:
-    """Return empty packed states of every layer: kernels read the states."""
+    """Return empty packed states of each layer, so that kernels read the states instead."""
     return new_packed(stack, 1, [])
 
 
 def is_binary(X) -> bool:
-    """Return whether dense or CSR data hold 0 and 1 alone."""
+    """Return whether dense or CSR data hold only 0 and 1."""
     return bool(scores.is_binary_dense(X.data[None] if sparse.issparse(X) else X))
 
 
 def pair_counts(connections: Connections, lower, upper) -> np.ndarray:
-    """Count the samples in which both ends of each connection are on.
+    """Count the samples in which both units of each connection are on.
 
-    Samples are packed 64 to a word, so a word of a connection costs one AND
-    and one population count.
+    A word holds 64 samples, so 64 samples of a connection cost one AND and one population count.
 
     Parameters
     ----------
     connections : Connections
-    lower, upper : ndarray of 0/1 of shape (n_samples, n_units)
+        Connections of the level.
+    lower : ndarray of shape (n_samples, n_lower)
+        States of the lower units, 0 or 1.
+    upper : ndarray of shape (n_samples, n_upper)
+        States of the upper units, 0 or 1.
 
     Returns
     -------
@@ -123,15 +135,15 @@ def load(X, rows, out) -> None:
 
 
 def looks_up(stack: Stack) -> bool:
-    """Return whether the first level looks 0/1 rows of data up in tables."""
+    """Return whether the first level reads 0/1 rows of data by table look-up."""
     return reads_packed(stack.biases[0].dtype, TABLE_SAMPLES) and reads_edges(stack.levels[0])
 
 
 def row_blocks(stack: Stack, X, team, size=BLOCK) -> list:
-    """Return (row numbers, whether they are looked up) of blocks that are computed together.
+    """Return pairs (row indices, whether they are looked up), one per block of at most ``size`` rows.
 
-    Where the first level looks 0/1 rows up in tables, rows with other values are in blocks of
-    their own: how a row is computed depends on that row alone.
+    If the first level reads 0/1 rows by table look-up, rows with other values are put in separate
+    blocks. How a row is computed then depends on that row alone.
     """
     parts = blocks(X.shape[0], size)
     if not looks_up(stack):
@@ -145,7 +157,7 @@ def row_blocks(stack: Stack, X, team, size=BLOCK) -> list:
 
 
 def binary_rows(X) -> np.ndarray:
-    """Return which rows of dense or CSR data hold 0 and 1 alone."""
+    """Return which rows of dense or CSR data hold only 0 and 1."""
     result = np.empty(X.shape[0], bool)
     if sparse.issparse(X):
         scores.binary_rows_csr(X.data, X.indptr, result)
@@ -155,10 +167,10 @@ def binary_rows(X) -> np.ndarray:
 
 
 def load_visible(stack: Stack, X, rows, looked_up) -> tuple:
-    """Load a block of rows; return states and packed states of every layer.
+    """Load a block of rows and return the states and packed states of each layer.
 
-    Rows that are looked up are loaded as bits. Their visible states stay zero, because the first
-    level reads packed states.
+    If the rows are looked up, only the packed visible states are set.
+    The visible states themselves stay 0.
     """
     states = row_states(stack, rows.size)
     if not looked_up:
@@ -175,12 +187,12 @@ def load_visible(stack: Stack, X, rows, looked_up) -> tuple:
 
 
 def is_consecutive(rows) -> bool:
-    """Return whether row numbers, which ascend, follow one another."""
+    """Return whether ascending row indices are consecutive."""
     return rows[-1] - rows[0] == rows.size - 1
 
 
 def take_rows(X, rows):
-    """Return some rows of an array: a view where they are consecutive."""
+    """Return these rows of an array, as a view if they are consecutive."""
     return X[rows[0] : rows[-1] + 1] if is_consecutive(rows) else X[rows]
 
 
@@ -191,7 +203,7 @@ def rows_of(X, block, dtype) -> np.ndarray:
 
 
 def column_means(X) -> np.ndarray:
-    """Return the mean of every feature in float64, the same bits for dense and CSR data."""
+    """Return the mean of each feature in float64, bit for bit the same for dense and CSR data."""
     total = np.zeros(X.shape[1])
     for block in blocks(X.shape[0]):
         rows = np.arange(block.start, block.stop)
@@ -209,7 +221,7 @@ def to_rows(states, n_samples) -> np.ndarray:
 
 
 def load_states(stack: Stack, *layers) -> tuple:
-    """Return states filled from sample-major arrays, one a layer; None leaves zeros."""
+    """Return states filled from sample-major arrays, one per layer; layers of None stay 0."""
     n_samples = next(layer.shape[0] for layer in layers if layer is not None)
     states = row_states(stack, n_samples)
     rows = np.arange(n_samples)
@@ -220,15 +232,17 @@ def load_states(stack: Stack, *layers) -> tuple:
 
 
 def energy(stack: Stack, *layers) -> np.ndarray:
-    """Return E of joint states, eq. 1 of the pruning paper, for any depth.
+    """Return the energy of joint states of all layers.
 
     .. math:: E(s) = -\\sum_l b_l^T s_l - \\sum_l s_{l+1}^T W_l s_l
+
+    For one hidden layer this is eq. 1 of Zuo et al. (2019).
 
     Parameters
     ----------
     stack : Stack
-    *layers : ndarray of shape (n_samples, n_units of the layer)
-        All layers, bottom first.
+    *layers : ndarray of shape (n_samples, n_units)
+        States of all layers, visible layer first.
 
     Returns
     -------
@@ -251,21 +265,29 @@ def energy(stack: Stack, *layers) -> np.ndarray:
 
 
 def summed_free_energy(stack: Stack, states, n_samples, summed=1, packed=None) -> np.ndarray:
-    """Return −log of the sum of e^−E over the layers of one parity, given the others.
+    """Return the free energy of the even or odd layers, with the other layers summed out.
 
-    Layers of equal parity are independent given the rest, so the sum is exact
-    at any depth. For an RBM, ``summed=1`` gives the free energy F(v) and
-    ``summed=0`` that of the hidden states.
+    The free energy is −log of the sum of exp(−E) over the states of the layers that are summed
+    out. These layers are independent given the others, so the sum is exact at any depth. For an
+    RBM, ``summed=1`` gives the free energy F(v) of visible states, and ``summed=0`` that of hidden
+    states.
 
     Parameters
     ----------
     stack : Stack
-    states : tuple of ndarray
-        Unit-major; the summed layers are overwritten by their inputs.
+    states : tuple of ndarray of shape (n_units, n_lanes)
+        Unit-major states. Those of the summed layers are overwritten by their inputs.
     n_samples : int
+        Number of lanes to read.
     summed : {0, 1}, default=1
-    packed : tuple of ndarray or None
-        Of the other layers; None where their states are not packed.
+        Whether to sum out the even layers (0) or the odd layers (1).
+    packed : tuple of ndarray, default=None
+        Packed states of each layer. If None, states are not packed.
+
+    Returns
+    -------
+    free_energy : ndarray of float64 of shape (n_samples,)
+        In nats.
     """
     total = np.zeros(n_samples)
     packed = unpacked(stack) if packed is None else packed
@@ -281,7 +303,7 @@ def summed_free_energy(stack: Stack, states, n_samples, summed=1, packed=None) -
 
 
 def free_energy(stack: Stack, X, team) -> np.ndarray:
-    """Return F(v) in nats of an RBM for every row of the data.
+    """Return the free energy of an RBM, in nats, for each row of X.
 
     .. math:: F(v) = -b^T v - \\sum_j \\log(1 + e^{c_j + W_j v})
     """
@@ -289,7 +311,7 @@ def free_energy(stack: Stack, X, team) -> np.ndarray:
 
 
 def free_energies(stacks, X, team) -> np.ndarray:
-    """Return F(v) in nats of RBMs that differ in their hidden biases alone, one column each."""
+    """Return the free energies of RBMs that differ only in their hidden biases, one per column."""
     stack = stacks[0]
     below, above = stack.biases
     base = Stack(stack.levels, (below, np.zeros_like(above)))
@@ -320,15 +342,19 @@ def row_products(X, vector) -> np.ndarray:
 
 
 def conditional_means(stack: Stack, layer, *layers) -> np.ndarray:
-    """Return p(unit = 1 | neighbouring layers) of one layer.
+    """Return the probabilities that the units of one layer are on, given the adjacent layers.
 
     Parameters
     ----------
     stack : Stack
     layer : int
-        The layer asked for, 0 being the visible one.
+        Index of the layer, where 0 is the visible layer.
     *layers : ndarray of shape (n_samples, n_units) or None
-        One a layer; only the neighbours of ``layer`` are read.
+        States, one array per layer. Only those of the adjacent layers are read.
+
+    Returns
+    -------
+    means : ndarray of shape (n_samples, n_units)
     """
     n_samples = next(x.shape[0] for x in layers if x is not None)
     states = load_states(stack, *layers)
@@ -338,11 +364,11 @@ def conditional_means(stack: Stack, layer, *layers) -> np.ndarray:
 
 
 def mean_field(stack: Stack, X, team, tolerance=1e-6, max_updates=100, block=BLOCK) -> list:
-    """Return the mean-field means of every hidden layer given the visible units.
+    """Return the mean-field means of each hidden layer given the visible units.
 
-    With one hidden layer they are the exact posterior. Deeper, the layers are
-    updated in turn from 0.5 until no unit of a row moves by more than
-    ``tolerance``; rows stop one by one. ``block`` rows are computed at a time.
+    With one hidden layer, the means are those of the exact posterior. With more, the layers start
+    at 0.5 and are updated in turn. Each row stops when none of its units moves by more than
+    ``tolerance``, or after ``max_updates`` updates. At most ``block`` rows are computed at a time.
     """
     result = [np.empty((X.shape[0], bias.size), bias.dtype) for bias in stack.biases[1:]]
 
@@ -367,22 +393,32 @@ def mean_field(stack: Stack, X, team, tolerance=1e-6, max_updates=100, block=BLO
 
 
 def gibbs(stack: Stack, states, n_sweeps, n_samples, key, team, first_step=0, clamped=None) -> list:
-    """Advance chains by whole Gibbs sweeps and return every layer, sample-major.
+    """Advance chains by whole Gibbs sweeps and return the states of each layer.
 
-    A sweep draws the odd layers given the even ones, then the even ones.
+    A sweep draws the odd layers given the even ones, then the even layers given the odd ones.
 
     Parameters
     ----------
     stack : Stack
     states : list of ndarray of shape (n_samples, n_units)
-        Where the chains stand; only the even layers matter.
-    n_sweeps, n_samples : int
+        Current states of the chains. Only those of the even layers are used.
+    n_sweeps : int
+        Number of sweeps.
+    n_samples : int
+        Number of chains.
     key : numpy.uint64
-        With ``first_step`` decides every draw.
+        Key of the random numbers.
     team : Team
-    first_step : int
-    clamped : ndarray of shape (n_samples, n_visible) or None
-        Visible states that stay; NaN where a unit is free.
+    first_step : int, default=0
+        Index of the first sweep. Random numbers depend on ``key`` and on the index of the sweep.
+    clamped : ndarray of shape (n_samples, n_visible), default=None
+        Values of visible units that are fixed, and NaN for units that are free. If None, all
+        units are free.
+
+    Returns
+    -------
+    states : list of ndarray of shape (n_samples, n_units)
+        One array per layer, visible layer first.
     """
     result = [np.empty((n_samples, bias.size), bias.dtype) for bias in stack.biases]
 

@@ -1,4 +1,4 @@
-"""Labels in the top level: the last visible units, of which one is on."""
+"""Chains of a top level whose last visible units are labels, a one-hot group."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from . import inference
 def labelled_sweeps(
     stack: Stack, states, packed, first, n_sweeps, n_lanes, lane_0, key, first_step
 ) -> None:
-    """Gibbs sweeps of an RBM, visible layer first, that end there; units from ``first`` are labels."""
+    """Run Gibbs sweeps of an RBM whose visible units from ``first`` on are labels.
+
+    The hidden layer is drawn before each sweep but the first, so that sweeps start and end with
+    the visible layer.
+    """
     weights = np.empty_like(stack.biases[0])
     for sweep in range(n_sweeps):
         step = first_step + sweep
@@ -26,7 +30,7 @@ def labelled_sweeps(
 
 
 def labelled_chains(top: Stack, start, n_labels, n_sweeps, key, team) -> tuple:
-    """Return the lower and upper states of chains whose last lower units are labels."""
+    """Run chains whose last ``n_labels`` lower units are labels; return lower and upper states."""
     first = top.biases[0].size - n_labels
     lower, upper = (np.empty((len(start), bias.size), bias.dtype) for bias in top.biases)
 
@@ -45,7 +49,7 @@ def labelled_chains(top: Stack, start, n_labels, n_sweeps, key, team) -> tuple:
 
 
 def joined(features, labels) -> np.ndarray:
-    """Put the labels after the features."""
+    """Return the features and labels side by side, as a dense array."""
     if sparse.issparse(features):
         features = features.toarray()
     return np.hstack([features, labels.astype(features.dtype)])
