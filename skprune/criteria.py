@@ -284,6 +284,15 @@ class FisherHeuristic(_FromStates):
     source : {"model", "data"}, default="model"
         Where the states come from: samples of the model, or rows of the data with the layers
         above drawn given them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skprune.criteria import FisherHeuristic, LevelView
+    >>> def states(*of):
+    ...     return np.array([[0., 1.], [1., 1.]]), np.array([[1.], [1.]])
+    >>> FisherHeuristic()(LevelView(np.ones((1, 2)), np.ones((1, 2), bool), None, states))
+    array([[0.25, 0.  ]])
     """
 
     def __call__(self, level: LevelView) -> np.ndarray:
@@ -311,6 +320,16 @@ class FisherEigenvector(_FromStates):
     source : {"model", "data"}, default="model"
         Where the states come from: samples of the model, or rows of the data with the layers
         above drawn given them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skprune.criteria import FisherEigenvector, LevelView
+    >>> def states(*of):
+    ...     return np.array([[0., 1.], [1., 1.]]), np.array([[1.], [1.]])
+    >>> level = LevelView(np.ones((1, 2)), np.ones((1, 2), bool), None, states)
+    >>> FisherEigenvector()(level).round(2)
+    array([[0.71, 0.  ]])
     """
 
     def __call__(self, level: LevelView) -> np.ndarray:
@@ -381,6 +400,15 @@ class Saliency(_FromStates):
     source : {"model", "data"}, default="model"
         Where the states come from: samples of the model, or rows of the data with the layers
         above drawn given them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skprune.criteria import LevelView, Saliency
+    >>> def states(*of):
+    ...     return np.array([[0., 1.], [1., 1.]]), np.array([[1.], [1.]])
+    >>> Saliency()(LevelView(np.full((1, 2), 2.0), np.ones((1, 2), bool), None, states))
+    array([[0.5, 0. ]])
     """
 
     def __call__(self, level: LevelView) -> np.ndarray:
@@ -402,6 +430,15 @@ class CoActivity(_FromStates):
     source : {"model", "data"}, default="data"
         Where the states come from: samples of the model, or rows of the data with the layers
         above drawn given them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skprune.criteria import CoActivity, LevelView
+    >>> def states(*of):
+    ...     return np.array([[0., 1.], [1., 1.]]), np.array([[1.], [1.]])
+    >>> CoActivity()(LevelView(np.ones((1, 2)), np.ones((1, 2), bool), None, states))
+    array([[0.5, 1. ]])
     """
 
     source: str = "data"
@@ -425,6 +462,16 @@ class Gradient(_Sampled):
         Number of states to draw from the model. Of the data, at most 10,000 rows are used.
     n_steps_between : int, default=50
         Number of Gibbs steps between two states that are kept from a chain of the model.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skprune.criteria import Gradient, LevelView
+    >>> def states(source, *of):
+    ...     lower = np.array([[0., 1.], [1., 1.]]) if source == "data" else np.zeros((2, 2))
+    ...     return lower, np.array([[1.], [1.]])
+    >>> Gradient()(LevelView(np.zeros((1, 2)), np.ones((1, 2), bool), None, states))
+    array([[0.5, 1. ]])
     """
 
     def __call__(self, level: LevelView) -> np.ndarray:
@@ -512,6 +559,16 @@ class UnitFisher(_FromStates):
     source : {"model", "data"}, default="model"
         Where the states come from: samples of the model, or rows of the data with the layers
         above drawn given them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skprune.criteria import LayerView, LevelView, UnitFisher
+    >>> def states(*of):
+    ...     return np.array([[0., 1.], [1., 1.]]), np.array([[1.], [1.]])
+    >>> level = LevelView(np.ones((1, 2)), np.ones((1, 2), bool), None, states)
+    >>> UnitFisher()(LayerView(level))
+    array([0.25])
     """
 
     def __call__(self, layer: LayerView) -> np.ndarray:
@@ -554,6 +611,16 @@ def mutual_information(layer: LayerView) -> np.ndarray:
     Returns
     -------
     scores : ndarray of shape (n_units,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skprune.criteria import LayerView, LevelView, mutual_information
+    >>> def states(source):
+    ...     return np.array([[0.], [1.]]), np.array([[0.], [1.]])
+    >>> level = LevelView(np.full((1, 1), 100.0), np.ones((1, 1), bool), None, states)
+    >>> mutual_information(LayerView(level)).round(2)  # log 2, as the lower unit determines it
+    array([0.69])
     """
     lower, states = layer.below.states("data")
     fields = lower.astype(np.float64) @ np.asarray(layer.below.weights, np.float64).T
@@ -596,6 +663,16 @@ def label_information(layer: LayerView) -> np.ndarray:
     ------
     ValueError
         If ``fit`` was called without y.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skprune.criteria import LayerView, LevelView, label_information
+    >>> def states(source):
+    ...     return np.array([[0.], [1.]]), np.array([[0.], [1.]])
+    >>> level = LevelView(np.ones((1, 1)), np.ones((1, 1), bool), None, states)
+    >>> label_information(LayerView(level, labels=lambda: [0, 1])).round(2)
+    array([0.69])
     """
     labels = layer.labels()
     if labels is None:

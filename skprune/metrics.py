@@ -148,6 +148,15 @@ def fisher_trace(estimator, X=None, *, level=0, **options) -> float:
     See Also
     --------
     fisher_matrix : The matrix, and the meaning of the parameters.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skprune import PrunedBernoulliRBM
+    >>> from skprune.metrics import fisher_trace
+    >>> X = np.random.RandomState(0).randint(0, 2, (50, 4))
+    >>> fisher_trace(PrunedBernoulliRBM(3, n_iter=1, random_state=0).fit(X)) > 0
+    True
     """
     mask, lower, upper = _level(estimator, X, level, options)
     view = LevelView(np.zeros(mask.shape), mask, None, lambda *of: (lower, upper))

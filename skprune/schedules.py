@@ -47,7 +47,7 @@ class _TargetSchedule(BaseEstimator):
 
 @dataclass(eq=False, repr=False)
 class OneShot(_TargetSchedule):
-    """Remove all connections in the first round.
+    """Reach the target sparsity in the first round.
 
     Examples
     --------
