@@ -113,7 +113,12 @@ def add_edges_by_table(
                 vectors.store(total, row, at, 0)
             builder.store(share, offset_sum)
 
-        for_each_chunk(builder, n_vectors, PACKED_CHUNKS, emit)
+        one_vector = builder.icmp_signed("==", n_vectors, int64(1))
+        with builder.if_else(one_vector) as (few_lanes, many_lanes):
+            with few_lanes:
+                emit(1, int64(0))
+            with many_lanes:
+                for_each_chunk(builder, n_vectors, PACKED_CHUNKS, emit)
         with builder.if_then(builder.icmp_signed(">=", lane, int64(0))):
             place = builder.gep(target, [lane])
             total = builder.fadd(builder.load(place), builder.load(offset_sum))

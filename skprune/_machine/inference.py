@@ -172,7 +172,10 @@ def load_visible(stack: Stack, X, rows, looked_up) -> tuple:
     If the rows are looked up, only the packed visible states are set.
     The visible states themselves stay 0.
     """
-    states = row_states(stack, rows.size)
+    if looked_up and len(stack.levels) == 1:  # a table sums any number of lanes in one order
+        states = new_states(stack, rows.size)
+    else:
+        states = row_states(stack, rows.size)
     if not looked_up:
         load(X, rows, states[0])
         return states, unpacked(stack)
