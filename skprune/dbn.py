@@ -783,7 +783,7 @@ class SparseDBN(
                 labels=labels,
                 n_labels=0 if labels is None else len(self.classes_),
                 n_passes=n_passes,
-                key=derived_key(self._key, 7),
+                key=derived_key(self._key, "up-down"),
                 n_steps=self._n_steps,
                 team=team,
             )
@@ -888,7 +888,9 @@ class SparseDBN(
             check_number(n_passes, "n_passes", numbers.Integral, low=1)
         total = 0.0
         with self._team(X.shape[0] * len(classes)) as team:
-            uniforms = RowUniforms(X, derived_key(self._key, 8)) if n_passes else None
+            uniforms = (
+                RowUniforms(X, derived_key(self._key, "samples of rows")) if n_passes else None
+            )
             first = self._up(0, X) if len(self.estimators_) > 1 else X
             for sample in range(n_passes or 1):
                 below = X
@@ -964,7 +966,7 @@ class SparseDBN(
         for name, low in (("n_chains", 2), ("n_temperatures", 1)):
             if name in options:
                 check_number(options[name], name, numbers.Integral, low=low)
-        key = derived_key(self._key, 9)
+        key = derived_key(self._key, "log Z by class")
         if options.get("random_state") is not None:
             key = new_key(options["random_state"])
         options = {name: value for name, value in options.items() if name != "random_state"}
@@ -1019,7 +1021,7 @@ class SparseDBN(
         with self._team(X.shape[0] * n_samples) as team:
             if sum(hidden) <= MAX_ENUMERATED_UNITS:
                 return summed_bound(X, ups, generators, log_top, team)
-            uniforms = RowUniforms(X, derived_key(self._key, 8))
+            uniforms = RowUniforms(X, derived_key(self._key, "samples of rows"))
             total = np.zeros(X.shape[0])
             first = inference.mean_field(ups[0], X, team)[-1]
             for sample in range(n_samples):

@@ -129,7 +129,7 @@ def ais_log_partition(stack: Stack, base, betas, key, team: Team, n_chains=100) 
     weight, carried to the logarithm.
     """
     mean, error, size = _log_mean(
-        log_weights_along(stack, base, betas, derived_key(key, 3), team, n_chains)
+        log_weights_along(stack, base, betas, derived_key(key, "AIS"), team, n_chains)
     )
     value = base_log_partition(stack, base) + mean
     return LogPartition(value, error, (value - 3 * error, value + 3 * error), "ais", size)
@@ -146,9 +146,11 @@ def reverse_ais_log_partition(
     as far as these are samples of the machine it overestimates log Z on
     average (Burda, Grosse & Salakhutdinov 2015).
     """
-    start = tempered_samples(stack, base, derived_key(key, 1), team, n_chains, n_tempered_sweeps)
+    start = tempered_samples(
+        stack, base, derived_key(key, "tempered start"), team, n_chains, n_tempered_sweeps
+    )
     log_weights = log_weights_along(
-        stack, base, betas[::-1].copy(), derived_key(key, 2), team, n_chains, start
+        stack, base, betas[::-1].copy(), derived_key(key, "reverse AIS"), team, n_chains, start
     )
     mean, error, size = _log_mean(log_weights)
     value = base_log_partition(stack, base) - mean

@@ -373,7 +373,7 @@ class _Network(Layered, LevelList):
             counts = np.bincount(classes)
             enough = counts.min() > 1 and min(n_held, n_samples - n_held) >= counts.size
             classes = classes if enough else None
-        seed = int(derived_key(self._key, 1)) % 2**32
+        seed = int(derived_key(self._key, "rows held back")) % 2**32
         return train_test_split(
             np.arange(n_samples), test_size=self.validation_fraction, stratify=classes,
             random_state=seed,

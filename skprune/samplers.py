@@ -83,7 +83,9 @@ class _TemperedChains:
     def __init__(self, stack, chains, n_chains, visible_means, key, n_temperatures):
         betas = np.linspace(0, 1, n_temperatures)
         base = base_rates(stack, visible_means)
-        self._ensemble = TemperedEnsemble(stack, base, betas, n_chains, derived_key(key, 0))
+        self._ensemble = TemperedEnsemble(
+            stack, base, betas, n_chains, derived_key(key, "tempering")
+        )
         self._ensemble.start_from(chains)
 
     def advance(self, stack, chains, n_gibbs_steps, key, step, team):
@@ -123,7 +125,7 @@ class _ChainsOfOneFit:
 
     def advance(self, stack, chains, n_gibbs_steps, key, step, team):
         """Draw the visible layer of ``chains`` given the hidden one, and so on."""
-        key = derived_key(key, 4)
+        key = derived_key(key, "labelled chains")
 
         def one_block(number):
             block, (states, packed) = self._blocks[number], self._states[number]

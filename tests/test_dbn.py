@@ -362,7 +362,7 @@ def draws_of(dbn, step, place, n_units, order):
 
     out = np.empty((n_units, len(order)), np.float32)
     at = step * draw_kernels.DRAWS_PER_MINIBATCH + place
-    draw_kernels.uniforms(derived_key(dbn._key, 7), at, 0, out)
+    draw_kernels.uniforms(derived_key(dbn._key, "up-down"), at, 0, out)
     numbers_ = np.empty((len(order), n_units), np.float32)
     numbers_[order] = out.T
     return numbers_

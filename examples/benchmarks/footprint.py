@@ -58,15 +58,18 @@ def figures(code, **environment):
     return [float(word) for word in out.stdout.split()]
 
 
-def array_bytes(value):
-    """Bytes of the arrays that an object holds, however deep."""
+def array_bytes(value, seen=None):
+    """Bytes of the arrays that an object holds, however deep; an array that is shared counts once."""
+    seen = set() if seen is None else seen
     if isinstance(value, np.ndarray):
-        return value.nbytes
+        is_new = id(value) not in seen
+        seen.add(id(value))
+        return value.nbytes if is_new else 0
     if isinstance(value, dict):
-        return sum(map(array_bytes, value.values()))
+        value = list(value.values())
     if isinstance(value, list | tuple):
-        return sum(map(array_bytes, value))
-    return array_bytes(vars(value)) if hasattr(value, "__dict__") else 0
+        return sum(array_bytes(part, seen) for part in value)
+    return array_bytes(vars(value), seen) if hasattr(value, "__dict__") else 0
 
 
 def sizes(machine):

@@ -167,7 +167,7 @@ def tempered_samples(
         One array per layer, visible layer first.
     """
     if betas is None:
-        path, lengths = temperature_path(stack, base, derived_key(key, 0))
+        path, lengths = temperature_path(stack, base, derived_key(key, "pilot"))
         n_replicas = int(np.clip(np.ceil(lengths[-1] / EXCHANGE_LENGTH), 4, MOST_REPLICAS))
         betas = np.interp(np.linspace(0, lengths[-1], n_replicas + 1), lengths, path)
     ensemble = TemperedEnsemble(stack, base, betas, n_chains, key)
@@ -255,7 +255,7 @@ def temperatures(stack: Stack, base, n_temperatures, spacing, key) -> np.ndarray
                 f"spacing={spacing!r} is not known. Use 'adaptive', 'linear', or an array of "
                 "inverse temperatures that rise from 0 to 1."
             )
-        betas, lengths = temperature_path(stack, base, derived_key(key, 0))
+        betas, lengths = temperature_path(stack, base, derived_key(key, "pilot"))
         if not lengths[-1] > 0:
             return linear
         share = 0.9 * lengths / lengths[-1] + 0.1 * betas

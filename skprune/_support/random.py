@@ -30,8 +30,32 @@ def new_key(random_state) -> np.uint64:
     return np.uint64((int(high) << 32) | int(low))
 
 
-def derived_key(key, number) -> np.uint64:
-    """Another key, so that no two runs share random numbers."""
+# The streams of random numbers that belong to one key. Streams with the same number are never
+# used together.
+STREAMS = {
+    "pilot": 0,
+    "tempering": 0,
+    "tempered start": 1,
+    "rows held back": 1,
+    "reverse AIS": 2,
+    "AIS": 3,
+    "labelled chains": 4,
+    "up-down": 7,
+    "samples of rows": 8,
+    "log Z by class": 9,
+}
+
+
+def derived_key(key, stream) -> np.uint64:
+    """Return the key of another stream of random numbers.
+
+    Parameters
+    ----------
+    key : numpy.uint64
+    stream : str or int
+        A name from ``STREAMS``, or a number where there is one stream per replica or class.
+    """
+    number = STREAMS[stream] if isinstance(stream, str) else stream
     return np.random.SeedSequence([int(key), number]).generate_state(1, np.uint64)[0]
 
 
