@@ -220,7 +220,7 @@ def isolated_units(connectivity) -> tuple[np.ndarray, np.ndarray]:
     (array([False,  True]), array([False,  True]))
     """
     mask = np.asarray(connectivity, dtype=bool)
-    return ~mask.any(axis=1), ~mask.any(axis=0)
+    return np.logical_not(mask.any(axis=1)), np.logical_not(mask.any(axis=0))
 
 
 def has_both_sides(masks, level) -> np.ndarray:

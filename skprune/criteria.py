@@ -49,6 +49,10 @@ __all__ = [
 ]
 
 
+def _no_states(*args, **kwargs):
+    raise ValueError("This LevelView has no states. Pass states, a function, to read them.")
+
+
 class LevelView(NamedTuple):
     """The part of a machine that a criterion for connections can read: one level.
 
@@ -73,7 +77,7 @@ class LevelView(NamedTuple):
     weights: np.ndarray
     connectivity: np.ndarray
     rng: np.random.RandomState
-    states: Callable | None = None
+    states: Callable = _no_states
 
 
 class LayerView(NamedTuple):
@@ -521,12 +525,12 @@ def unit_magnitude(layer: LayerView) -> np.ndarray:
     >>> unit_magnitude(LayerView(level))
     array([5., 1.])
     """
-    return np.sqrt(
-        sum(
-            (np.asarray(v.weights, np.float64) ** 2).sum(axis=axis)
-            for v, axis in _levels_beside(layer)
-        )
-    )
+    squares: list[np.ndarray] = [
+        (np.asarray(level.weights, np.float64) ** 2).sum(axis=axis)
+        for level, axis in _levels_beside(layer)
+    ]
+    total: np.ndarray = np.array(squares).sum(axis=0)
+    return np.sqrt(total)
 
 
 def unit_random(layer: LayerView) -> np.ndarray:
@@ -540,7 +544,7 @@ def unit_random(layer: LayerView) -> np.ndarray:
     -------
     scores : ndarray of shape (n_units,)
     """
-    return layer.below.rng.uniform(size=layer.below.weights.shape[0])
+    return layer.below.rng.uniform(size=layer.below.weights.shape[:1])
 
 
 class UnitFisher(_FromStates):

@@ -387,7 +387,10 @@ def _read_cifar(path) -> dict:
             ("train", "data_batch_1", 10_000),
             ("test", "test_batch", 1000),
         ):
-            content = archive.extractfile(f"cifar-10-batches-bin/{member}.bin").read()
+            file = archive.extractfile(f"cifar-10-batches-bin/{member}.bin")
+            if file is None:
+                raise ValueError(f"{member}.bin is not a file")
+            content = file.read()
             records = np.frombuffer(content, np.uint8).reshape(-1, 1 + 3072)[:count]
             colours = records[:, 1:].reshape(-1, 3, 1024).astype(np.int64)
             grey = np.tensordot(colours, [299, 587, 114], axes=(1, 0))
@@ -638,12 +641,12 @@ def make_shifter(n_samples=None, width=8, *, random_state=None) -> np.ndarray:
     """
     check_number(width, "width", numbers.Integral, low=2, high=16)
     patterns = ((np.arange(2**width)[:, None] >> np.arange(width)) & 1).astype(np.uint8)
-    rows = []
+    parts = []
     for number, shift in enumerate((-1, 0, 1)):
         told = np.zeros((len(patterns), 3), np.uint8)
         told[:, number] = 1
-        rows.append(np.hstack([patterns, np.roll(patterns, shift, axis=1), told]))
-    rows = np.concatenate(rows)
+        parts.append(np.hstack([patterns, np.roll(patterns, shift, axis=1), told]))
+    rows = np.concatenate(parts)
     if n_samples is None:
         return rows
     return rows[check_random_state(random_state).randint(len(rows), size=n_samples)]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numbers
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy import sparse
 from scipy.special import entr
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -39,7 +40,7 @@ class DBMTransformer(BoltzmannMachine):
 
     Parameters
     ----------
-    hidden_layer_sizes : tuple of int, default=(500, 1000)
+    hidden_layer_sizes : tuple of int, default=(100, 50)
         Units of the hidden layers, bottom first.
     connectivity : list or None, default=None
         One entry a level: None for all connections, a boolean mask (n_upper, n_lower), a
@@ -110,28 +111,28 @@ class DBMTransformer(BoltzmannMachine):
 
     def __init__(
         self,
-        hidden_layer_sizes=(500, 1000),
+        hidden_layer_sizes: int | Sequence[int] = (100, 50),
         *,
-        connectivity=None,
-        pretrain=True,
-        learning_rate=0.05,
-        batch_size=50,
-        n_iter=10,
-        negative_phase="pcd",
-        n_gibbs_steps=5,
-        n_chains=None,
-        mean_field_tolerance=1e-4,
-        max_mean_field_updates=50,
-        momentum=0.0,
-        l1=0.0,
-        l2=0.0,
-        centered=True,
-        learning_rate_schedule="linear",
-        max_norm=None,
-        hidden_activity_target=None,
-        warm_start=False,
-        verbose=0,
-        random_state=None,
+        connectivity: Sequence | None = None,
+        pretrain: bool | BaseEstimator | Sequence = True,
+        learning_rate: float = 0.05,
+        batch_size: int = 50,
+        n_iter: int = 10,
+        negative_phase: str | object = "pcd",
+        n_gibbs_steps: int | tuple[int, int] = 5,
+        n_chains: int | None = None,
+        mean_field_tolerance: float = 1e-4,
+        max_mean_field_updates: int = 50,
+        momentum: float = 0.0,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        centered: bool = True,
+        learning_rate_schedule: str | Callable[[float], float] = "linear",
+        max_norm: float | None = None,
+        hidden_activity_target: float | tuple[float, float] | None = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        random_state: int | np.random.RandomState | None = None,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.connectivity = connectivity

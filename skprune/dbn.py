@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numbers
 import time
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -209,7 +211,7 @@ class SparseDBN(
 
     Parameters
     ----------
-    hidden_layer_sizes : tuple of int or list of (str, estimator), default=(500, 500, 2000)
+    hidden_layer_sizes : tuple of int or list of (str, estimator), default=(100, 100)
         Units of the hidden layers, bottom first; or the levels themselves,
         named as in a Pipeline: any estimator with the seam of :mod:`skprune.pruning`.
     rbm : estimator, default=None
@@ -286,18 +288,18 @@ class SparseDBN(
 
     def __init__(
         self,
-        hidden_layer_sizes=(500, 500, 2000),
+        hidden_layer_sizes: int | Sequence[int] | Sequence[tuple[str, BaseEstimator]] = (100, 100),
         *,
-        rbm=None,
-        pruner=None,
-        n_iter=None,
-        upward="probabilities",
-        transpose=False,
-        join_labels=False,
-        fine_tune=None,
-        warm_start=False,
-        verbose=0,
-        random_state=None,
+        rbm: BaseEstimator | None = None,
+        pruner: BaseEstimator | None = None,
+        n_iter: int | None = None,
+        upward: str = "probabilities",
+        transpose: bool = False,
+        join_labels: bool = False,
+        fine_tune: str | BaseEstimator | None = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        random_state: int | np.random.RandomState | None = None,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.rbm = rbm
@@ -374,7 +376,7 @@ class SparseDBN(
 
     def _templates(self) -> list:
         """Return an unfitted estimator a level."""
-        sizes = self.hidden_layer_sizes
+        sizes: Any = self.hidden_layer_sizes
         if self._named_levels():
             if self.rbm is not None or self.pruner is not None:
                 raise ValueError(
@@ -886,17 +888,16 @@ class SparseDBN(
         classes = self._class_stacks()
         if n_passes is not None:
             check_number(n_passes, "n_passes", numbers.Integral, low=1)
-        total = 0.0
+        total = np.zeros((X.shape[0], len(classes)))
         with self._team(X.shape[0] * len(classes)) as team:
-            uniforms = (
-                RowUniforms(X, derived_key(self._key, "samples of rows")) if n_passes else None
-            )
+            key = derived_key(self._key, "samples of rows")
+            uniforms = None if n_passes is None else RowUniforms(X, key)
             first = self._up(0, X) if len(self.estimators_) > 1 else X
             for sample in range(n_passes or 1):
                 below = X
                 for number in range(len(self.estimators_) - 1):
                     below = self._up(number, below) if number else first
-                    if n_passes is not None:
+                    if uniforms is not None:
                         draws = uniforms(sample, number, below.shape[1])
                         below = (draws < below).astype(below.dtype)
                 logits = self._label_scores(classes, below, team)

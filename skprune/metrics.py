@@ -159,7 +159,8 @@ def fisher_trace(estimator, X=None, *, level=0, **options) -> float:
     True
     """
     mask, lower, upper = _level(estimator, X, level, options)
-    view = LevelView(np.zeros(mask.shape), mask, None, lambda *of: (lower, upper))
+    rng = np.random.RandomState(0)  # which this criterion does not use
+    view = LevelView(np.zeros(mask.shape), mask, rng, lambda *of: (lower, upper))
     biases = sum(states.var(axis=0, dtype=np.float64).sum() for states in (lower, upper))
     return float(Fisher()(view).sum() + biases)
 
@@ -393,7 +394,8 @@ def compare_minimal(machine, X, X_test, scoring=None) -> MinimalComparison:
         float(one.score(X_test) if scoring is None else scoring(one, X_test))
         for one in (machine, minimal)
     ]
-    return MinimalComparison(*scores, sum(int(mask.sum()) for mask in masks), minimal)
+    n_connections = sum(int(mask.sum()) for mask in masks)
+    return MinimalComparison(scores[0], scores[1], n_connections, minimal)
 
 
 class MomentCheck(NamedTuple):

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import numbers
 from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from copy import deepcopy
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 from sklearn.base import (
+    BaseEstimator,
     ClassifierMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
@@ -83,6 +86,7 @@ class _Network(Layered, LevelList):
     ``_biases[0]`` belongs to the input and stays zero.
     """
 
+    pretrained_: Any
     _input_gain = 1.0  # what the data are multiplied by where they enter
 
     # ------------------------------------------------------------- validation
@@ -239,7 +243,8 @@ class _Network(Layered, LevelList):
         supervised = self.pretrain == "supervised"
         if supervised and y is None:
             raise ValueError("pretrain='supervised' needs y; use 'autoencoder' or 'rbm' without.")
-        levels, below = [], X
+        levels: list[FeedForwardLevel] = []
+        below = X
         for size in check_layer_sizes(self.hidden_layer_sizes):
             seed = rng.randint(np.iinfo(np.int32).max)
             common = {
@@ -509,7 +514,7 @@ class SparseDBNClassifier(ClassifierMixin, _Network):
 
     Parameters
     ----------
-    hidden_layer_sizes : tuple of int or list of (str, estimator), default=(500, 500, 2000)
+    hidden_layer_sizes : tuple of int or list of (str, estimator), default=(100, 100)
         As in :class:`SparseDBN`.{_PARAMETERS}
     class_weight : dict, "balanced" or None, default=None
     warm_start : bool, default=False
@@ -552,30 +557,30 @@ class SparseDBNClassifier(ClassifierMixin, _Network):
 
     def __init__(
         self,
-        hidden_layer_sizes=(500, 500, 2000),
+        hidden_layer_sizes: int | Sequence[int] | Sequence[tuple[str, BaseEstimator]] = (100, 100),
         *,
-        rbm=None,
-        pruner=None,
-        pretrain="rbm",
-        n_pretrain_iter=10,
-        solver="adam",
-        learning_rate=None,
-        momentum=0.9,
-        batch_size=32,
-        n_iter=30,
-        l2=0.0,
-        dropout=0.0,
-        input_dropout=0.0,
-        max_norm=None,
-        learning_rate_schedule="linear",
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        tol=1e-4,
-        class_weight=None,
-        warm_start=False,
-        verbose=0,
-        random_state=None,
+        rbm: BaseEstimator | None = None,
+        pruner: BaseEstimator | None = None,
+        pretrain: str | BaseEstimator | None = "rbm",
+        n_pretrain_iter: int = 10,
+        solver: str = "adam",
+        learning_rate: float | None = None,
+        momentum: float = 0.9,
+        batch_size: int = 32,
+        n_iter: int = 30,
+        l2: float = 0.0,
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        max_norm: float | None = None,
+        learning_rate_schedule: str | Callable[[float], float] = "linear",
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        tol: float = 1e-4,
+        class_weight: dict | str | None = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        random_state: int | np.random.RandomState | None = None,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.rbm = rbm
@@ -777,7 +782,7 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
 
     Parameters
     ----------
-    hidden_layer_sizes : tuple of int or list of (str, estimator), default=(1000, 500, 250, 30)
+    hidden_layer_sizes : tuple of int or list of (str, estimator), default=(128, 32)
         As in :class:`SparseDBN`; the last layer is the code.{_PARAMETERS}
     code : {{"linear", "logistic"}}, default="linear"
         Units of the code.
@@ -821,31 +826,31 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
 
     def __init__(
         self,
-        hidden_layer_sizes=(1000, 500, 250, 30),
+        hidden_layer_sizes: int | Sequence[int] | Sequence[tuple[str, BaseEstimator]] = (128, 32),
         *,
-        rbm=None,
-        pruner=None,
-        pretrain="rbm",
-        n_pretrain_iter=10,
-        solver="adam",
-        learning_rate=None,
-        momentum=0.9,
-        batch_size=32,
-        n_iter=30,
-        l2=0.0,
-        dropout=0.0,
-        input_dropout=0.0,
-        max_norm=None,
-        learning_rate_schedule="linear",
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        tol=1e-4,
-        code="linear",
-        output="logistic",
-        warm_start=False,
-        verbose=0,
-        random_state=None,
+        rbm: BaseEstimator | None = None,
+        pruner: BaseEstimator | None = None,
+        pretrain: str | BaseEstimator | None = "rbm",
+        n_pretrain_iter: int = 10,
+        solver: str = "adam",
+        learning_rate: float | None = None,
+        momentum: float = 0.9,
+        batch_size: int = 32,
+        n_iter: int = 30,
+        l2: float = 0.0,
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        max_norm: float | None = None,
+        learning_rate_schedule: str | Callable[[float], float] = "linear",
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        tol: float = 1e-4,
+        code: str = "linear",
+        output: str = "logistic",
+        warm_start: bool = False,
+        verbose: int = 0,
+        random_state: int | np.random.RandomState | None = None,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.rbm = rbm

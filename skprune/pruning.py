@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import numbers
 import time
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
+from joblib import Memory
 from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import check_scoring
@@ -189,24 +191,24 @@ class IterativePruner(FittedPruner):
 
     def __init__(
         self,
-        estimator=None,
+        estimator: BaseEstimator | None = None,
         *,
-        sparsity=0.9,
-        criterion="magnitude",
-        schedule="geometric",
-        n_rounds=5,
-        scope="level",
-        order="joint",
-        target="connections",
-        remove="least",
-        retrain="continue",
-        n_retrain_iter=None,
-        regrow=None,
-        grace_rounds=None,
-        scoring=None,
-        memory=None,
-        verbose=0,
-        random_state=None,
+        sparsity: float | Sequence[float] | None = 0.9,
+        criterion: str | Callable = "magnitude",
+        schedule: str | Sequence[float] | np.ndarray | BaseEstimator = "geometric",
+        n_rounds: int = 5,
+        scope: str = "level",
+        order: str = "joint",
+        target: str | Units = "connections",
+        remove: str = "least",
+        retrain: str | Rewind | None = "continue",
+        n_retrain_iter: int | None = None,
+        regrow: str | Callable | None = None,
+        grace_rounds: int | None = None,
+        scoring: object = None,
+        memory: str | Memory | None = None,
+        verbose: int = 0,
+        random_state: int | np.random.RandomState | None = None,
     ):
         self.estimator = estimator
         self.sparsity = sparsity
@@ -266,7 +268,6 @@ class IterativePruner(FittedPruner):
         schedule, sparsities, listed = check_schedule(
             self.schedule, self.sparsity, self.n_rounds, units=units, regrow=regrow
         )
-        rewinds = isinstance(retrain, Rewind)
         return Plan(
             schedule=schedule,
             criterion=criterion,
@@ -274,8 +275,8 @@ class IterativePruner(FittedPruner):
             scope=self.scope,
             remove=self.remove,
             units=units,
-            retrain="rewind" if rewinds else retrain,
-            rewind_to=retrain.n_iter if rewinds else None,
+            retrain="rewind" if isinstance(retrain, Rewind) else retrain,
+            rewind_to=retrain.n_iter if isinstance(retrain, Rewind) else None,
             sparsities=sparsities,
             listed=listed,
         )
@@ -529,21 +530,21 @@ class IterativePrunerCV(FittedPruner):
 
     def __init__(
         self,
-        estimator=None,
+        estimator: BaseEstimator | None = None,
         *,
-        sparsities=(0.5, 0.7, 0.8, 0.9, 0.95, 0.98),
-        cv=None,
-        scoring=None,
-        tolerance="one_standard_error",
-        n_jobs=None,
-        criterion="magnitude",
-        scope="level",
-        target="connections",
-        remove="least",
-        retrain="continue",
-        n_retrain_iter=None,
-        verbose=0,
-        random_state=None,
+        sparsities: Sequence[float] = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98),
+        cv: object = None,
+        scoring: object = None,
+        tolerance: str | float = "one_standard_error",
+        n_jobs: int | None = None,
+        criterion: str | Callable = "magnitude",
+        scope: str = "level",
+        target: str | Units = "connections",
+        remove: str = "least",
+        retrain: str | Rewind | None = "continue",
+        n_retrain_iter: int | None = None,
+        verbose: int = 0,
+        random_state: int | np.random.RandomState | None = None,
     ):
         self.estimator = estimator
         self.sparsities = sparsities

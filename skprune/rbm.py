@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numbers
+from collections.abc import Callable
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -152,29 +154,29 @@ class PrunedBernoulliRBM(BoltzmannMachine):
 
     def __init__(
         self,
-        n_components=256,
+        n_components: int = 256,
         *,
-        learning_rate=0.1,
-        batch_size=10,
-        n_iter=10,
-        negative_phase="pcd",
-        n_gibbs_steps=1,
-        n_chains=None,
-        momentum=0.0,
-        l1=0.0,
-        l2=0.0,
-        centered=True,
-        learning_rate_schedule="linear",
-        max_norm=None,
-        hidden_activity_target=None,
-        dropout=0.0,
-        drop_connect=0.0,
-        connectivity=None,
-        initial_sparsity=0.0,
-        transpose_of=None,
-        warm_start=False,
-        verbose=0,
-        random_state=None,
+        learning_rate: float = 0.1,
+        batch_size: int = 10,
+        n_iter: int = 10,
+        negative_phase: str | object = "pcd",
+        n_gibbs_steps: int | tuple[int, int] = 1,
+        n_chains: int | None = None,
+        momentum: float = 0.0,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        centered: bool = True,
+        learning_rate_schedule: str | Callable[[float], float] = "linear",
+        max_norm: float | None = None,
+        hidden_activity_target: float | tuple[float, float] | None = None,
+        dropout: float = 0.0,
+        drop_connect: float = 0.0,
+        connectivity: object = None,
+        initial_sparsity: float = 0.0,
+        transpose_of: BaseEstimator | None = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        random_state: int | np.random.RandomState | None = None,
     ):
         self.n_components = n_components
         self.learning_rate = learning_rate

@@ -185,7 +185,8 @@ def check_gibbs_steps(n_gibbs_steps) -> tuple[int, int]:
         )
     for number in n_gibbs_steps:
         check_number(number, "n_gibbs_steps", numbers.Integral, low=1, high=4000)
-    return tuple(int(number) for number in n_gibbs_steps)
+    first, last = n_gibbs_steps
+    return int(first), int(last)
 
 
 def gibbs_steps_at(n_gibbs_steps, number, n_passes) -> int:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import llvmlite
 import numba
@@ -159,7 +160,7 @@ def _digest(content) -> bytes:
     return hashlib.sha256(content).digest()
 
 
-_FunctionCache = getattr(caching, "FunctionCache", object)
+_FunctionCache: Any = getattr(caching, "FunctionCache", object)
 
 
 class _KernelCache(_FunctionCache):

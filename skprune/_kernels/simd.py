@@ -15,10 +15,12 @@ WORD_LANES = 64  # lanes per vector of packed states, one byte each
 class PlainVectors:
     """Vectors that LLVM maps to whatever the processor has. States are never packed."""
 
-    needs = frozenset()
+    needs: frozenset[str] = frozenset()
     packs = False
     tile_rows = 2  # units of a dense product whose sums stay in registers,
-    tile_vectors = (1,)  # and numbers of vectors for each of them, the largest first
+    tile_vectors: tuple[int, ...] = (
+        1,
+    )  # and numbers of vectors for each of them, the largest first
 
 
 class Avx512(PlainVectors):
@@ -62,7 +64,7 @@ INSTRUCTION_SETS = (Avx512, Avx2, PlainVectors)  # the best first
 
 def target_features() -> set:
     """Return the names of the processor features that numba compiles for."""
-    words = config.CPU_FEATURES
+    words = getattr(config, "CPU_FEATURES", None)
     if words is None:
         words = get_host_cpu_features()
     return {word[1:] for word in words.split(",") if word.startswith("+")}

@@ -11,7 +11,7 @@ try:
 except ImportError:  # scikit-learn < 1.9
     HAS_CALLBACKS = False
 
-    class CallbackSupportMixin:
+    class CallbackSupportMixin:  # type: ignore[no-redef]
         """Stand-in without callbacks."""
 
         def _init_callback_context(self, **kwargs):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -64,7 +65,7 @@ class BackpropTrainer:
     learning_rate: float
     schedule: object
     batch_size: int
-    X: object
+    X: Any
     targets: np.ndarray | None
     weights: np.ndarray
     n_passes: int

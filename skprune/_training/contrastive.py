@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -105,7 +106,7 @@ class ContrastiveTrainer:
     state: TrainingState
     options: TrainingOptions
     persistent: bool
-    sampler: object | None
+    sampler: Any
     n_gibbs_steps: object
     drop_connect: float
     learning_rate: float
@@ -116,7 +117,7 @@ class ContrastiveTrainer:
     shuffle: bool
     binary: bool
     mean_field: tuple | None
-    X: object
+    X: Any
     n_passes: int
     key: np.uint64
     n_steps: int

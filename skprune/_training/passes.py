@@ -43,7 +43,9 @@ class Trainer(Protocol):
         What is trained, in place.
     """
 
-    stacks: tuple
+    @property
+    def stacks(self) -> tuple:
+        """What is trained."""
 
     def run_pass(self, number) -> dict:
         """Run pass ``number``, counted from 0, and return its row of the history."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -42,8 +43,8 @@ class UpDownTrainer:
     recognition: Stack
     generative: Stack
     top: Stack
-    options: object
-    X: object
+    options: Any
+    X: Any
     labels: np.ndarray | None
     n_labels: int
     n_passes: int
