@@ -360,10 +360,7 @@ class _Network(Layered, LevelList):
         """Return the fitted attributes as the stack has them now."""
         take = np.array if copy else np.asarray
         return {
-            "_levels": [
-                level.with_weights_of(trained, copy=copy)
-                for level, trained in zip(self._levels, stack.levels, strict=True)
-            ],
+            "_levels": self._levels_of(stack, copy),
             "_biases": [take(bias) for bias in stack.biases],
         }
 

@@ -86,12 +86,16 @@ class Layered(CallbackSupportMixin, StoredState):
 
     def _take(self, stack: Stack):
         """Store the weights and biases of a stack that was trained elsewhere."""
-        self._levels = [
-            level.with_weights_of(trained)
-            for level, trained in zip(self._levels, stack.levels, strict=True)
-        ]
+        self._levels = self._levels_of(stack)
         self._biases = list(stack.biases)
         self._forget()
+
+    def _levels_of(self, stack: Stack, copy=False) -> list:
+        """Return the levels with the weights of a stack that was trained."""
+        return [
+            level.with_weights_of(trained, copy=copy)
+            for level, trained in zip(self._levels, stack.levels, strict=True)
+        ]
 
     @property
     def connectivity_(self) -> list:
@@ -485,10 +489,7 @@ class BoltzmannMachine(
         stack, state = trainer.stack, trainer.state
         n_chains = trainer.n_chains
         return {
-            "_levels": [
-                level.with_weights_of(trained, copy=copy)
-                for level, trained in zip(self._levels, stack.levels, strict=True)
-            ],
+            "_levels": self._levels_of(stack, copy),
             "_biases": [take(bias) for bias in stack.biases],
             "_activity": [take(mean) for mean in state.activity],
             "_chains": [
