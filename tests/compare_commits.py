@@ -21,6 +21,7 @@ import tempfile
 import time
 
 import numpy as np
+from scipy import sparse
 
 
 def fit_machines() -> dict:
@@ -60,9 +61,11 @@ def fit_machines() -> dict:
         for attribute in ("intercept_visible_", "intercept_hidden_", "intercepts_"):
             if hasattr(fitted, attribute):
                 results[attribute] = getattr(fitted, attribute)
+        grey = sparse.csr_array(np.round(0.3 * X[:50] + 0.7 * X[50:100], 1).astype(np.float32))
         for method in ("transform", "score_samples", "predict_proba"):
             if hasattr(fitted, method):
                 results[method] = getattr(fitted, method)(X[:300])
+                results[f"{method} of sparse grey rows"] = getattr(fitted, method)(grey)
         if hasattr(fitted, "sample"):
             results["sample"] = fitted.sample(20, n_gibbs_steps=5, random_state=0)
         for result, value in results.items():
@@ -88,7 +91,7 @@ def checkout_of(commit: str, folder: pathlib.Path) -> pathlib.Path:
     if pathlib.Path(commit).is_dir():
         return pathlib.Path(commit).resolve()
     folder.mkdir()
-    archive = subprocess.run(["git", "archive", commit], capture_output=True, check=True).stdout
+    archive = subprocess.run(["git", "archive", commit], stdout=subprocess.PIPE, check=True).stdout
     subprocess.run(["tar", "-x", "-C", str(folder)], input=archive, check=True)
     return folder
 
@@ -126,7 +129,7 @@ def main() -> int:
         for number, commit in enumerate(options.commits):
             checkout = checkout_of(commit, work / f"checkout{number}")
             for state in ("cold", "cached"):
-                name = f"{commit} ({state})"
+                name = f"{number + 1}: {commit} ({state})"
                 print(name, flush=True)
                 target = work / f"{number}{state}.npz"
                 results[name] = run(checkout, work / f"cache{number}", target)
