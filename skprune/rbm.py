@@ -22,122 +22,138 @@ from .samplers import check_negative_phase
 
 __all__ = ["PrunedBernoulliRBM"]
 
-START_SCALE = 0.01  # of weights beside those taken over: a unit of 0 input changes no probability
+# Scale of the random weights of hidden units that transpose_of does not provide. Hidden units
+# without input change no probability of the visible units, so small weights change little.
+START_SCALE = 0.01
 
 
 class PrunedBernoulliRBM(BoltzmannMachine):
     """Restricted Boltzmann machine of binary units whose connections can be pruned.
 
-    A drop-in replacement of :class:`sklearn.neural_network.BernoulliRBM` with
-    a likelihood, CD-k and PCD-k, the centred gradient, and a connection graph:
-    what is pruned stays exactly zero, costs no time and takes no room.
+    This estimator is a drop-in replacement for :class:`sklearn.neural_network.BernoulliRBM`. In
+    addition, it computes log-likelihoods, offers CD-k, PCD-k and the centred gradient, and keeps a
+    graph of its connections. The weight of a pruned connection is exactly zero and uses neither
+    time nor memory. The energy is
 
     .. math:: E(v, h) = -b^T v - c^T h - h^T W v
 
-    with W zero where there is no connection (eq. 1 of Zuo et al. 2019).
+    where W is zero for absent connections (eq. 1 of Zuo et al. 2019).
 
     Parameters
     ----------
     n_components : int, default=256
         Number of hidden units.
     learning_rate : float, default=0.1
-        Step on the mean gradient of a minibatch.
+        Step size. It multiplies the mean gradient of a minibatch.
     batch_size : int, default=10
-        Rows a minibatch; minibatches of a pass have equal size, within one.
+        Number of rows per minibatch. Within a pass, minibatch sizes differ by at most one row.
     n_iter : int, default=10
-        Passes over the data.
+        Number of passes over the data.
     negative_phase : {"pcd", "cd", "tempering"} or object, default="pcd"
-        Persistent chains, chains from the data, persistent chains with
-        parallel tempering at ten temperatures
-        (:class:`~skprune.samplers.ParallelTempering`), or a sampler of one's
-        own (see :mod:`skprune.samplers`).
+        How states of the model are sampled for the gradient:
+
+        - "pcd": persistent chains, which continue from one minibatch to the next.
+        - "cd": chains that start from the data of each minibatch.
+        - "tempering": persistent chains with parallel tempering at ten temperatures
+          (:class:`~skprune.samplers.ParallelTempering`).
+        - an object: a custom sampler (see :mod:`skprune.samplers`).
     n_gibbs_steps : int or (int, int), default=1
-        Gibbs steps a minibatch; a pair rises from the first to the last over
-        the passes.
+        Number of Gibbs steps per minibatch. For a pair, the number changes linearly from the first
+        value to the last over the passes.
     n_chains : int, default=None
-        Persistent chains; None takes ``batch_size``, at least 100: fewer make
-        the model's part of the gradient noisy. With "cd" there are as many as
-        rows.
+        Number of persistent chains. If None, it is ``batch_size``, but at least 100, because fewer
+        chains make the model's part of the gradient noisy. With "cd", each row of a minibatch has
+        one chain.
     momentum : float in [0, 1), default=0.0
-    l1, l2 : float, default=0.0
-        Penalties on the weights. L1 is a shrinkage after each step (proximal),
-        L2 a term of the gradient.
+        Momentum of the gradient steps.
+    l1 : float, default=0.0
+        L1 penalty on the weights, applied as a proximal shrinkage after each step.
+    l2 : float, default=0.0
+        L2 penalty on the weights, applied as a term of the gradient.
     centered : bool, default=True
-        Use the centred gradient (Montavon & Müller 2012; Melchior et al.
-        2016): visible and hidden units enter it less their running means.
+        If True, use the centred gradient, which subtracts running means from the visible and
+        hidden units (Montavon & Müller 2012; Melchior et al. 2016).
     learning_rate_schedule : {"linear", "constant"} or callable, default="linear"
-        Factor on the rate as a function of progress in [0, 1); "linear" falls
-        to 0 over the passes.
+        Factor of the learning rate. "linear" decreases it to 0 over the passes. A callable maps
+        the progress of training, in [0, 1), to the factor.
     max_norm : float, default=None
-        Bound on the norm of the weights of each hidden unit.
+        Maximum Euclidean norm of the weights of each hidden unit. If None, norms are not bounded.
     hidden_activity_target : float or (float, float), default=None
-        Pull the mean activity of hidden units to this share; a pair adds the
-        strength of the pull (0.1 where only the share is given). It acts on the
-        hidden biases (Lee et al. 2008).
+        Target for the mean activity of each hidden unit, between 0 and 1. The hidden biases are
+        moved towards it (Lee et al. 2008). A pair also sets the strength of this pull, which is
+        0.1 otherwise. If None, there is no target.
     dropout : float in [0, 1), default=0.0
-        Share of the hidden units that is off in training, drawn for every row
-        and chain of a minibatch (Srivastava et al. 2014). Weights are not
-        rescaled afterwards: the visible units saw a share of the hidden ones, the hidden ones all of the visible.
+        Share of the hidden units that are switched off in training (Srivastava et al. 2014). The
+        units are drawn for each row and each chain of a minibatch. Weights are not rescaled after
+        training, since no factor suits both directions: in training, visible units receive input
+        from a share of the hidden units, but hidden units receive input from all visible units.
     drop_connect : float in [0, 1), default=0.0
-        Share of the connections that a minibatch trains without (Wan et al.
-        2013); the weights of the others are divided by what is left, so that the fitted machine
-        is the mean of those that were trained.
+        Share of the connections that are switched off for a minibatch (Wan et al. 2013). The
+        weights of the others are divided by ``1 - drop_connect``, so the fitted machine is the
+        mean of the machines that were trained.
     connectivity : mask, sparse matrix or callable, default=None
-        Which connections exist, (n_components, n_features); a callable gets
-        (shape, rng). None is full.
+        Mask of shape (n_components, n_features) that is True where a connection exists. A callable
+        is called with ``shape`` and ``rng``, and must return a mask. If None, all connections
+        exist.
     initial_sparsity : float in [0, 1), default=0.0
-        Share of the full matrix diluted at random before training.
+        Share of all possible connections that are absent when training starts. They are chosen at
+        random.
     transpose_of : FrozenEstimator or None, default=None
-        A fitted machine whose hidden units are the visible ones here. This one starts as that one
-        upside down, connections included (Hinton, Osindero & Teh 2006): as far as it has visible
-        units, the hidden ones here take their weights and biases; others start with weights near 0.
+        Fitted machine whose hidden units are the visible units of this machine (Hinton, Osindero &
+        Teh 2006). Training starts from its transposed weights, its connections and its biases. Its
+        visible units become the first hidden units. Further hidden units start with weights
+        near 0.
     warm_start : bool, default=False
-        Go on from the fitted parameters, connectivity and chains.
+        If True, ``fit`` continues from the fitted parameters, connectivity and chains.
     verbose : int, default=0
-        1 prints a line a pass, with the pseudo-log-likelihood of the first
-        1,000 rows.
+        If 1, print one line per pass, with the mean pseudo-log-likelihood of the first 1,000 rows.
     random_state : int, RandomState instance or None, default=None
-        The same integer gives the same bits, for any number of threads.
+        Determines the random weights, the order of the rows and the chains. Pass an int for
+        reproducible results. They are identical to the last bit for any number of threads.
 
     Attributes
     ----------
     components_ : ndarray of shape (n_components, n_features)
-        Weights, zero where there is no connection. Of a pruned machine a
-        read-only matrix made on demand.
+        Weights, zero for absent connections. In a pruned machine, this is a read-only matrix that
+        is built when it is accessed.
     connectivity_ : list of one ndarray of bool of shape (n_components, n_features)
+        Mask of the level. It is True where a connection exists.
     intercept_hidden_ : ndarray of shape (n_components,)
+        Biases of the hidden units.
     intercept_visible_ : ndarray of shape (n_features,)
+        Biases of the visible units.
     h_samples_ : ndarray of uint8 of shape (n_chains, n_components)
         Hidden states of the chains.
     history_ : dict of ndarray
-        One entry a pass: ``learning_rate``, ``n_gibbs_steps``, ``moment_gap``
-        (mean difference of visible means, data to chains), ``seconds``, with
-        ``verbose`` also ``pseudo_log_likelihood``.
+        One value per pass of ``learning_rate``, ``n_gibbs_steps``, ``moment_gap`` and
+        ``seconds``. ``moment_gap`` is the mean absolute difference between the visible means of
+        the data and of the chains. With ``verbose``, there is also ``pseudo_log_likelihood``.
     n_iter_ : int
-        Passes run.
+        Number of passes in the last call of ``fit`` or ``partial_fit``.
     n_features_in_ : int
+        Number of features seen during ``fit``.
     feature_names_in_ : ndarray of str
+        Names of the features seen during ``fit``. Defined only if X has feature names that are all
+        strings.
 
     See Also
     --------
-    IterativePruner : Prunes this machine while training goes on.
+    IterativePruner : Prune this machine in rounds, and train it after each round.
 
     Notes
     -----
-    bool and uint8 data stay as they are; the machine is then float32, as for
-    float32 data. For data outside {0, 1} the scores are a conventional
-    extension of the formulas.
+    bool and uint8 data are not converted. The machine then has float32 parameters, as it has for
+    float32 data. For data other than 0 and 1, the scores extend the formulas by convention.
 
     References
     ----------
-    .. [1] Hinton, "Training products of experts by minimizing contrastive
-       divergence", Neural Computation 2002.
-    .. [2] Tieleman, "Training restricted Boltzmann machines using
-       approximations to the likelihood gradient", ICML 2008.
+    .. [1] Hinton, "Training products of experts by minimizing contrastive divergence", Neural
+       Computation 2002.
+    .. [2] Tieleman, "Training restricted Boltzmann machines using approximations to the likelihood
+       gradient", ICML 2008.
     .. [3] Desjardins, Courville, Bengio, Vincent, Delalleau, "Parallel tempering for training of
        restricted Boltzmann machines", AISTATS 2010.
-    .. [4] Melchior, Fischer, Wiskott, "How to center deep Boltzmann machines",
-       JMLR 2016.
+    .. [4] Melchior, Fischer, Wiskott, "How to center deep Boltzmann machines", JMLR 2016.
 
     Examples
     --------
@@ -214,12 +230,12 @@ class PrunedBernoulliRBM(BoltzmannMachine):
         phase = check_negative_phase(self.negative_phase)
         if self.dropout and phase.chains == "own":
             raise ValueError(
-                "dropout is not possible with a negative phase that moves the chains itself; use "
-                "'pcd' or 'cd', or dropout=0."
+                "dropout is not possible with a negative phase that moves the chains itself. Use "
+                "negative_phase='pcd' or 'cd', or dropout=0."
             )
 
     def _initialize(self, X, rng):
-        """Set random weights, log-odds as visible biases, and random chains."""
+        """Initialize the weights at random, the visible biases to log-odds, and the chains."""
         dtype = float_type(X)
         shape = (self.n_components, X.shape[1])
         mask = connectivity.from_option(self.connectivity, shape, rng)
@@ -228,7 +244,7 @@ class PrunedBernoulliRBM(BoltzmannMachine):
             if n_kept == 0:
                 raise ValueError(
                     f"initial_sparsity={self.initial_sparsity} leaves none of the {mask.size} "
-                    "connections; use a lower one."
+                    "connections. Use a lower sparsity."
                 )
             scores = rng.uniform(size=shape)
             mask = connectivity.keep_best(scores, min(n_kept, int(mask.sum())), mask)
@@ -251,39 +267,41 @@ class PrunedBernoulliRBM(BoltzmannMachine):
         self._key = new_key(rng)
 
     def _machine_below(self, shape):
-        """The machine that this one starts from, upside down."""
+        """Validate ``transpose_of``, and return the machine in it."""
         below = getattr(self.transpose_of, "estimator", None)
         if not isinstance(self.transpose_of, FrozenEstimator) or not isinstance(
             below, PrunedBernoulliRBM
         ):
             raise TypeError(
-                "transpose_of must be a FrozenEstimator of a fitted PrunedBernoulliRBM, got "
+                "transpose_of must be a FrozenEstimator with a fitted PrunedBernoulliRBM, got "
                 f"{self.transpose_of!r}."
             )
         check_is_fitted(below)
         n_hidden, n_visible = below.components_.shape
         if n_hidden != shape[1]:
             raise ValueError(
-                f"transpose_of has {n_hidden} hidden units, X has {shape[1]} features: the hidden "
-                "units of the machine below must be the visible ones here."
+                f"transpose_of has {n_hidden} hidden units, but X has {shape[1]} features. The two "
+                "numbers must be equal."
             )
         if n_visible > shape[0]:
             raise ValueError(
-                f"n_components={shape[0]} is too few for the {n_visible} visible units of "
-                "transpose_of, which become hidden ones here."
+                f"n_components={shape[0]} must be at least {n_visible}, the number of visible "
+                "units of transpose_of."
             )
         return below
 
     def connectivity_parameters(self, masks) -> dict:
-        """Return the parameters with which a new machine starts with these connections.
+        """Return parameters that make a new machine start with these connections.
 
         Parameters
         ----------
         masks : list of one ndarray of bool of shape (n_components, n_features)
+            Mask of the level.
 
         Returns
         -------
         parameters : dict
+            Parameters for ``set_params``.
         """
         return {"connectivity": masks[0], "initial_sparsity": 0.0}
 
@@ -296,7 +314,7 @@ class PrunedBernoulliRBM(BoltzmannMachine):
 
     @property
     def components_(self) -> np.ndarray:
-        """Weights (n_components, n_features), zero where there is no connection."""
+        """Weights of shape (n_components, n_features), zero for absent connections."""
         check_is_fitted(self)
         return self._levels[0].matrix()
 
@@ -325,17 +343,21 @@ class PrunedBernoulliRBM(BoltzmannMachine):
     # ----------------------------------------------------------------- scores
 
     def free_energy(self, X) -> np.ndarray:
-        """Return F(v) in nats; p(v) = exp(−F(v)) / Z.
+        """Return the free energy of each row, in nats.
 
         .. math:: F(v) = -b^T v - \\sum_j \\log(1 + e^{c_j + W_j v})
+
+        The probability of a row is p(v) = exp(−F(v)) / Z.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data with values in [0, 1]. bool and uint8 data are read as they are.
 
         Returns
         -------
         free_energy : ndarray of float64 of shape (n_samples,)
+            Free energies in nats.
         """
         check_is_fitted(self)
         X = check_data(self, X, reset=False)
@@ -343,35 +365,42 @@ class PrunedBernoulliRBM(BoltzmannMachine):
             return inference.free_energy(self._stack(), X, team)
 
     def score_samples(self, X) -> np.ndarray:
-        """Return the log-likelihood −F(v) − log Z of every row, in nats.
+        """Return the log-likelihood of each row, in nats.
 
-        log Z is exact where one side has at most 20 units, else estimated by
-        AIS (100 chains, 1,000 temperatures) once for the fitted parameters,
-        with a key from the seed, and kept. See :meth:`log_partition` for its
-        uncertainty.
+        The log-likelihood is −F(v) − log Z. log Z is exact if one of the two layers has at most 20
+        units. Otherwise it is estimated by annealed importance sampling with 100 chains and 1,000
+        temperatures. The estimate depends on the seed of ``fit``, and is kept until the parameters
+        change. See :meth:`log_partition` for its uncertainty.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data with values in [0, 1]. bool and uint8 data are read as they are.
 
         Returns
         -------
         log_likelihood : ndarray of float64 of shape (n_samples,)
+            Log-likelihoods in nats.
         """
         return -self.free_energy(X) - self._kept_log_partition().value
 
     def pseudo_log_likelihood(self, X) -> np.ndarray:
-        """Return sum_i log p(v_i | rest) of every row, over all bits, in nats.
+        """Return the pseudo-log-likelihood of each row, in nats.
 
-        A cheap, deterministic proxy; no likelihood.
+        .. math:: \\sum_i \\log p(v_i | v_1, \\dots, v_{i-1}, v_{i+1}, \\dots)
+
+        The sum runs over all visible units. It does not need log Z and is deterministic, but it is
+        not a likelihood.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data with values in [0, 1]. bool and uint8 data are read as they are.
 
         Returns
         -------
         pseudo_log_likelihood : ndarray of float64 of shape (n_samples,)
+            Pseudo-log-likelihoods in nats.
         """
         check_is_fitted(self)
         X = check_data(self, X, reset=False)
@@ -381,15 +410,17 @@ class PrunedBernoulliRBM(BoltzmannMachine):
     def gibbs(self, v) -> np.ndarray:
         """Return the visible states after one Gibbs step from ``v``.
 
-        Successive calls go on in one stream of random numbers.
+        Each call uses new random numbers from the stream of the fitted machine.
 
         Parameters
         ----------
         v : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Visible states to start from.
 
         Returns
         -------
         v_new : ndarray of shape (n_samples, n_features)
+            Visible states after the step.
         """
         check_is_fitted(self)
         v = check_data(self, v, reset=False)

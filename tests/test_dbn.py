@@ -637,9 +637,9 @@ def test_upside_down_the_next_level_leaves_the_likelihood_as_it_is():
 @pytest.mark.parametrize(
     ("size", "below", "message"),
     [
-        (4, 3, "too few for the 5 visible"),
+        (4, 3, "n_components=4 must be at least 5"),
         (6, PrunedBernoulliRBM(), "must be a FrozenEstimator"),
-        (6, 2, "2 hidden units, X has 3"),
+        (6, 2, "2 hidden units, but X has 3"),
     ],
 )
 def test_only_what_fits_is_turned_upside_down(size, below, message):
