@@ -1,4 +1,4 @@
-"""Deep Boltzmann machines: every layer is undirected, and trained together with its neighbours."""
+"""Deep Boltzmann machines, in which all levels are undirected and trained together."""
 
 from __future__ import annotations
 
@@ -33,66 +33,106 @@ class DBMTransformer(BoltzmannMachine):
 
     .. math:: E(s) = -\\sum_l b_l^T s_l - \\sum_l s_{l+1}^T W_l s_l
 
-    with s_0 the visible units. Levels may be pre-trained one by one; then all are
-    trained together, the data's statistics by mean field, the model's by
-    persistent chains (Salakhutdinov & Hinton 2009). The centred gradient
-    makes it train without pre-training, too (Montavon & Müller 2012).
+    Here s_0 is the visible layer and s_l is hidden layer l. The levels can be pre-trained one by
+    one. Then all levels are trained together: the statistics of the data are computed by mean
+    field, and those of the model by persistent chains (Salakhutdinov & Hinton 2009). With the
+    centred gradient, a machine can also be trained without pre-training (Montavon & Müller 2012).
 
     Parameters
     ----------
-    hidden_layer_sizes : tuple of int, default=(100, 50)
-        Units of the hidden layers, bottom first.
+    hidden_layer_sizes : int or sequence of int, default=(100, 50)
+        Number of units of each hidden layer, lowest layer first.
     connectivity : list or None, default=None
-        One entry a level: None for all connections, a boolean mask (n_upper, n_lower), a
-        sparse matrix, or a callable ``(shape, rng) -> mask``, as
-        :func:`~skprune.connectivity.receptive_fields` makes them.
+        One entry per level, lowest level first. An entry is None (all connections exist), a
+        boolean mask of shape (n_upper, n_lower), a sparse matrix, or a callable
+        ``(shape, rng) -> mask``. Functions such as :func:`~skprune.connectivity.receptive_fields`
+        make masks. If None, all connections of all levels exist.
     pretrain : bool, estimator or list of estimators, default=True
-        Train the levels one by one first. An estimator is the template of the machine of a level,
-        a list holds one a level; True takes a :class:`PrunedBernoulliRBM` with CD-1, ten passes, and
-        this machine's learning rate, batch size and L2. The first machine sees its inputs twice, the
-        last one has its hidden units twice, the weights of those in between are halved, so
-        that no unit counts its inputs twice when the levels are put together. A list may end
-        in None: these levels start from small random weights (0.01), and the machines below as if they
-        were all; ``[machine, None]`` starts as that machine alone. A fitted machine in a
-        :class:`~sklearn.frozen.FrozenEstimator` is taken as it is, with the connections it has. Progress of
-        the levels is shown where a template has ``verbose``. The first ``partial_fit``
-        pre-trains, too, on the rows that it is given.
+        Whether and how the levels are trained one by one before joint training:
+
+        - True: train a :class:`PrunedBernoulliRBM` per level, with CD-1, ten passes, and the
+          ``learning_rate``, ``batch_size`` and ``l2`` of this machine.
+        - False: start from random weights.
+        - an estimator: the template of the machine that trains each level.
+        - a list: one template per level, lowest level first. The last entries may be None. Their
+          levels start from random weights with a standard deviation of 0.01, and the levels below
+          are trained as if there were no others. ``[machine, None]`` starts as that machine alone.
+
+        A fitted machine in a :class:`~sklearn.frozen.FrozenEstimator` is used as it is, with the
+        connections it has. If two or more levels are pre-trained, the first machine has every
+        visible unit twice and the last machine has every hidden unit twice. The weights of the
+        machines in between are halved. This way, no unit counts its inputs twice when the levels
+        are combined. To show progress, set ``verbose`` in a template. The first call of
+        ``partial_fit`` also pre-trains, on the rows that are passed to it.
     learning_rate : float, default=0.05
+        Step size. It multiplies the mean gradient of a minibatch.
     batch_size : int, default=50
+        Number of rows per minibatch. Within a pass, minibatch sizes differ by at most one row.
     n_iter : int, default=10
-        Passes over the data in joint training.
+        Number of passes over the data in joint training.
     negative_phase : {"pcd", "tempering"} or object, default="pcd"
-        Persistent chains, as in :class:`PrunedBernoulliRBM`.
+        How states of the model are sampled for the gradient. "pcd" uses persistent chains,
+        "tempering" uses persistent chains with parallel tempering at ten temperatures, and an
+        object is a custom sampler (see :mod:`skprune.samplers`).
     n_gibbs_steps : int or (int, int), default=5
+        Number of Gibbs steps per minibatch. For a pair, the number changes linearly from the first
+        value to the last over the passes.
     n_chains : int, default=None
-        None is the batch size, at least 100.
+        Number of persistent chains. If None, it is ``batch_size``, but at least 100.
     mean_field_tolerance : float, default=1e-4
-        A row's mean field stops when no unit of it moves by more.
+        Mean-field updates of a row stop when no unit of the row changes by more than this.
     max_mean_field_updates : int, default=50
-    momentum, l1, l2 : float, default=0.0
+        Maximum number of mean-field updates per row.
+    momentum : float in [0, 1), default=0.0
+        Momentum of the gradient steps.
+    l1 : float, default=0.0
+        L1 penalty on the weights, applied as a proximal shrinkage after each step.
+    l2 : float, default=0.0
+        L2 penalty on the weights, applied as a term of the gradient.
     centered : bool, default=True
+        If True, use the centred gradient, which subtracts running means from all units.
     learning_rate_schedule : {"linear", "constant"} or callable, default="linear"
+        Factor of the learning rate. "linear" decreases it to 0 over the passes. A callable maps
+        the progress of training, in [0, 1), to the factor.
     max_norm : float, default=None
+        Maximum Euclidean norm of the weights from the layer below into each hidden unit. If None,
+        norms are not bounded.
     hidden_activity_target : float or (float, float), default=None
-        This and the ones before as in :class:`PrunedBernoulliRBM`.
+        Target for the mean activity of each hidden unit, between 0 and 1. The hidden biases are
+        moved towards it. A pair also sets the strength of this pull, which is 0.1 otherwise. If
+        None, there is no target.
     warm_start : bool, default=False
-        Go on with joint training from the fitted parameters and chains.
+        If True, ``fit`` continues joint training from the fitted parameters, connectivity and
+        chains.
     verbose : int, default=0
-        1 prints a line a pass.
+        If 1, print one line per pass of joint training.
     random_state : int, RandomState instance or None, default=None
+        Determines the random weights, the order of the rows and the chains. Pass an int for
+        reproducible results.
 
     Attributes
     ----------
     components_ : list of ndarray of shape (n_upper, n_lower)
-        Weights of the levels, bottom first.
-    connectivity_ : list of ndarray of bool
+        Weights of the levels, lowest level first. They are zero for absent connections.
+    connectivity_ : list of ndarray of bool of shape (n_upper, n_lower)
+        Mask of each level, lowest level first. It is True where a connection exists.
     intercepts_ : list of ndarray
-        Biases of the layers, visible first.
+        Biases of the layers, visible layer first.
     history_ : dict of ndarray
-        One entry a pass: ``learning_rate``, ``n_gibbs_steps``, ``moment_gap``, ``seconds``.
+        One value per pass of ``learning_rate``, ``n_gibbs_steps``, ``moment_gap`` and
+        ``seconds``. ``moment_gap`` is the mean absolute difference between the visible means of
+        the data and of the chains.
     n_iter_ : int
+        Number of passes in the last call of ``fit`` or ``partial_fit``.
     n_features_in_ : int
+        Number of features seen during ``fit``.
     feature_names_in_ : ndarray of str
+        Names of the features seen during ``fit``. Defined only if X has feature names that are all
+        strings.
+
+    See Also
+    --------
+    SparseDBNClassifier : Unroll a machine with one or two hidden layers into a classifier.
 
     References
     ----------
@@ -167,20 +207,20 @@ class DBMTransformer(BoltzmannMachine):
                 machine = template.estimator if is_frozen else template
                 if not isinstance(machine, PrunedBernoulliRBM):
                     raise TypeError(
-                        "pretrain must be True, False, a PrunedBernoulliRBM or a list of one a level, "
-                        f"None only after the last of them, got {template!r}."
+                        "pretrain must be True, False, a PrunedBernoulliRBM or a list with one per "
+                        f"level, got {template!r}. Only the last entries of a list may be None."
                     )
                 if machine.initial_sparsity and not is_frozen:
                     raise ValueError(
-                        "The machine in pretrain cannot dilute a level; set initial_sparsity=0 there, "
-                        "and give the masks as connectivity."
+                        "A machine in pretrain must have initial_sparsity=0. Pass the masks of the "
+                        "levels as connectivity instead."
                     )
         check_number(self.mean_field_tolerance, "mean_field_tolerance", low=0)
         check_number(self.max_mean_field_updates, "max_mean_field_updates", numbers.Integral, low=1)
         if check_negative_phase(self.negative_phase).chains == "data":
             raise ValueError(
-                "Deep machines need persistent chains: the data say nothing of the layers above the "
-                "first. Use negative_phase='pcd' or 'tempering'."
+                "Deep machines need persistent chains, because the data do not determine the "
+                "states of all hidden layers. Use negative_phase='pcd' or 'tempering'."
             )
 
     @property
@@ -193,18 +233,18 @@ class DBMTransformer(BoltzmannMachine):
             not isinstance(connectivity, list | tuple) or len(connectivity) != len(sizes)
         ):
             raise ValueError(
-                f"connectivity must be a list with an entry for each of the {len(sizes)} levels, None "
-                "where all connections exist."
+                f"connectivity must be a list with one entry for each of the {len(sizes)} levels. "
+                "Use None for a level in which all connections exist."
             )
         return sizes
 
     def _templates(self) -> list:
-        """The machine of every level that is trained alone, unfitted, bottom first."""
+        """Return the template of each level that is pre-trained, lowest level first."""
         if isinstance(self.pretrain, list | tuple):
             if len(self.pretrain) != self._n_levels:
                 raise ValueError(
-                    f"pretrain has {len(self.pretrain)} machines for {self._n_levels} levels; give one, "
-                    "or one a level."
+                    f"pretrain has {len(self.pretrain)} machines for {self._n_levels} levels. Pass "
+                    "one machine for all levels, or one per level."
                 )
             templates = list(self.pretrain)
             while len(templates) > 1 and templates[-1] is None:
@@ -219,16 +259,17 @@ class DBMTransformer(BoltzmannMachine):
         return [template] * self._n_levels
 
     def connectivity_parameters(self, masks) -> dict:
-        """Return the parameters with which a new machine starts with these connections.
+        """Return parameters that make a new machine start with these connections.
 
         Parameters
         ----------
         masks : list of ndarray of bool of shape (n_upper, n_lower)
-            One per level, lowest level first.
+            One mask per level, lowest level first.
 
         Returns
         -------
         parameters : dict
+            Parameters for ``set_params``.
         """
         return {"connectivity": masks, **full_level_parameters(self)}
 
@@ -243,7 +284,7 @@ class DBMTransformer(BoltzmannMachine):
         return self.mean_field_tolerance, self.max_mean_field_updates
 
     def _initialize(self, X, rng):
-        """Set random weights, or those of machines trained one by one."""
+        """Initialize the levels from pre-trained machines or at random, and the chains."""
         dtype = float_type(X)
         sizes = [X.shape[1], *self._sizes()]
         options = self.connectivity or [None] * (len(sizes) - 1)
@@ -278,14 +319,19 @@ class DBMTransformer(BoltzmannMachine):
         self._key = new_key(rng)
 
     def _random_levels(self, X, masks, below, rng) -> list:
-        """(weights, lower biases, upper biases) of the levels above those ``below``: small, and log-odds of the data."""
+        """Return weights, lower biases and upper biases of the levels above those in ``below``.
+
+        If ``below`` is empty, the visible biases are the log-odds of the data.
+        """
         means, levels = inference.column_means(X), []
         lower = below[-1][2] if below else log_odds(means, X.shape[0])
         for mask in masks[len(below) :]:
             n_upper = mask.shape[0]
-            if below:  # small, and its mean input taken off: what was trained stays what it is
+            if below:  # small weights, so that the levels below stay as they were trained
                 matrix = rng.normal(0, 0.01, mask.shape) * mask
-                lower = lower - matrix.sum(axis=0)  # biases of both sides will be averaged
+                # Subtract the mean input of this level, which is half the sum of the weights. The
+                # sum is not halved, because biases of a shared layer are averaged later.
+                lower = lower - matrix.sum(axis=0)
             else:
                 matrix = random_weights(mask, means, rng)
             levels.append((matrix, lower, np.zeros(n_upper)))
@@ -293,9 +339,10 @@ class DBMTransformer(BoltzmannMachine):
         return levels
 
     def _pretrained_levels(self, X, masks, rng) -> list:
-        """The same of machines trained one by one, with doubled units at the ends.
+        """Train machines one by one; return their weights, lower biases and upper biases.
 
-        The mask of a frozen machine's level loses the connections that the machine does not have.
+        The first machine has doubled visible units, and the last one has doubled hidden units.
+        Connections that a frozen machine does not have are removed from ``masks``.
         """
         levels, below = [], X
         templates = self._templates()
@@ -309,8 +356,8 @@ class DBMTransformer(BoltzmannMachine):
                 if machine.connectivity_[0].shape != mask.shape:
                     raise ValueError(
                         f"The frozen machine of level {number + 1} has weights of shape "
-                        f"{machine.connectivity_[0].shape}, the level needs {mask.shape}. Change "
-                        "hidden_layer_sizes, or train the machine on what the level reads."
+                        f"{machine.connectivity_[0].shape}, but the level needs {mask.shape}. "
+                        "Change hidden_layer_sizes, or use a machine of the required shape."
                     )
                 masks[number] = mask = mask & machine.connectivity_[0]
             else:
@@ -345,13 +392,13 @@ class DBMTransformer(BoltzmannMachine):
 
     @property
     def components_(self) -> list:
-        """Weights (n_upper, n_lower) of the levels, bottom first; made on demand."""
+        """Weights (n_upper, n_lower) of the levels, lowest level first, built on each access."""
         check_is_fitted(self)
         return [level.matrix() for level in self._levels]
 
     @property
     def intercepts_(self) -> list:
-        """Biases of the layers, visible first."""
+        """Biases of the layers, visible layer first."""
         check_is_fitted(self)
         return self._biases
 
@@ -362,41 +409,46 @@ class DBMTransformer(BoltzmannMachine):
     # ---------------------------------------------------- features and scores
 
     def layer_means(self, X) -> list:
-        """Return the mean-field probabilities of every hidden layer.
+        """Return the mean-field probabilities of each hidden layer.
+
+        The result of a row does not depend on the other rows of X.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data with values in [0, 1]. bool and uint8 data are read as they are.
 
         Returns
         -------
         means : list of ndarray of shape (n_samples, n_units)
-            Bottom first. A row's updates stop by that row alone, whatever others there are.
+            One array per hidden layer, lowest layer first.
         """
         check_is_fitted(self)
         return self._means(check_data(self, X, reset=False))
 
     def _means(self, X) -> list:
-        """Mean field of every hidden layer, given validated rows."""
+        """Return the mean-field probabilities of each hidden layer for validated data."""
         with self._team(X.shape[0]) as team:
             return inference.mean_field(
                 self._stack(), X, team, self.mean_field_tolerance, self.max_mean_field_updates
             )
 
     def transform(self, X, level=None):
-        """Return the mean-field probabilities of the top layer, or of another.
+        """Return the mean-field probabilities of a hidden layer.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data with values in [0, 1]. bool and uint8 data are read as they are.
         level : int, default=None
-            The hidden layer asked for, from 1; None is the top one, which
-            :meth:`get_feature_names_out` names. With ``set_output``, ask
-            :meth:`layer_means` for another.
+            Number of the hidden layer, counted from 1. If None, return the top layer. The names
+            from :meth:`get_feature_names_out` are those of the top layer. For another layer, use
+            :meth:`layer_means` if ``set_output`` is configured.
 
         Returns
         -------
-        features : ndarray of shape (n_samples, n_components of the layer)
+        features : ndarray of shape (n_samples, n_units)
+            Mean-field probabilities of the layer.
         """
         check_is_fitted(self)
         if level is not None:
@@ -404,18 +456,20 @@ class DBMTransformer(BoltzmannMachine):
         return self.layer_means(X)[-1 if level is None else level - 1]
 
     def inverse_transform(self, H):
-        """Return the visible probabilities, by one pass down from the top layer.
+        """Return probabilities of the visible units from those of the top layer.
 
-        Layers in between have no input from below and count that from above twice.
+        They are computed in one pass down. Intermediate layers receive no input from below in this
+        pass, so their input from above counts twice.
 
         Parameters
         ----------
-        H : array-like of shape (n_samples, n_components)
+        H : array-like of shape (n_samples, n_units)
             Probabilities of the top layer.
 
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
+            Probabilities of the visible units.
         """
         check_is_fitted(self)
         H = check_codes(H, self._n_features_out)
@@ -426,20 +480,22 @@ class DBMTransformer(BoltzmannMachine):
         return H
 
     def lower_bound(self, X) -> np.ndarray:
-        """Return the variational lower bound on log p(v) + log Z of every row, in nats.
+        """Return a variational lower bound on log p(v) + log Z for each row, in nats.
 
         .. math:: \\sum_l b_l^T \\mu_l + \\sum_l \\mu_{l+1}^T W_l \\mu_l + \\sum_{l>0} H(\\mu_l)
 
-        with the mean field of the row; exact with one hidden layer.
+        Here μ_0 is the row, μ_l are the mean-field probabilities of hidden layer l, and H is the
+        entropy. The bound is exact for a machine with one hidden layer.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data with values in [0, 1]. bool and uint8 data are read as they are.
 
         Returns
         -------
         bound : ndarray of float64 of shape (n_samples,)
-            Subtract log Z for the bound on the log-likelihood.
+            Bounds in nats. Subtract log Z to get bounds on the log-likelihood.
         """
         check_is_fitted(self)
         X = check_data(self, X, reset=False)
@@ -459,36 +515,43 @@ class DBMTransformer(BoltzmannMachine):
             return np.concatenate(team.map(one_block, blocks(X.shape[0])))
 
     def score_samples(self, X) -> np.ndarray:
-        """Return a variational lower bound on the log-likelihood of every row, in nats.
+        """Return a variational lower bound on the log-likelihood of each row, in nats.
 
-        :meth:`lower_bound` minus log Z, which is exact where the odd or the even layers
-        have at most 20 units, else by AIS, once for the fitted parameters.
+        The result is :meth:`lower_bound` minus log Z. log Z is exact if the odd or the even layers
+        have at most 20 units together. Otherwise it is estimated by annealed importance sampling,
+        and kept until the parameters change.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data with values in [0, 1]. bool and uint8 data are read as they are.
 
         Returns
         -------
         bound : ndarray of float64 of shape (n_samples,)
+            Bounds in nats.
         """
         return self.lower_bound(X) - self._kept_log_partition().value
 
     def complete(self, X, tolerance=1e-4, max_updates=500) -> np.ndarray:
-        """Return rows with their missing values replaced by probabilities, by mean field.
+        """Replace missing values by their mean-field probabilities.
+
+        To draw missing values instead, use ``sample(len(X), clamped=X)``.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            NaN where a value is missing.
+            Data with values in [0, 1], and NaN where a value is missing.
         tolerance : float, default=1e-4
-            The missing units of a row are updated, from their means over the data, until none moves by more.
+            The missing values of a row start from the means of the training data. Their updates
+            stop when none changes by more than this.
         max_updates : int, default=500
+            Maximum number of updates per row.
 
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
-            Draws instead of probabilities are made by ``sample(len(X), clamped=X)``.
+            Copy of the data without missing values.
         """
         check_is_fitted(self)
         check_number(tolerance, "tolerance", low=0, closed="right")
@@ -514,14 +577,14 @@ class DBMTransformer(BoltzmannMachine):
 
 
 def _twice(X):
-    """Every feature twice, side by side."""
+    """Return the data with every feature twice, as two copies side by side."""
     if sparse.issparse(X):
         return sparse.csr_array(sparse.hstack([X, X]))
     return np.hstack([X, X])
 
 
 def _tie(machine, tiles) -> None:
-    """Give the copies of doubled units their mean weights and biases."""
+    """Set the weights and biases of the two copies of each doubled unit to their mean."""
     if tiles == (1, 1):
         return
     level = machine._levels[0]

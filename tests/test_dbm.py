@@ -625,7 +625,7 @@ def test_levels_are_pre_trained_whatever_the_joint_passes(monkeypatch):
 def test_pretrain_is_checked(pretrain):
     with pytest.raises(TypeError, match="pretrain must be True, False"):
         DBMTransformer((4, 3), pretrain=pretrain).fit(data())
-    with pytest.raises(ValueError, match="give the masks as connectivity"):
+    with pytest.raises(ValueError, match="must have initial_sparsity=0"):
         DBMTransformer((4, 3), pretrain=PrunedBernoulliRBM(initial_sparsity=0.5)).fit(data())
 
 
