@@ -1,4 +1,4 @@
-"""Deep belief networks: machines fitted one on top of the other, and their generative side."""
+"""Deep belief networks: stacks of restricted Boltzmann machines with a generative model."""
 
 from __future__ import annotations
 
@@ -42,42 +42,52 @@ from .samplers import LabelledChains
 
 __all__ = ["SparseDBN", "UpDown"]
 
-MAX_ENUMERATED_UNITS = 10  # directed hidden units over which the bound is summed, not sampled
+# Up to this number of directed hidden units, the bound is an exact sum instead of a sample mean.
+MAX_ENUMERATED_UNITS = 10
 UPWARD = ("probabilities", "samples")
 
 
 @dataclass(eq=False, repr=False)
 class UpDown(BaseEstimator):
-    """Fine-tune a deep belief network as a generative model, by the up-down algorithm.
+    """Options of the up-down algorithm, which fine-tunes a network as a generative model.
 
-    Wake: states go up by the recognition weights, and the generative ones learn
-    to predict each layer from the one above. The top level learns by
-    contrastive divergence. Sleep: states go down from there, and the
-    recognition weights learn to predict each layer from the one below (Hinton,
-    Osindero & Teh 2006, appendix B). Weights of a level come apart; both
-    keep to its connections.
+    The algorithm trains all levels together (Hinton, Osindero & Teh 2006, appendix B). In the wake
+    phase, states are drawn upwards with the recognition weights, and the generative weights learn
+    to predict each layer from the layer above. The undirected top level learns by contrastive
+    divergence. In the sleep phase, states are drawn downwards, and the recognition weights learn
+    to predict each layer from the layer below. Recognition and generative weights of a level
+    become different, but they have the same connections.
 
     Parameters
     ----------
     n_iter : int, default=10
-        Passes over the data.
+        Number of passes over the data.
     learning_rate : float, default=0.05
+        Step size. It multiplies the mean gradient of a minibatch.
     n_gibbs_steps : int, default=3
-        Steps of the top level's chains.
+        Number of Gibbs steps of the top level per minibatch.
     negative_phase : {"cd", "pcd"}, default="cd"
-        Whether these start at the data, as in the paper, or go on from one minibatch to the next (Tieleman
-        2008), which takes away what the chains of data never reach.
+        Whether the chains of the top level start from the data of each minibatch ("cd", as in the
+        paper) or continue from one minibatch to the next ("pcd", Tieleman 2008). Persistent chains
+        also reach states far from the data, and training makes these less probable.
     n_label_draws : int, default=1
-        How many draws of the class, with shared weights, stand for the label while the top level learns (replicated softmax,
-        Salakhutdinov & Hinton 2009). More of them make it hold on to the class: digits drawn with a class clamped are more
-        often of that class. The labels' weights are kept for all draws together, so that nothing else changes.
+        Number of draws of the class, with shared weights, that represent the label while the top
+        level learns (replicated softmax, Salakhutdinov & Hinton 2009). With more draws, samples
+        with a clamped class belong to that class more often. The fitted label weights are the sum
+        over all draws, so prediction and sampling use them as usual. Values above 1 require
+        ``join_labels=True`` in the network.
     batch_size : int, default=100
+        Number of rows per minibatch. Within a pass, minibatch sizes differ by at most one row.
     l2 : float, default=0.0
-        Penalty on all weights, taken off a group of minibatches at a time.
+        L2 penalty on all weights. It is applied after each group of minibatches that are loaded
+        together.
     learning_rate_schedule : {"linear", "constant"} or callable, default="linear"
+        Factor of the learning rate. "linear" decreases it to 0 over the passes. A callable maps
+        the progress of training, in [0, 1), to the factor.
     undirected_top : bool, default=True
-        False directs the top level, too: a sigmoid belief net, whose top units
-        are independent, trained by wake and sleep alone (Hinton, Dayan, Frey & Neal 1995).
+        If False, the top level is directed too, and the units of the top layer are independent.
+        The network is then a sigmoid belief net, trained by the wake-sleep algorithm (Hinton,
+        Dayan, Frey & Neal 1995).
     """
 
     n_iter: int = 10
@@ -92,16 +102,17 @@ class UpDown(BaseEstimator):
 
 
 FINE_TUNE = {"up_down": UpDown()}
-UNPRUNED = {  # a level's pruner where nothing is trained, so that nothing is pruned either
+UNPRUNED = {  # parameters with which the pruner of a level prunes nothing, for n_iter=0
     "sparsity": 0.0, "schedule": "geometric", "n_rounds": 1, "regrow": None, "retrain": None,
     "sparsities": (0.0,),
 }  # fmt: skip
 
 
 class _LabelledRBM(PrunedBernoulliRBM):
-    """The top level's machine where labels are joined: its last visible units, of which one is on.
+    """Top level of a network with labels, a one-hot group at the end of its visible units.
 
-    To the pruners their connections do not exist; they stay as long as the upper unit has others.
+    Pruners do not see the connections of labels. These connections remain as long as their upper
+    unit has other connections.
     """
 
     @property
@@ -114,16 +125,16 @@ class _LabelledRBM(PrunedBernoulliRBM):
 
     @property
     def connectivity_(self) -> list:
-        """The mask (n_components, n_features) without the labels."""
+        """Mask of the level, without the columns of the labels."""
         return [mask[:, : -self._n_labels] for mask in super().connectivity_]
 
     @property
     def components_(self) -> np.ndarray:
-        """Weights (n_components, n_features) without those of the labels."""
+        """Weights of the level, without the columns of the labels."""
         return super().components_[:, : -self._n_labels]
 
     def set_connectivity(self, masks):
-        """Set which connections exist, of the labels where an upper unit has others."""
+        """Set which connections exist; labels are connected to upper units that have others."""
         masks = masks if isinstance(masks, list | tuple) else [masks]
         (mask,) = (np.asarray(mask, dtype=bool) for mask in masks)
         labels = np.tile(mask.any(axis=1)[:, None], (1, self._n_labels))
@@ -140,33 +151,37 @@ def _joins_labels(self):
 
 
 class LevelList(_BaseComposition):
-    """Estimators named in ``hidden_layer_sizes`` are parameters of whoever holds them."""
+    """Mixin that gives access to the parameters of named levels in ``hidden_layer_sizes``."""
 
     def get_params(self, deep=True) -> dict:
-        """Return the parameters, with those of named levels.
+        """Get the parameters, including those of named levels.
 
         Parameters
         ----------
         deep : bool, default=True
+            If True, also return the parameters of contained estimators.
 
         Returns
         -------
         params : dict
+            Parameter names mapped to their values.
         """
         if self._named_levels():
             return self._get_params("hidden_layer_sizes", deep=deep)
         return super().get_params(deep=deep)
 
     def set_params(self, **params):
-        """Set parameters, those of named levels too.
+        """Set the parameters, including those of named levels.
 
         Parameters
         ----------
         **params : dict
+            Parameters of the estimator, and of its levels in the form ``<name>__<parameter>``.
 
         Returns
         -------
         self : object
+            The estimator itself.
         """
         if self._named_levels():
             self._set_params("hidden_layer_sizes", **params)
@@ -174,17 +189,20 @@ class LevelList(_BaseComposition):
         return super().set_params(**params)
 
     def connectivity_parameters(self, masks) -> dict:
-        """Return the parameters with which all levels start full.
+        """Return parameters that make all levels of a new estimator start with all connections.
 
-        Connections are set after that: what a level lacks from the start would stay 0.
+        The masks have to be set after ``fit(n_iter=0)``. If they were passed as parameters, the
+        weights of absent connections would be 0 from the start.
 
         Parameters
         ----------
         masks : list of ndarray of bool of shape (n_upper, n_lower)
+            One mask per level, lowest level first. They are not used.
 
         Returns
         -------
         parameters : dict
+            Parameters for ``set_params``.
         """
         return full_level_parameters(self)
 
@@ -200,77 +218,89 @@ class SparseDBN(
     StoredState,
     LevelList,
 ):
-    """Deep belief network: restricted Boltzmann machines, each fitted on the features below it.
+    """Deep belief network of restricted Boltzmann machines that can be pruned.
 
-    Greedy stacking (Hinton, Osindero & Teh 2006; Algorithm 1 of Zuo et al. 2019).
-    With a pruner, each level is pruned before the next is trained
-    (unsupervised sparse deep architecture selection, Algorithm 2). The top
-    two layers are an undirected machine, the levels below point down:
+    Each level is fitted on the features of the level below it (Hinton, Osindero & Teh 2006;
+    Algorithm 1 of Zuo et al. 2019). With a pruner, each level is pruned before the next one is
+    trained (Algorithm 2, unsupervised sparse deep architecture selection). As a generative model,
+    the top level is undirected, and the levels below it are directed downwards:
 
     .. math:: p(v, h_1, \\dots, h_L) = p(v | h_1) \\cdots p(h_{L-2} | h_{L-1}) \\, p(h_{L-1}, h_L)
 
     Parameters
     ----------
-    hidden_layer_sizes : tuple of int or list of (str, estimator), default=(100, 100)
-        Units of the hidden layers, bottom first; or the levels themselves,
-        named as in a Pipeline: any estimator with the seam of :mod:`skprune.pruning`.
+    hidden_layer_sizes : int, sequence of int or list of (str, estimator), \
+default=(100, 100)
+        Number of units of each hidden layer, lowest layer first. Alternatively, the levels
+        themselves as pairs (name, estimator), as in a :class:`~sklearn.pipeline.Pipeline`. A level
+        can be any transformer. To be pruned, it must have the members of the pruning protocol (see
+        :mod:`skprune.pruning`).
     rbm : estimator, default=None
-        Template of a level, whose ``n_components`` is set. None is a
-        :class:`PrunedBernoulliRBM` with its defaults.
+        Template of the levels. Its ``n_components`` is set for each level. If None, a
+        :class:`PrunedBernoulliRBM` with default parameters is used.
     pruner : estimator, default=None
-        Meta-estimator that prunes every level, such as :class:`IterativePruner`. Without an
-        estimator in it, ``rbm`` is put in its place; else ``rbm`` must be None.
+        Meta-estimator that prunes each level, such as :class:`IterativePruner`. If its
+        ``estimator`` is None, it prunes ``rbm``. Otherwise it prunes its own estimator, and
+        ``rbm`` must be None. If ``pruner`` is None, the levels are not pruned.
     n_iter : int, default=None
-        Passes over the data for every level; None leaves it to the levels, and 0 trains
-        nothing, fine-tuning included. Where a warm start only fine-tunes, passes of that.
+        Number of passes over the data for each level. If None, the levels use their own
+        ``n_iter``. If 0, the network is built, but it is not trained, pruned or fine-tuned. If a
+        warm start only fine-tunes, this is the number of passes of fine-tuning.
     upward : {"probabilities", "samples"}, default="probabilities"
-        What the next level is trained on.
+        Whether the next level is trained on activation probabilities or on samples drawn with
+        them.
     transpose : bool, default=False
-        Start each level after the first as the one below, upside down
-        (``PrunedBernoulliRBM(transpose_of=...)``): the bound then starts at the log-likelihood
-        of the levels below, and training sets out from there. A level needs no fewer units than the
+        If True, each level after the first starts as the transpose of the level below (see
+        ``transpose_of`` of :class:`PrunedBernoulliRBM`). The bound then starts at the
+        log-likelihood of the levels below. Each layer must have at least as many units as the
         layer two below it.
     join_labels : bool, default=False
-        Join the classes in ``y`` to the layer below the top, as units of which
-        one is on. The top level then learns p(features, label) with persistent
-        chains, and the network predicts and generates by class.
+        If True, join the classes in y to the layer below the top layer, as a one-hot group of
+        units. The top level then learns the joint distribution of features and label with
+        persistent chains. The network can predict classes, and draw samples of a given class.
     fine_tune : "up_down", UpDown or None, default=None
-        Train all levels together afterwards, as a generative model.
+        If not None, train all levels together after stacking, as a generative model. "up_down"
+        stands for :class:`~skprune.dbn.UpDown` with default parameters.
     warm_start : bool, default=False
-        Go on from the fitted levels; with ``fine_tune``, by fine-tuning alone.
+        If True, ``fit`` continues from the fitted levels. With ``fine_tune``, it only fine-tunes.
     verbose : int, default=0
-        1 prints a line a level and a pass of fine-tuning; the levels' own reports
-        are set in ``rbm``.
+        If 1, print one line per level and per pass of fine-tuning. To show the passes of the
+        levels, set ``verbose`` in ``rbm``.
     random_state : int, RandomState instance or None, default=None
-        Seeds the levels; None leaves them their own seeds.
+        Determines the seeds of the levels, and the random numbers of fine-tuning. If None, the
+        levels keep their own ``random_state``. Pass an int for reproducible results.
 
     Attributes
     ----------
     estimators_ : list of estimator
-        The fitted levels, bottom first (of a pruner the pruned machine).
+        Fitted levels, lowest level first. With a pruner, these are the pruned machines.
     components_ : list of ndarray of shape (n_upper, n_lower)
-        Recognition weights of the levels, zero where there is no connection.
-    connectivity_ : list of ndarray of bool
-        Label units are not among the lower units of the top level here, and
-        stay when connections are pruned.
+        Recognition weights of the levels, lowest level first. They are zero for absent
+        connections.
+    connectivity_ : list of ndarray of bool of shape (n_upper, n_lower)
+        Mask of each level, lowest level first. It is True where a connection exists. Label units
+        are not included, and their connections are not pruned.
     history_ : list of dict of ndarray
-        History of every level; the last one is of the fine-tuning, if there was any.
-    classes_ : ndarray
-        With ``join_labels``.
+        History of each level, lowest level first. If the network was fine-tuned, the last entry is
+        the history of fine-tuning.
+    classes_ : ndarray of shape (n_classes,)
+        Classes seen during ``fit``. Defined only with ``join_labels=True``.
     n_features_in_ : int
+        Number of features seen during ``fit``.
     feature_names_in_ : ndarray of str
+        Names of the features seen during ``fit``. Defined only if X has feature names that are all
+        strings.
 
     See Also
     --------
-    SparseDBNClassifier : Fine-tuned to tell classes apart.
-    SparseDBNAutoencoder : Fine-tuned to give the data back.
+    SparseDBNClassifier : Fine-tune a deep belief network as a classifier.
+    SparseDBNAutoencoder : Fine-tune a deep belief network as an autoencoder.
 
     References
     ----------
-    .. [1] Hinton, Osindero, Teh, "A fast learning algorithm for deep belief nets",
-       Neural Computation 2006.
-    .. [2] Salakhutdinov, Murray, "On the quantitative analysis of deep belief
-       networks", ICML 2008.
+    .. [1] Hinton, Osindero, Teh, "A fast learning algorithm for deep belief nets", Neural
+       Computation 2006.
+    .. [2] Salakhutdinov, Murray, "On the quantitative analysis of deep belief networks", ICML 2008.
 
     Examples
     --------
@@ -317,7 +347,7 @@ class SparseDBN(
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        if self.join_labels:  # it predicts, too, but its score is that of a density
+        if self.join_labels:  # the network predicts, but its score is that of a density model
             tags.target_tags.required = True
             tags.classifier_tags = ClassifierTags()
         return tags
@@ -354,13 +384,14 @@ class SparseDBN(
         )
         if tuning.negative_phase not in ("cd", "pcd"):
             raise ValueError(
-                f"negative_phase={tuning.negative_phase!r} of UpDown is not known. Use 'cd' or 'pcd'."
+                f"negative_phase={tuning.negative_phase!r} of UpDown is not known. Use 'cd' or "
+                "'pcd'."
             )
         check_number(
             tuning.n_label_draws, "n_label_draws of UpDown", numbers.Integral, low=1, high=100
         )
         if tuning.n_label_draws > 1 and not self.join_labels:
-            raise ValueError("n_label_draws of UpDown needs join_labels=True.")
+            raise ValueError("n_label_draws of UpDown must be 1 unless join_labels=True.")
         check_number(tuning.learning_rate, "learning_rate of UpDown", low=0, closed="right")
         check_number(tuning.l2, "l2 of UpDown", low=0)
         resolve_function(
@@ -370,21 +401,21 @@ class SparseDBN(
         )
         if self.join_labels and not tuning.undirected_top:
             raise ValueError(
-                "join_labels needs an undirected top level; use UpDown(undirected_top=True)."
+                "join_labels=True needs an undirected top level. Use UpDown(undirected_top=True)."
             )
         return tuning
 
     def _templates(self) -> list:
-        """Return an unfitted estimator a level."""
-        sizes: Any = self.hidden_layer_sizes
+        """Return one unfitted estimator per level, lowest level first."""
+        sizes = self.hidden_layer_sizes
         if self._named_levels():
             if self.rbm is not None or self.pruner is not None:
                 raise ValueError(
-                    "hidden_layer_sizes holds the levels themselves; rbm and pruner must be None."
+                    "rbm and pruner must be None if hidden_layer_sizes contains estimators."
                 )
             if not all(isinstance(entry, tuple) and len(entry) == 2 for entry in sizes):
                 raise ValueError(
-                    "hidden_layer_sizes must hold numbers alone, or pairs of a name and an estimator."
+                    "hidden_layer_sizes must contain only ints, or only pairs (name, estimator)."
                 )
             names = [name for name, _ in sizes]
             self._validate_names(names)
@@ -397,8 +428,8 @@ class SparseDBN(
         if self.pruner is not None and self.pruner.estimator is not None:
             if self.rbm is not None:
                 raise ValueError(
-                    "pruner has an estimator of its own, so rbm must be None; or give the pruner "
-                    "estimator=None."
+                    "rbm must be None if pruner has an estimator. To prune rbm instead, set "
+                    "estimator=None in pruner."
                 )
             template = self.pruner.estimator
         else:
@@ -410,16 +441,16 @@ class SparseDBN(
         return levels
 
     def _check_levels(self, levels):
-        """Say before training what would fail after it."""
+        """Raise an error before training if levels lack what the parameters need."""
         for number, level in enumerate(levels, start=1):
             if not hasattr(level, "transform"):
                 raise TypeError(
-                    f"Level {number}, a {type(level).__name__}, has no transform; the level above is "
-                    "trained on what that gives."
+                    f"Level {number}, a {type(level).__name__}, has no transform method. Each "
+                    "level must be a transformer."
                 )
         if self.join_labels and type(levels[-1]) is not PrunedBernoulliRBM:
             raise TypeError(
-                "join_labels needs a PrunedBernoulliRBM as the top level, got "
+                "join_labels=True needs a PrunedBernoulliRBM as the top level, got "
                 f"{type(levels[-1]).__name__}."
             )
         if self.transpose:
@@ -427,23 +458,24 @@ class SparseDBN(
             others = [level for level in inner if not isinstance(level, PrunedBernoulliRBM)]
             if others or self.join_labels:
                 raise TypeError(
-                    "transpose needs levels that are PrunedBernoulliRBM, without labels; got "
-                    + ("join_labels." if self.join_labels else f"{type(others[0]).__name__}.")
+                    "transpose=True needs levels of type PrunedBernoulliRBM without labels, got "
+                    + ("join_labels=True." if self.join_labels else f"{type(others[0]).__name__}.")
                 )
         if self.fine_tune is not None:
             others = [level for level in levels if not isinstance(level, PrunedBernoulliRBM)]
             if others:
                 raise TypeError(
-                    "fine_tune needs levels that are PrunedBernoulliRBM, got "
+                    "fine_tune needs levels of type PrunedBernoulliRBM, got "
                     f"{type(others[0]).__name__}."
                 )
             if len(levels) == 1 and resolve(self.fine_tune, FINE_TUNE, "fine_tune").undirected_top:
                 raise ValueError(
-                    "fine_tune needs two hidden layers or more; it has one undirected level."
+                    "fine_tune needs at least two hidden layers, got one. Add a hidden layer, or "
+                    "use UpDown(undirected_top=False)."
                 )
 
     def _prepare(self, templates, rng) -> list:
-        """Seed the levels, and let the top one know its labels."""
+        """Set the seeds of the levels, and replace the top level by one with labels if needed."""
         for template in templates:
             if isinstance(template, FrozenEstimator):
                 continue
@@ -462,23 +494,26 @@ class SparseDBN(
 
     @with_callbacks
     def fit(self, X, y=None):
-        """Fit the levels one after the other, and fine-tune them if asked to.
+        """Fit the levels one after the other, then fine-tune them if ``fine_tune`` is set.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Values in [0, 1]; bool and uint8 are read as they are.
+            Training data with values in [0, 1]. bool and uint8 data are read as they are.
         y : array-like of shape (n_samples,), default=None
-            Classes; ignored without ``join_labels``.
+            Class of each row. Ignored unless ``join_labels=True``.
 
         Returns
         -------
         self : SparseDBN
+            Fitted estimator.
 
         Raises
         ------
+        TypeError
+            If a parameter has a wrong type, or a level lacks a method or parameter that is needed.
         ValueError
-            If a parameter or the data are not legal, or training diverges.
+            If a parameter or the data are invalid, or training diverges.
         """
         tuning = self._check_parameters()
         with restored_on_error(self):
@@ -487,7 +522,8 @@ class SparseDBN(
             labels = None
             if going_on and self.join_labels != hasattr(self, "classes_"):
                 raise ValueError(
-                    "join_labels cannot change while training goes on; fit anew with warm_start=False."
+                    "join_labels cannot change between fits with warm_start=True. Use "
+                    "warm_start=False to fit anew."
                 )
             if self.join_labels:
                 self.classes_, labels = check_classes(X, y, self.classes_ if going_on else None)
@@ -522,7 +558,7 @@ class SparseDBN(
         return self
 
     def _stacked(self, levels, X, labels, going_on, rng, context):
-        """Fit the levels; return the fitted machines and their histories."""
+        """Fit the levels one after the other; return the fitted machines and their histories."""
         machines, histories, below = [], [], X
         for number, level in enumerate(levels):
             started = time.perf_counter()
@@ -557,14 +593,14 @@ class SparseDBN(
         return machines, histories
 
     def _fit_level(self, level, number, X, below, going_on, task):
-        """Fit a level, with parameters it is lent for that; return its machine and history."""
+        """Fit a level with temporarily changed parameters; return its machine and history."""
         lent = {}
         if going_on:
             level, lent = deepcopy(level), {"warm_start": True}
             if "warm_start" not in level.get_params():
                 raise TypeError(
-                    f"warm_start needs levels that can go on; level {number + 1}, a "
-                    f"{type(level).__name__}, has no warm_start."
+                    "warm_start=True requires every level to have a warm_start parameter, but "
+                    f"level {number + 1}, a {type(level).__name__}, has none."
                 )
         inner = getattr(level, "estimator", level)
         owner = "" if inner is level else "estimator__"
@@ -577,8 +613,8 @@ class SparseDBN(
             lent[f"{owner}transpose_of"] = FrozenEstimator(below)
         if f"{owner}n_iter" in lent and f"{owner}n_iter" not in parameters:
             raise TypeError(
-                f"n_iter={self.n_iter} needs levels that count passes; level {number + 1}, a "
-                f"{type(inner).__name__}, has no n_iter."
+                f"n_iter={self.n_iter} requires every level to have an n_iter parameter, but level "
+                f"{number + 1}, a {type(inner).__name__}, has none. Use n_iter=None."
             )
         own = {name: parameters[name] for name in lent}
         level.set_params(**lent)
@@ -593,20 +629,20 @@ class SparseDBN(
             machine.set_params(**{n.removeprefix(owner): v for n, v in inner_own.items()})
         return machine, getattr(level, "history_", {})
 
-    # ------------------------------------------------------------------ seam
+    # ------------------------------------------------------ pruning protocol
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "estimators_")
 
     @property
     def connectivity_(self) -> list:
-        """Boolean masks (n_upper, n_lower) of the levels, bottom first; made on demand."""
+        """Masks (n_upper, n_lower) of the levels, lowest level first, built on each access."""
         check_is_fitted(self)
         return [mask for level in self.estimators_ for mask in level.connectivity_]
 
     @property
     def components_(self) -> list:
-        """Recognition weights (n_upper, n_lower) of the levels, bottom first; made on demand."""
+        """Recognition weights (n_upper, n_lower) of the levels, built on each access."""
         check_is_fitted(self)
         matrices = []
         for level in self.estimators_:
@@ -615,22 +651,25 @@ class SparseDBN(
         return matrices
 
     def set_connectivity(self, masks):
-        """Set which connections exist; part of the seam to the pruners.
+        """Set which connections exist.
+
+        This method is part of the pruning protocol. The weights of removed connections become 0,
+        and new connections start with weight 0.
 
         Parameters
         ----------
-        masks : list of array-like of bool
-            One mask (n_upper, n_lower) a level, bottom first.
+        masks : list of array-like of bool of shape (n_upper, n_lower)
+            One mask per level, lowest level first.
 
         Returns
         -------
-        self : object
+        self : SparseDBN
+            The estimator itself.
 
         Raises
         ------
         ValueError
-            If the number of masks or a shape is wrong, or a level would be
-            left without connections.
+            If the number of masks or a shape is wrong, or a mask has no connection.
         """
         check_is_fitted(self)
         present = [level.connectivity_ for level in self.estimators_]
@@ -638,8 +677,8 @@ class SparseDBN(
         if not isinstance(masks, list | tuple) or len(masks) != sum(counts):
             given = len(masks) if isinstance(masks, list | tuple) else "no list of"
             raise ValueError(
-                f"set_connectivity got {given} masks for {sum(counts)} levels; give one a level, "
-                "bottom first."
+                f"set_connectivity got {given} masks for {sum(counts)} levels. Pass one mask per "
+                "level, lowest level first."
             )
         shapes = [mask.shape for own in present for mask in own]
         masks = [check_mask(mask, shape) for mask, shape in zip(masks, shapes, strict=True)]
@@ -653,23 +692,29 @@ class SparseDBN(
         return self
 
     def layer_samples(self, X=None, *, n_samples=1000, n_steps_between=10, random_state=None):
-        """Return states of all layers, given data or from the model; part of the seam.
+        """Return states of all layers, given data or drawn from the model.
+
+        This method is part of the pruning protocol.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_rows, n_features), default=None
-            Given: the visible layer is this data, the layers above are drawn
-            upwards, each given the one below. None: the top level is sampled,
-            the others are drawn downwards.
+            Data to set the visible layer to. Each layer above is drawn given the layer below it. If
+            None, the states are samples of the model: the top level is sampled, and the layers
+            below are drawn downwards.
         n_samples : int, default=1000
+            Number of states to draw from the model. Ignored if X is given.
         n_steps_between : int, default=10
-            Gibbs steps between two states kept of a chain of the top level.
+            Number of Gibbs steps between two states of a chain of the top level. Ignored if X is
+            given.
         random_state : int, RandomState instance or None, default=None
+            Determines the states that are drawn. Pass an int for reproducible results.
 
         Returns
         -------
-        layers : list of ndarray of shape (n_samples, n_units)
-            Visible layer first, without labels.
+        layers : list of ndarray of shape (n_states, n_units)
+            States of each layer, visible layer first, without labels. ``n_states`` is the number
+            of rows of X, or ``n_samples`` if X is None.
         """
         check_is_fitted(self)
         rng = check_random_state(random_state)
@@ -677,7 +722,7 @@ class SparseDBN(
             X = check_data(self, X, reset=False)
             layers = [X.toarray() if sparse.issparse(X) else X]
             for number, level in enumerate(self.estimators_):
-                if len(getattr(level, "connectivity_", ())) > 1:  # it has layers of its own
+                if len(getattr(level, "connectivity_", ())) > 1:  # the level has several layers
                     seed = rng.randint(np.iinfo(np.int32).max)
                     layers += level.layer_samples(layers[-1], random_state=seed)[1:]
                     continue
@@ -695,7 +740,7 @@ class SparseDBN(
     # -------------------------------------------------------------- structure
 
     def _machines(self) -> list:
-        """Return the computing form of every level, or say which is no RBM."""
+        """Return the kernel arrays of each level; raise an error if one is not an RBM."""
         result = []
         for number, level in enumerate(self.estimators_):
             if isinstance(level, BoltzmannMachine) and len(level._levels) == 1:
@@ -704,7 +749,7 @@ class SparseDBN(
             names = ("components_", "intercept_visible_", "intercept_hidden_")
             if not all(hasattr(level, name) for name in names):
                 raise TypeError(
-                    "This needs levels that are restricted Boltzmann machines; level "
+                    "This method needs levels that are restricted Boltzmann machines, but level "
                     f"{number + 1} is a {type(level).__name__}."
                 )
             weights = np.ascontiguousarray(level.components_)
@@ -716,7 +761,7 @@ class SparseDBN(
         return len(self.estimators_) - (not self._directed_top)
 
     def _generators(self) -> list:
-        """Return the computing form of the directed levels as they are going down."""
+        """Return the kernel arrays of each directed level, with generative weights."""
         if self._generative is None:
             return self._machines()[: self._n_directed()]
         stack = self._generative.stack()
@@ -726,11 +771,11 @@ class SparseDBN(
         ]
 
     def _njoined(self) -> int | None:
-        """Where the labels begin among the lower units of the top level, counted from the end."""
+        """Return the negative index of the first label unit in the top level, or None."""
         return -len(self.classes_) if self.join_labels else None
 
     def _up(self, number, below) -> np.ndarray:
-        """Means of a level's upper units; its labels, if any, say nothing."""
+        """Return the means of a level's upper units. Labels are uniform, as they are unknown."""
         level = self.estimators_[number]
         if self.join_labels and number == len(self.estimators_) - 1:
             stack = self._machines()[number]
@@ -747,12 +792,12 @@ class SparseDBN(
     # ---------------------------------------------------------------- up-down
 
     def _generative_layers(self, directed_top) -> Layers:
-        """Return the directed levels as they go down: at first by the recognition weights."""
+        """Return the directed levels with generative weights, at first the recognition weights."""
         if self._generative is not None:
             if self._directed_top != directed_top:
                 raise ValueError(
-                    "undirected_top cannot change while fine-tuning goes on; fit anew with "
-                    "warm_start=False."
+                    "undirected_top cannot change between fits with warm_start=True. Use "
+                    "warm_start=False to fit anew."
                 )
             return self._generative
         machines = self.estimators_
@@ -761,13 +806,13 @@ class SparseDBN(
         if directed_top:
             prior = np.clip(machines[-1]._activity[1], 1e-3, 0.999)
             prior = np.log(prior / (1 - prior))
-        else:  # the top level's lower units, of which the last may be labels
+        else:  # the lower biases of the top level, without those of labels
             prior = machines[-1].intercept_visible_[:n_top]
         biases = [*(machine.intercept_visible_ for machine in directed), prior]
         return Layers([machine._levels[0] for machine in directed], biases)
 
     def _fine_tune(self, tuning, X, labels, n_passes, context) -> dict:
-        """Fine-tune all levels together; return the history."""
+        """Fine-tune all levels together by the up-down algorithm, and return the history."""
         machines, directed_top = self.estimators_, not tuning.undirected_top
         n_directed = len(machines) - (not directed_top)
         start = self._generative_layers(directed_top)
@@ -805,34 +850,39 @@ class SparseDBN(
     # ---------------------------------------------------- features and labels
 
     def transform(self, X, level=None):
-        """Return the activation probabilities of the top layer, or of another.
+        """Return the activation probabilities of a hidden layer.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data with values in [0, 1]. bool and uint8 data are read as they are.
         level : int, default=None
-            Levels to go up; None goes to the top, whose features
-            :meth:`get_feature_names_out` names. With ``set_output``, ask
-            :meth:`layer_means` for another.
+            Number of the level whose features are returned, counted from 1. If None, return the
+            top layer. The names from :meth:`get_feature_names_out` are those of the top layer. For
+            another layer, use :meth:`layer_means` if ``set_output`` is configured.
 
         Returns
         -------
-        features : ndarray of shape (n_samples, n_components of the level)
+        features : ndarray of shape (n_samples, n_units)
+            Activation probabilities of the layer.
         """
         return self.layer_means(X, level)
 
     def layer_means(self, X, level=None) -> np.ndarray:
-        """Return the activation probabilities of a layer by one deterministic pass up.
+        """Return the activation probabilities of a hidden layer from one deterministic pass up.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data with values in [0, 1]. bool and uint8 data are read as they are.
         level : int, default=None
-            Levels to go up, from 1; None goes to the top.
+            Number of the level whose features are returned, counted from 1. If None, return the
+            top layer.
 
         Returns
         -------
         means : ndarray of shape (n_samples, n_units)
+            Activation probabilities of the layer.
         """
         check_is_fitted(self)
         X = check_data(self, X, reset=False)
@@ -844,16 +894,19 @@ class SparseDBN(
         return X
 
     def inverse_transform(self, H):
-        """Return the visible probabilities, by one deterministic pass down from the top layer.
+        """Return probabilities of the visible units from those of the top layer.
+
+        They are computed in one deterministic pass down.
 
         Parameters
         ----------
-        H : array-like of shape (n_samples, n_components)
+        H : array-like of shape (n_samples, n_units)
             Activation probabilities of the top layer.
 
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
+            Probabilities of the visible units.
         """
         check_is_fitted(self)
         H = check_codes(H, self._n_features_out)
@@ -871,17 +924,23 @@ class SparseDBN(
 
     @available_if(_joins_labels)
     def predict_proba(self, X, n_passes=None) -> np.ndarray:
-        """Return p(class | features), by the free energies of the top level with each label on.
+        """Return the probability of each class given the features.
+
+        The probabilities are computed from the free energies of the top level with one label on at
+        a time. Available only with ``join_labels=True``.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data with values in [0, 1]. bool and uint8 data are read as they are.
         n_passes : int, default=None
-            None goes up once, by probabilities; a number averages so many stochastic passes.
+            Number of stochastic passes up over which the probabilities are averaged. If None, use
+            one deterministic pass of activation probabilities.
 
         Returns
         -------
         probabilities : ndarray of shape (n_samples, n_classes)
+            Probabilities of the classes, in the order of ``classes_``.
         """
         check_is_fitted(self)
         X = check_data(self, X, reset=False)
@@ -906,21 +965,25 @@ class SparseDBN(
 
     @available_if(_joins_labels)
     def predict(self, X) -> np.ndarray:
-        """Return the class with the lowest free energy.
+        """Return the most probable class of each row, which has the lowest free energy.
+
+        Available only with ``join_labels=True``.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data with values in [0, 1]. bool and uint8 data are read as they are.
 
         Returns
         -------
         y : ndarray of shape (n_samples,)
+            Predicted classes.
         """
         numbers_ = self.predict_proba(X).argmax(axis=1)
         return self.classes_[numbers_]
 
     def _class_stacks(self) -> list:
-        """Return (stack of the top level with this label on, its bias) for every class."""
+        """Return, for each class, the top level with this label on and the bias of the label."""
         machine, n_labels = self.estimators_[-1], len(self.classes_)
         weights, (mask,) = machine._levels[0].matrix(), machine.connectivity_
         level = Level.from_matrix(weights[:, :-n_labels], mask).kernel_form()
@@ -932,26 +995,33 @@ class SparseDBN(
 
     @staticmethod
     def _label_scores(classes, below, team) -> np.ndarray:
-        """Return log p*(features, label) of the top level, one column a class."""
+        """Return the unnormalised log p(features, label) of the top level, one column per class."""
         stacks, biases = zip(*classes, strict=True)
         return np.array(biases) - inference.free_energies(stacks, below, team)
 
     # ------------------------------------------------------------- likelihood
 
     def log_partition(self, method="auto", **options) -> LogPartition:
-        """Return log Z of the undirected top level, in nats.
+        """Return log Z of the top level, in nats.
 
-        With labels it is the sum over the classes, each with its own estimate.
+        With labels, Z is the sum of one estimate per class. For a directed top level, log Z is 0.
 
         Parameters
         ----------
         method : {"auto", "exact", "ais", "reverse_ais", "bracket"}, default="auto"
-        **options
-            As in :meth:`PrunedBernoulliRBM.log_partition`.
+            How log Z is computed (see :meth:`PrunedBernoulliRBM.log_partition`).
+        **options : dict
+            Other parameters of :meth:`PrunedBernoulliRBM.log_partition`.
 
         Returns
         -------
         log_partition : LogPartition
+            The value, its standard error, its bracket, the method and the effective sample size.
+
+        Raises
+        ------
+        TypeError
+            If the top level is not a machine of this package.
         """
         check_is_fitted(self)
         if self._directed_top:
@@ -959,8 +1029,8 @@ class SparseDBN(
         machine = self.estimators_[-1]
         if not isinstance(machine, BoltzmannMachine):
             raise TypeError(
-                f"The log Z of a {type(machine).__name__} is not known; the top level must be a "
-                "PrunedBernoulliRBM."
+                f"log_partition is not available for a top level of type {type(machine).__name__}. "
+                "The top level must be a PrunedBernoulliRBM."
             )
         if not self.join_labels:
             return machine.log_partition(method, **options)
@@ -991,24 +1061,27 @@ class SparseDBN(
         return LogPartition(float(value), float(error), bracket, parts[0].method, size)
 
     def lower_bound(self, X, n_samples=20) -> np.ndarray:
-        """Return the variational lower bound on log p(v) + log Z of the top level, row by row.
+        """Return a variational lower bound on log p(v) + log Z for each row, in nats.
 
         .. math:: E_{q(h|v)} [\\log p(v | h_1) + \\dots + \\log p^*(h_{L-1}) - \\log q(h | v)]
 
-        with q the recognition pass (Salakhutdinov & Murray 2008). Summed over all
-        states where the directed layers have at most 10 hidden units, else over
-        samples, whose random numbers are a function of the row.
+        Here q is the distribution of the recognition pass, p* is the unnormalised probability
+        under the top level, and Z is its partition function (Salakhutdinov & Murray 2008). If the
+        directed levels have at most 10 hidden units, the expectation is an exact sum over all
+        their states. Otherwise it is a mean over samples. Their random numbers are a function of
+        the row, so the bound of a row does not depend on the other rows.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data with values in [0, 1]. bool and uint8 data are read as they are.
         n_samples : int, default=20
-            Samples of the hidden layers a row.
+            Number of samples of the hidden layers per row.
 
         Returns
         -------
         bound : ndarray of float64 of shape (n_samples,)
-            Subtract log Z for the bound on the log-likelihood.
+            Bounds in nats. Subtract log Z to get bounds on the log-likelihood.
         """
         check_is_fitted(self)
         X = check_data(self, X, reset=False)
@@ -1038,7 +1111,7 @@ class SparseDBN(
         return total / n_samples
 
     def _log_top(self, top, classes, below, team):
-        """Unnormalised log-probability of the layer below the top, labels summed out."""
+        """Return the unnormalised log-probability of the top level's input, summed over labels."""
         if self._directed_top:
             prior = self._generative.biases[-1].astype(np.float64)
             return inference.row_products(below, prior) - np.logaddexp(0, prior).sum()
@@ -1047,18 +1120,21 @@ class SparseDBN(
         return -inference.free_energy(top, below, team)
 
     def score_samples(self, X) -> np.ndarray:
-        """Return a variational lower bound on the log-likelihood of every row, in nats.
+        """Return a variational lower bound on the log-likelihood of each row, in nats.
 
-        :meth:`lower_bound` minus log Z of the top level, which is exact where
-        one side has at most 20 units, else by AIS, once for the fitted parameters.
+        The result is :meth:`lower_bound` minus log Z of the top level. log Z is exact if one of
+        the two layers of the top level has at most 20 units. Otherwise it is estimated by annealed
+        importance sampling, and kept until the parameters change.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data with values in [0, 1]. bool and uint8 data are read as they are.
 
         Returns
         -------
         bound : ndarray of float64 of shape (n_samples,)
+            Bounds in nats.
         """
         bound = self.lower_bound(X)
         if self._log_partition is None:
@@ -1071,12 +1147,14 @@ class SparseDBN(
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data with values in [0, 1]. bool and uint8 data are read as they are.
         y : None
             Ignored.
 
         Returns
         -------
         score : float
+            Mean lower bound on the log-likelihood, in nats.
         """
         return float(np.mean(self.score_samples(X)))
 
@@ -1085,27 +1163,34 @@ class SparseDBN(
     def sample(
         self, n_samples=1, *, n_gibbs_steps=1000, y=None, probabilities=False, random_state=None
     ):
-        """Draw visible states: Gibbs sampling in the top level, one directed pass down.
+        """Draw samples of the visible units.
+
+        The top level is sampled by Gibbs sampling. The layers below are drawn in one pass down.
 
         Parameters
         ----------
         n_samples : int, default=1
-            Number of independent chains.
+            Number of samples. Each one comes from an independent chain.
         n_gibbs_steps : int, default=1000
+            Number of Gibbs steps per chain in the top level.
         y : class or array-like of shape (n_samples,), default=None
-            Classes to clamp, with ``join_labels``.
+            One class for all samples, or one class per sample. Requires ``join_labels=True``. If
+            None, the class is drawn too.
         probabilities : bool, default=False
-            Return the probabilities of the visible units instead of a draw.
+            If True, return the probabilities of the visible units instead of binary states.
         random_state : int, RandomState instance or None, default=None
+            Determines the samples. Pass an int for reproducible results.
 
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
+            Samples of the visible units, or their probabilities.
 
         Raises
         ------
         ValueError
-            If ``y`` holds a class that was not seen, or the network knows no classes.
+            If ``y`` is given without ``join_labels=True``, has a wrong shape, or contains a class
+            that was not seen during ``fit``.
         """
         check_is_fitted(self)
         check_number(n_samples, "n_samples", numbers.Integral, low=1)
@@ -1124,21 +1209,21 @@ class SparseDBN(
             return None
         if not self.join_labels:
             raise ValueError(
-                "y clamps a class, which needs join_labels=True when the network is made."
+                "y was passed, but the network has no labels. Fit it with join_labels=True."
             )
         y = np.asarray(y)
         if y.shape not in ((), (n_samples,)):
             raise ValueError(
-                f"y has shape {y.shape}; give one class, or one for each of {n_samples}."
+                f"y has shape {y.shape}. Pass one class, or one for each of {n_samples} samples."
             )
         y = np.broadcast_to(y, (n_samples,))
         unknown = np.setdiff1d(y, self.classes_)
         if unknown.size:
-            raise ValueError(f"y holds {unknown[0]!r}, which was not among the classes of fit.")
+            raise ValueError(f"y contains {unknown[0]!r}, which was not among the classes in fit.")
         return y[:, None] == self.classes_
 
     def _top_states(self, n_samples, n_sweeps, labels, rng, start=None):
-        """Return layers that a pass down begins with, top first, and where the chains now stand."""
+        """Return the layers that a pass down starts from, top first, and the chains' states."""
         top = self._machines()[-1]
         dtype = top.biases[0].dtype
         key = new_key(rng)
@@ -1168,7 +1253,7 @@ class SparseDBN(
         return [upper, lower[:, : self._njoined()]], lower
 
     def _downwards(self, layers, rng, probabilities=False) -> list:
-        """Add to ``layers`` (top first) what is drawn below the last of them."""
+        """Draw the layers below the last of ``layers``, and append them (top layer first)."""
         generators = self._generators()
         with self._team(layers[0].shape[0]) as team:
             for number in range(len(generators) - 1, -1, -1):
@@ -1180,13 +1265,13 @@ class SparseDBN(
 
 
 def _n_upper(level) -> int:
-    """Units of a level's top layer."""
+    """Return the number of units of a level's top layer."""
     known = getattr(level, "_n_features_out", None)
     return level.connectivity_[-1].shape[0] if known is None else known
 
 
 def _features(level, below) -> np.ndarray:
-    """A level's features as an array, whatever container is asked for."""
+    """Return the features of a level as an array, even if ``set_output`` is configured."""
     if isinstance(level, BoltzmannMachine):
         with level._team(below.shape[0]) as team:
             return inference.mean_field(level._stack(), below, team)[-1]

@@ -760,11 +760,11 @@ def test_other_machines_as_levels():
         ({"fine_tune": "wake"}, "fine_tune"),
         ({"fine_tune": 3}, "fine_tune must be"),
         ({"fine_tune": UpDown(n_iter=-1)}, "n_iter of UpDown"),
-        ({"fine_tune": UpDown(negative_phase="ais")}, "Use 'cd' or 'pcd'"),
+        ({"fine_tune": UpDown(negative_phase="ais")}, "of UpDown is not known. Use 'cd' or 'pcd'"),
         ({"fine_tune": UpDown(learning_rate=0)}, "learning_rate of UpDown"),
         ({"fine_tune": UpDown(l2=-1)}, "l2 of UpDown"),
         ({"fine_tune": UpDown(n_label_draws=0)}, "n_label_draws of UpDown"),
-        ({"fine_tune": UpDown(n_label_draws=2)}, "needs join_labels"),
+        ({"fine_tune": UpDown(n_label_draws=2)}, "must be 1 unless join_labels=True"),
         ({"fine_tune": UpDown(), "hidden_layer_sizes": (4,)}, "two hidden layers"),
         ({"fine_tune": UpDown(undirected_top=False), "join_labels": True}, "undirected top"),
         ({"fine_tune": UpDown(learning_rate=np.inf)}, "learning_rate"),
@@ -906,7 +906,7 @@ def test_levels_of_other_kinds():
         top.inverse_transform(np.zeros((2, 3)))
     with pytest.raises(TypeError, match="Level 2, a LogisticRegression, has no transform"):
         SparseDBN([("a", PrunedBernoulliRBM(6)), ("b", LogisticRegression())]).fit(X)
-    with pytest.raises(TypeError, match="n_iter=3 needs levels that count passes; level 2"):
+    with pytest.raises(TypeError, match="have an n_iter parameter, but level 2, a ThirdParty"):
         SparseDBN([("a", PrunedBernoulliRBM(6)), ("b", ThirdParty())], n_iter=3).fit(X)
     pruned = [
         ("a", IterativePruner(PrunedBernoulliRBM(6), sparsity=0.5)),
@@ -980,9 +980,9 @@ def test_what_fails_leaves_the_network_as_it_was():
     for now, then in zip(dbn.components_, before, strict=True):
         np.testing.assert_array_equal(now, then)
     levels = [("a", BernoulliRBM(4, random_state=0)), ("b", PrunedBernoulliRBM(3))]
-    with pytest.raises(TypeError, match="has no warm_start"):
+    with pytest.raises(TypeError, match="have a warm_start parameter, but level 1, a BernoulliRBM"):
         SparseDBN(levels, warm_start=True).fit(X).fit(X)
-    with pytest.raises(ValueError, match="pairs of a name"):
+    with pytest.raises(ValueError, match="only ints, or only pairs"):
         SparseDBN([("a", PrunedBernoulliRBM(3)), 4]).fit(X)
 
 
