@@ -1,7 +1,7 @@
-"""Feed-forward networks on pruned connections, fine-tuned by backpropagation.
+"""Feed-forward networks with pruned connections, fine-tuned by backpropagation.
 
-A deep belief network unrolled: upwards with a softmax output it tells classes
-apart, upwards and back down it is an autoencoder.
+They start from the levels of a deep belief network. With a softmax output on top, the network is a
+classifier. With the transposed levels on top, it is an autoencoder.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ from .dbn import LevelList, SparseDBN
 __all__ = ["SparseDBNAutoencoder", "SparseDBNClassifier"]
 
 PRETRAIN = ("rbm", "autoencoder", "supervised")
-SOLVERS = {"sgd": 0.1, "adam": 0.005}  # and the learning rate of None
+SOLVERS = {"sgd": 0.1, "adam": 0.005}  # with their learning rates for learning_rate=None
 KINDS = {
     "logistic": field_kernels.LOGISTIC,
     "linear": field_kernels.LINEAR,
@@ -69,25 +69,24 @@ KINDS = {
 
 
 class _Best:
-    """The stack as it is, or once scores are kept, as it was at the highest of them."""
+    """Copy of a stack at its highest score, or the stack itself before the first score."""
 
     def __init__(self, stack):
         self._now, self.stack, self._score = stack, stack, -np.inf
 
     def keep(self, score):
-        """Keep a copy of the stack where this score is the highest so far."""
+        """Copy the stack if this score is the highest so far."""
         if score > self._score:
             self._score, self.stack = score, as_dtype(self._now, self._now.biases[0].dtype)
 
 
 class _Network(Layered, LevelList):
-    """Levels that feed forward: pre-training, the loop over epochs, the seam to the pruners.
+    """Base class of networks: pre-training, training by epochs, and the pruning protocol.
 
-    ``_biases[0]`` belongs to the input and stays zero.
+    ``_biases[0]`` belongs to the input layer and is always zero.
     """
 
-    pretrained_: Any
-    _input_gain = 1.0  # what the data are multiplied by where they enter
+    _input_gain = 1.0  # factor of the data at the input layer
 
     # ------------------------------------------------------------- validation
 
@@ -121,48 +120,50 @@ class _Network(Layered, LevelList):
         if not (self.pretrain is None or ready or named):
             raise ValueError(
                 f"pretrain={self.pretrain!r} is not known. Use 'rbm', 'autoencoder', 'supervised', "
-                "None, a SparseDBN or DBMTransformer, or a fitted one in a FrozenEstimator."
+                "None, a SparseDBN, a DBMTransformer, or a fitted one in a FrozenEstimator."
             )
         machine = getattr(self.pretrain, "estimator", self.pretrain)
         if isinstance(machine, DBMTransformer):
             n_layers = len(check_layer_sizes(machine.hidden_layer_sizes))
             if not is_classifier(self) or n_layers > 2:
                 raise ValueError(
-                    "A DBMTransformer can be unrolled into a classifier where it has one or two hidden "
-                    f"layers; got {n_layers} for a {type(self).__name__}."
+                    "A DBMTransformer as pretrain requires a classifier and one or two hidden "
+                    f"layers, got {n_layers} hidden layers for a {type(self).__name__}."
                 )
         if self.pretrain != "rbm" and (self.rbm is not None or self.pruner is not None):
             raise ValueError(
-                f"rbm and pruner are for pretrain='rbm'; with pretrain={self.pretrain!r} leave them "
-                "None. To prune while fine-tuning, put this estimator into an IterativePruner."
+                f"rbm and pruner must be None if pretrain is not 'rbm', got {self.pretrain!r}. To "
+                "prune while fine-tuning, pass this estimator to an IterativePruner."
             )
         if self.pretrain is None or self.pretrain in ("autoencoder", "supervised"):
             check_layer_sizes(self.hidden_layer_sizes)
 
     def check_pruning(self, n_levels=None, target="connections"):
-        """Raise an error before training where a network cannot be pruned so.
+        """Raise an error before training if the network does not support a kind of pruning.
 
         Parameters
         ----------
         n_levels : int, default=None
-            Number of levels that were given a sparsity each; known only after ``fit``.
+            Number of levels with a sparsity of their own. It is not checked, because the number of
+            levels of the network is known only after ``fit``.
         target : {"connections", "units"}, default="connections"
+            What is to be pruned.
 
         Raises
         ------
         TypeError
-            If units are to be pruned.
+            If ``target`` is "units".
         """
         if target == "units":
             raise TypeError(
-                f"{type(self).__name__} has outputs among its units and cannot lose units. Prune its "
-                "connections, or the units of a machine."
+                f"{type(self).__name__} does not support target='units'. Use target='connections', "
+                "or prune the units of a Boltzmann machine."
             )
 
     # ----------------------------------------------------------- pre-training
 
     def _encoder(self, X, y, rng, context) -> list:
-        """Return (matrix, mask, lower bias, upper bias) of every hidden level."""
+        """Return the hidden levels before fine-tuning, lowest level first."""
         if hasattr(self, "pretrained_"):
             del self.pretrained_
         if self.pretrain is None:
@@ -179,13 +180,13 @@ class _Network(Layered, LevelList):
             check_is_fitted(dbn)
             if not isinstance(dbn, SparseDBN | DBMTransformer):
                 raise TypeError(
-                    f"pretrain holds a {type(dbn).__name__}; give a SparseDBN or a DBMTransformer in the "
-                    "FrozenEstimator."
+                    "The FrozenEstimator in pretrain must hold a SparseDBN or a DBMTransformer, "
+                    f"got a {type(dbn).__name__}."
                 )
             if dbn.n_features_in_ != X.shape[1]:
                 raise ValueError(
-                    f"The pre-trained network has {dbn.n_features_in_} visible units, X has "
-                    f"{X.shape[1]} features."
+                    f"The pre-trained network has {dbn.n_features_in_} visible units, but X has "
+                    f"{X.shape[1]} features. The two numbers must be equal."
                 )
         else:
             dbn = clone(dbn)
@@ -201,7 +202,7 @@ class _Network(Layered, LevelList):
                 task.call_on_fit_task_end(estimator=self, X=X, y=y)
         if isinstance(dbn, DBMTransformer):
             levels = levels_of_dbm(dbn)
-            self.pretrained_ = deepcopy(dbn)  # which is read later, too
+            self.pretrained_ = deepcopy(dbn)  # predictions read its posterior too
             return levels
         self.pretrained_ = dbn
         levels = []
@@ -210,7 +211,7 @@ class _Network(Layered, LevelList):
         ):
             below, above = stack.biases
             n_labels = below.size - matrix.shape[1]
-            if n_labels:  # which say nothing here, as in the network's own features
+            if n_labels:  # labels are unknown, so each one enters with the same weight
                 below = below[:-n_labels]
                 weights = dbn.estimators_[-1]._levels[0].matrix()
                 above = above + weights[:, -n_labels:].mean(axis=1)
@@ -218,7 +219,7 @@ class _Network(Layered, LevelList):
         return levels
 
     def _input(self, X):
-        """What the network reads of validated rows: beside them the posterior of a deep machine."""
+        """Return the input of the network: the data, joined with the posterior of a DBM if any."""
         dbm = getattr(self, "pretrained_", None)
         if not isinstance(dbm, DBMTransformer) or len(dbm.connectivity_) == 1:
             return X
@@ -227,7 +228,7 @@ class _Network(Layered, LevelList):
         return np.hstack([rows.astype(posterior.dtype), posterior])
 
     def _random_levels(self, X, rng) -> list:
-        """Levels with weights as Glorot & Bengio (2010) scale them."""
+        """Return levels with random weights on the scale of Glorot & Bengio (2010)."""
         dtype, levels, n_lower = float_type(X), [], X.shape[1]
         for size in check_layer_sizes(self.hidden_layer_sizes):
             levels.append(random_level(n_lower, size, dtype, rng))
@@ -235,16 +236,15 @@ class _Network(Layered, LevelList):
         return levels
 
     def _greedy_levels(self, X, y, rng) -> list:
-        """Levels trained one by one, as autoencoders or classifiers with one hidden layer."""
+        """Train levels one by one, as shallow autoencoders or classifiers, and return them."""
         own = {
             name: getattr(self, name)
             for name in ("solver", "learning_rate", "momentum", "batch_size", "l2")
         }
         supervised = self.pretrain == "supervised"
         if supervised and y is None:
-            raise ValueError("pretrain='supervised' needs y; use 'autoencoder' or 'rbm' without.")
-        levels: list[FeedForwardLevel] = []
-        below = X
+            raise ValueError("pretrain='supervised' needs y. Pass y, or use another pretrain.")
+        levels, below = [], X
         for size in check_layer_sizes(self.hidden_layer_sizes):
             seed = rng.randint(np.iinfo(np.int32).max)
             common = {
@@ -276,12 +276,15 @@ class _Network(Layered, LevelList):
 
     @abstractmethod
     def _kinds(self) -> np.ndarray:
-        """What each layer makes of its input."""
+        """Return the type of each layer's activation function, input layer first."""
 
     # --------------------------------------------------------------- training
 
     def _start_moments(self, stack) -> tuple:
-        """Return running means of the gradient and the steps they know of; those kept, where they fit."""
+        """Return the moments of the gradient and their number of steps.
+
+        Moments of the last ``partial_fit`` are used again if they belong to the same solver.
+        """
         adam = self.solver == "adam"
         if self._moments is not None:
             *kept, n_steps = self._moments
@@ -291,7 +294,7 @@ class _Network(Layered, LevelList):
         return new_moments(stack, adam), 0
 
     def _descend(self, X, targets, weights, n_epochs, context=None, held=None, constant=False):
-        """Run epochs; ``targets`` None for the data themselves. Returns the history."""
+        """Run epochs and return the history. If ``targets`` is None, reconstruct the data."""
         stack = self._stack_to_train()
         number_type = stack.biases[0].dtype.type
         adam = self.solver == "adam"
@@ -351,13 +354,13 @@ class _Network(Layered, LevelList):
         return history
 
     def _stops(self, rows) -> bool:
-        """Whether the score on the rows held back has not risen for long enough."""
+        """Return whether the validation score has not improved for ``n_iter_no_change`` epochs."""
         scores = [row["validation_score"] for row in rows]
         recent, earlier = scores[-self.n_iter_no_change :], scores[: -self.n_iter_no_change]
         return bool(earlier) and max(recent) < max(earlier) + self.tol
 
     def _learned(self, stack, copy=False) -> dict:
-        """Return the fitted attributes as the stack has them now."""
+        """Return the fitted attributes from the current parameters of the stack."""
         take = np.array if copy else np.asarray
         return {
             "_levels": self._levels_of(stack, copy),
@@ -365,10 +368,10 @@ class _Network(Layered, LevelList):
         }
 
     def _hold_back(self, n_samples, classes=None):
-        """Return the rows to train on and those to validate on; by class, where they are enough."""
+        """Return the indices of training and validation rows, stratified by class if possible."""
         if n_samples < 2:
             raise ValueError(
-                f"early_stopping holds a share of the data back; n_samples = {n_samples} is too few."
+                f"early_stopping=True needs at least two samples, got n_samples = {n_samples}."
             )
         n_held = np.ceil(self.validation_fraction * n_samples)
         if classes is not None:
@@ -396,40 +399,46 @@ class _Network(Layered, LevelList):
                     arrays, found, self._biases[0].dtype, "The running means of the gradient"
                 )
 
-    # ------------------------------------------------------------------- seam
+    # ------------------------------------------------------- pruning protocol
 
     @property
     def components_(self) -> list:
-        """Weights (n_upper, n_lower) of the prunable levels, bottom first; made on demand."""
+        """Weights (n_upper, n_lower) of the prunable levels, built on each access."""
         check_is_fitted(self)
         return [level.matrix() for level in self._levels[: self._n_prunable]]
 
     def layer_samples(self, X=None, *, n_samples=1000, n_steps_between=10, random_state=None):
-        """Return states of the layers between the prunable levels, given data; part of the seam.
+        """Return states of the layers between the prunable levels, given data.
+
+        This method is part of the pruning protocol. Logistic units are drawn given the layer below
+        them. The states of other units are their activations.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_rows, n_features)
-            The input layer; logistic units are drawn given the layer below, others
-            are what the network computes.
-        n_samples, n_steps_between : int
-            Of machines that generate; a network does not.
+            Data to set the input layer to.
+        n_samples : int, default=1000
+            Ignored, because a network does not generate states.
+        n_steps_between : int, default=10
+            Ignored.
         random_state : int, RandomState instance or None, default=None
+            Determines the states that are drawn. Pass an int for reproducible results.
 
         Returns
         -------
         layers : list of ndarray of shape (n_rows, n_units)
+            States of each layer, input layer first.
 
         Raises
         ------
         ValueError
-            Without X.
+            If ``X`` is None.
         """
         check_is_fitted(self)
         if X is None:
             raise ValueError(
-                f"{type(self).__name__} has no states of its own; use a criterion that reads data, "
-                "such as criteria.Fisher(source='data')."
+                f"{type(self).__name__} does not generate states, so X must be passed. To prune, "
+                "use a criterion that reads data, such as criteria.Fisher(source='data')."
             )
         X = self._input(check_data(self, X, reset=False))
         rng = check_random_state(random_state)
@@ -445,7 +454,7 @@ class _Network(Layered, LevelList):
     # -------------------------------------------------------------- inference
 
     def _activations(self, X, layer, start=0, stack=None) -> np.ndarray:
-        """Activations of a layer, given validated rows of the layer ``start``."""
+        """Return the activations of a layer, given validated activations of layer ``start``."""
         whole = self._stack() if stack is None else stack
         stack = Stack(whole.levels[start:layer], whole.biases[start : layer + 1])
         kinds = self._kinds()[start : layer + 1]
@@ -465,80 +474,124 @@ class _Network(Layered, LevelList):
 
 _PARAMETERS = """
     rbm : estimator, default=None
-        Template of a level in pre-training, whose ``n_components`` is set; None is a
-        :class:`PrunedBernoulliRBM` with its defaults.
+        Template of the levels for ``pretrain="rbm"``. Its ``n_components`` is set for each level.
+        If None, a :class:`PrunedBernoulliRBM` with default parameters is used.
     pruner : estimator, default=None
-        Meta-estimator that prunes every level in pre-training, see :class:`SparseDBN`.
+        Meta-estimator that prunes each level for ``pretrain="rbm"`` (see :class:`SparseDBN`). If
+        None, the levels are not pruned.
     pretrain : {"rbm", "autoencoder", "supervised"}, SparseDBN, DBMTransformer, FrozenEstimator \
 or None, default="rbm"
-        Where the weights start. "rbm": a :class:`SparseDBN`; one may be given as a template (a
-        classifier also takes a :class:`DBMTransformer`), or fitted in a :class:`~sklearn.frozen.FrozenEstimator`; its sizes then count. "autoencoder" and
-        "supervised": greedily, each level as the hidden one of a shallow network. None: at random.
+        How the weights are initialized:
+
+        - "rbm": a :class:`SparseDBN` is fitted with ``hidden_layer_sizes``, ``rbm`` and ``pruner``.
+        - "autoencoder": each level is trained as the hidden layer of a shallow autoencoder.
+        - "supervised": each level is trained as the hidden layer of a shallow classifier.
+        - an unfitted :class:`SparseDBN`: a clone of it is fitted. For a classifier, it can also be
+          a :class:`DBMTransformer` with one or two hidden layers.
+        - a :class:`~sklearn.frozen.FrozenEstimator`: the fitted network in it is used.
+        - None: at random.
+
+        The sizes of a network in ``pretrain`` replace ``hidden_layer_sizes``.
     n_pretrain_iter : int, default=10
-        Epochs a level of "autoencoder" and "supervised".
+        Number of epochs per level in pre-training, for "autoencoder" and "supervised".
     solver : {"adam", "sgd"}, default="adam"
-        Stochastic gradient descent with momentum, or Adam (Kingma & Ba 2015).
+        Optimizer: Adam (Kingma & Ba 2015) or stochastic gradient descent with momentum.
     learning_rate : float, default=None
-        None is 0.005 with "adam" and 0.1 with "sgd"; a rate belongs to its solver.
-    momentum : float, default=0.9
-        Of "sgd".
+        Step size. If None, it is 0.005 for "adam" and 0.1 for "sgd".
+    momentum : float in [0, 1), default=0.9
+        Momentum of the gradient steps. Used only if ``solver="sgd"``.
     batch_size : int, default=32
+        Number of rows per minibatch. Within an epoch, minibatch sizes differ by at most one row.
     n_iter : int, default=30
-        Epochs of fine-tuning.
+        Number of epochs of fine-tuning.
     l2 : float, default=0.0
-        Weight decay.
-    dropout : float, default=0.0
-        Share of the logistic hidden units that is off, sample by sample.
-    input_dropout : float, default=0.0
+        L2 penalty on the weights, applied as a term of the gradient.
+    dropout : float in [0, 1), default=0.0
+        Share of the logistic hidden units that are switched off in training. The units are drawn
+        for each row, and the other units are scaled up to make up for them.
+    input_dropout : float in [0, 1), default=0.0
+        Share of the input units that are switched off in training, in the same way.
     max_norm : float, default=None
-        Bound on the norm of the weights into a unit.
+        Maximum Euclidean norm of the weights into each unit. If None, norms are not bounded.
     learning_rate_schedule : {"linear", "constant"} or callable, default="linear"
-        Factor of the rate as a function of the progress from 0 to 1.
+        Factor of the learning rate. "linear" decreases it to 0 over the epochs. A callable maps
+        the progress of training, in [0, 1), to the factor.
     early_stopping : bool, default=False
-        Hold a share of the data back; stop when the score on it no longer rises, and
-        go back to the best epoch.
-    validation_fraction : float, default=0.1
+        If True, hold out a share of the training data for validation, and stop when the score on
+        it no longer improves. The fitted weights are those of the epoch with the best score.
+    validation_fraction : float in (0, 1), default=0.1
+        Share of the training data to hold out. Used only if ``early_stopping=True``.
     n_iter_no_change : int, default=10
-    tol : float, default=1e-4"""
+        Number of epochs without an improvement after which training stops. Used only if
+        ``early_stopping=True``.
+    tol : float, default=1e-4
+        Smallest increase of the validation score that counts as an improvement. Used only if
+        ``early_stopping=True``."""
 
 
 class SparseDBNClassifier(ClassifierMixin, _Network):
-    __doc__ = f"""A deep belief network fine-tuned to tell classes apart, on its connections.
+    __doc__ = f"""Deep belief network fine-tuned as a classifier.
 
-    The hidden levels are pre-trained without labels, then a softmax layer is put on
-    top and all is trained by backpropagation on the connections that exist
-    (Hinton & Salakhutdinov 2006; Zuo et al. 2019). The loss is the cross-entropy.
+    The hidden levels are pre-trained, by default without labels. Then a softmax layer is added on
+    top, and all levels are trained by backpropagation with the cross-entropy loss (Hinton &
+    Salakhutdinov 2006; Zuo et al. 2019). Only existing connections are trained.
 
     Parameters
     ----------
-    hidden_layer_sizes : tuple of int or list of (str, estimator), default=(100, 100)
-        As in :class:`SparseDBN`.{_PARAMETERS}
+    hidden_layer_sizes : int, sequence of int or list of (str, estimator), \
+default=(100, 100)
+        Number of units of each hidden layer, lowest layer first, or the levels themselves (see
+        :class:`SparseDBN`).{_PARAMETERS}
     class_weight : dict, "balanced" or None, default=None
+        Weights of the classes in the loss, as a dict of the form ``{{class: weight}}``. "balanced"
+        makes them inversely proportional to the class frequencies. If None, all classes have
+        weight 1.
     warm_start : bool, default=False
-        Go on from the fitted weights, without pre-training.
+        If True, ``fit`` continues from the fitted weights, without pre-training.
     verbose : int, default=0
-        1 prints a line an epoch.
+        If 1, print one line per epoch. Pre-training prints its progress too, unless ``pretrain`` is
+        an estimator.
     random_state : int, RandomState instance or None, default=None
+        Determines the random weights, pre-training, the order of the rows and dropout. Pass an int
+        for reproducible results.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
+        Classes seen during ``fit``.
     components_ : list of ndarray of shape (n_upper, n_lower)
-        Weights of the hidden levels.
-    connectivity_ : list of ndarray of bool
-        Of the hidden levels; the output layer is always full.
+        Weights of the hidden levels, lowest level first. They are zero for absent connections.
+    connectivity_ : list of ndarray of bool of shape (n_upper, n_lower)
+        Mask of each hidden level. It is True where a connection exists. The connections of the
+        output layer are not included, and are not pruned.
     output_weights_ : ndarray of shape (n_classes, n_hidden)
+        Weights of the output layer.
     intercepts_ : list of ndarray
-        Biases of the hidden layers and the output.
+        Biases of the hidden layers and of the output layer.
     pretrained_ : SparseDBN or DBMTransformer
-        The network before fine-tuning, where there was one. A deep machine's posterior of the
-        second layer is read beside the data, also later.
+        Network before fine-tuning. Defined only if pre-training fits or uses one. If it is a
+        :class:`DBMTransformer` with two hidden layers, the input of the network is the data joined
+        with its mean-field probabilities of the second hidden layer, in prediction too.
     history_ : dict of ndarray
-        One entry an epoch: ``loss``, ``learning_rate``, ``seconds``, with ``early_stopping``
-        also ``validation_score``.
+        One value per epoch of ``loss``, ``learning_rate`` and ``seconds``. With
+        ``early_stopping``, there is also ``validation_score``, the accuracy on the held-out data.
     n_iter_ : int
+        Number of epochs in the last call of ``fit`` or ``partial_fit``.
     n_features_in_ : int
+        Number of features seen during ``fit``.
     feature_names_in_ : ndarray of str
+        Names of the features seen during ``fit``. Defined only if X has feature names that are all
+        strings.
+
+    See Also
+    --------
+    SparseDBN : The network that pre-trains the levels.
+    SparseDBNAutoencoder : Fine-tune a deep belief network as an autoencoder.
+
+    References
+    ----------
+    .. [1] Hinton, Salakhutdinov, "Reducing the dimensionality of data with neural networks",
+       Science 2006.
 
     Examples
     --------
@@ -615,13 +668,13 @@ class SparseDBNClassifier(ClassifierMixin, _Network):
 
     @property
     def output_weights_(self) -> np.ndarray:
-        """Weights of the output layer."""
+        """Weights of the output layer, of shape (n_classes, n_hidden)."""
         check_is_fitted(self)
         return self._levels[-1].matrix()
 
     @property
     def intercepts_(self) -> list:
-        """Biases of the hidden layers and the output."""
+        """Biases of the hidden layers and of the output layer."""
         check_is_fitted(self)
         return self._biases[1:]
 
@@ -635,24 +688,29 @@ class SparseDBNClassifier(ClassifierMixin, _Network):
 
     @with_callbacks
     def fit(self, X, y, sample_weight=None):
-        """Pre-train, then fine-tune.
+        """Pre-train the levels, then fine-tune the network.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Values in [0, 1] where machines pre-train; bool and uint8 are read as they are.
+            Training data. If Boltzmann machines pre-train, values should be in [0, 1]. bool and
+            uint8 data are read as they are.
         y : array-like of shape (n_samples,)
+            Class of each row.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples in fine-tuning.
+            Weights of the rows in fine-tuning. If None, all rows have weight 1.
 
         Returns
         -------
         self : SparseDBNClassifier
+            Fitted estimator.
 
         Raises
         ------
+        TypeError
+            If a parameter has a wrong type.
         ValueError
-            If a parameter or the data are not legal, or training diverges.
+            If a parameter or the data are invalid, or training diverges.
         """
         self._check_parameters()
         with restored_on_error(self):
@@ -681,34 +739,45 @@ class SparseDBNClassifier(ClassifierMixin, _Network):
         return self
 
     def _weights_of_classes(self, numbers_):
-        """What the class of every row counts in the loss."""
+        """Return the weight of each row's class in the loss."""
         y = self.classes_[numbers_]
-        if isinstance(self.class_weight, dict):  # rows of this call may lack some of the classes
+        if isinstance(self.class_weight, dict):  # some classes may be missing in y
             return compute_class_weight(self.class_weight, classes=self.classes_, y=y)[numbers_]
         return compute_sample_weight(self.class_weight, y)
 
     def partial_fit(self, X, y, classes=None, sample_weight=None):
-        """Walk through this part of the data once, at the constant rate.
+        """Train for one epoch on a part of the data, with a constant learning rate.
 
-        The first call pre-trains on its part.
+        The first call pre-trains the levels on its part of the data.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Part of the training data.
         y : array-like of shape (n_samples,)
+            Class of each row.
         classes : array-like of shape (n_classes,), default=None
-            All classes, in the first call.
+            All classes that occur in any call. Must be passed in the first call, and can be
+            omitted in later calls.
         sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows in the loss. If None, all rows have weight 1.
 
         Returns
         -------
         self : SparseDBNClassifier
+            Fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If ``classes`` is missing in the first call or changes later, ``class_weight`` is
+            "balanced", or the data are invalid.
         """
         self._check_parameters()
         if isinstance(self.class_weight, str):
             raise ValueError(
-                f"class_weight={self.class_weight!r} needs all the data, which partial_fit does not see; "
-                "give the weights of the classes as a dict."
+                f"class_weight={self.class_weight!r} is not supported for partial_fit, which does "
+                "not read all data at once. Pass the weights of the classes as a dict."
             )
         with restored_on_error(self):
             first = not hasattr(self, "_levels")
@@ -718,7 +787,7 @@ class SparseDBNClassifier(ClassifierMixin, _Network):
                     raise ValueError("classes must be passed on the first call to partial_fit.")
                 classes = np.unique(classes)
             elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
-                raise ValueError("classes is not the same as on the first call to partial_fit.")
+                raise ValueError("classes must be the same as on the first call to partial_fit.")
             self.classes_, numbers_ = check_classes(X, y, classes if first else self.classes_)
             weights = check_sample_weight(sample_weight, X) * self._weights_of_classes(numbers_)
             if first:
@@ -727,88 +796,121 @@ class SparseDBNClassifier(ClassifierMixin, _Network):
         return self
 
     def predict_proba(self, X) -> np.ndarray:
-        """Return the probabilities of the classes.
+        """Return the probability of each class.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data to classify.
 
         Returns
         -------
         probabilities : ndarray of shape (n_samples, n_classes)
+            Probabilities of the classes, in the order of ``classes_``.
         """
         check_is_fitted(self)
         X = check_data(self, X, reset=False)
         return self._activations(self._input(X), len(self._levels))
 
     def predict_log_proba(self, X) -> np.ndarray:
-        """Return the logarithm of the probabilities of the classes.
+        """Return the logarithm of the probability of each class.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data to classify.
 
         Returns
         -------
         log_probabilities : ndarray of shape (n_samples, n_classes)
+            Log-probabilities of the classes, in the order of ``classes_``.
         """
         proba = self.predict_proba(X)
         return np.log(np.maximum(proba, np.finfo(proba.dtype).tiny))
 
     def predict(self, X) -> np.ndarray:
-        """Return the most probable class.
+        """Return the most probable class of each row.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data to classify.
 
         Returns
         -------
         y : ndarray of shape (n_samples,)
+            Predicted classes.
         """
         numbers_ = self.predict_proba(X).argmax(axis=1)
         return self.classes_[numbers_]
 
 
 class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Network):
-    __doc__ = f"""A deep belief network unrolled and fine-tuned to give the data back.
+    __doc__ = f"""Deep belief network unrolled and fine-tuned as an autoencoder.
 
-    Pre-trained levels lead to a code, their transposes back; then the two halves
-    are trained apart by backpropagation, on the connections that exist (Hinton &
-    Salakhutdinov 2006).
+    The pre-trained levels encode the data as a code, and their transposes decode it. Then encoder
+    and decoder are trained by backpropagation, with separate weights (Hinton & Salakhutdinov
+    2006). Only existing connections are trained.
 
     Parameters
     ----------
-    hidden_layer_sizes : tuple of int or list of (str, estimator), default=(128, 32)
-        As in :class:`SparseDBN`; the last layer is the code.{_PARAMETERS}
+    hidden_layer_sizes : int, sequence of int or list of (str, estimator), \
+default=(128, 32)
+        Number of units of each layer of the encoder, lowest layer first, or its levels themselves
+        (see :class:`SparseDBN`). The last layer is the code.{_PARAMETERS}
     code : {{"linear", "logistic"}}, default="linear"
-        Units of the code.
+        Activation function of the code units.
     output : {{"logistic", "linear", "softmax"}}, default="logistic"
-        "logistic", for values in [0, 1], reads them as probabilities and minimises the
-        cross-entropy; "linear" the squared error. "softmax", for counts such as
-        those of words, gives shares of a row's total and minimises the cross-entropy
-        of the counts, a multinomial likelihood: rows weigh by their total, relative to the mean,
-        and are brought to the mean total where they enter (machines that pre-train read at most 1).
+        Activation function and loss of the output units:
+
+        - "logistic": for data in [0, 1]. Minimizes the cross-entropy.
+        - "linear": for other data. Minimizes the squared error.
+        - "softmax": for counts, such as word counts. The output is the share of each feature in the
+          total of the row. Minimizes the cross-entropy of the counts, which is a multinomial
+          likelihood. Each row is weighted by its total, relative to the mean total. At the input,
+          rows are scaled to the mean total. Boltzmann machines that pre-train read values above 1
+          as 1.
     warm_start : bool, default=False
-        Go on from the fitted weights, without pre-training.
+        If True, ``fit`` continues from the fitted weights, without pre-training.
     verbose : int, default=0
-        1 prints a line an epoch.
+        If 1, print one line per epoch. Pre-training prints its progress too, unless ``pretrain`` is
+        an estimator.
     random_state : int, RandomState instance or None, default=None
+        Determines the random weights, pre-training, the order of the rows and dropout. Pass an int
+        for reproducible results.
 
     Attributes
     ----------
     components_ : list of ndarray of shape (n_upper, n_lower)
-        Weights up to the code, then down from it.
-    connectivity_ : list of ndarray of bool
+        Weights of the encoder, lowest level first, then of the decoder, from the code to the
+        output. They are zero for absent connections.
+    connectivity_ : list of ndarray of bool of shape (n_upper, n_lower)
+        Mask of each level, in the order of ``components_``. It is True where a connection exists.
     intercepts_ : list of ndarray
+        Biases of the layers of the encoder, then of the decoder.
     pretrained_ : SparseDBN
-        The network before fine-tuning, where there was one.
+        Network before fine-tuning. Defined only if pre-training fits or uses one.
     history_ : dict of ndarray
-        One entry an epoch: ``loss``, ``learning_rate``, ``seconds``, with ``early_stopping``
-        also ``validation_score``.
+        One value per epoch of ``loss``, ``learning_rate`` and ``seconds``. With
+        ``early_stopping``, there is also ``validation_score``, minus the mean squared error on the
+        held-out data.
     n_iter_ : int
+        Number of epochs in the last call of ``fit`` or ``partial_fit``.
     n_features_in_ : int
+        Number of features seen during ``fit``.
     feature_names_in_ : ndarray of str
+        Names of the features seen during ``fit``. Defined only if X has feature names that are all
+        strings.
+
+    See Also
+    --------
+    SparseDBN : The network that pre-trains the levels.
+    SparseDBNClassifier : Fine-tune a deep belief network as a classifier.
+
+    References
+    ----------
+    .. [1] Hinton, Salakhutdinov, "Reducing the dimensionality of data with neural networks",
+       Science 2006.
 
     Examples
     --------
@@ -897,7 +999,7 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
 
     @property
     def intercepts_(self) -> list:
-        """Biases of the layers up to the code, then down to the output."""
+        """Biases of the layers of the encoder, then of the decoder."""
         check_is_fitted(self)
         return self._biases[1:]
 
@@ -906,7 +1008,7 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
         return self._biases[len(self._levels) // 2].size
 
     def _initialize(self, X, y, context=None):
-        """Pre-train on rows as they enter, of which machines read no more than 1."""
+        """Pre-train the levels and unroll them; X has the scale of the input layer."""
         rng = check_random_state(self.random_state)
         if self.output == "softmax" and self.pretrain not in ("autoencoder", "supervised"):
             X = X.minimum(1).tocsr() if sparse.issparse(X) else np.minimum(X, 1)
@@ -916,24 +1018,29 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
 
     @with_callbacks
     def fit(self, X, y=None, sample_weight=None):
-        """Pre-train, unroll, then fine-tune.
+        """Pre-train the levels, unroll them, then fine-tune the network.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data. Values should be in [0, 1] with ``output="logistic"``, and must be
+            counts with ``output="softmax"``. bool and uint8 data are read as they are.
         y : array-like of shape (n_samples,), default=None
-            Read by ``pretrain="supervised"`` alone.
+            Class of each row. It is used only in pre-training, if that needs classes.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples in fine-tuning.
+            Weights of the rows in fine-tuning. If None, all rows have weight 1.
 
         Returns
         -------
         self : SparseDBNAutoencoder
+            Fitted estimator.
 
         Raises
         ------
+        TypeError
+            If a parameter has a wrong type.
         ValueError
-            If a parameter or the data are not legal, or training diverges.
+            If a parameter or the data are invalid, or training diverges.
         """
         self._check_parameters()
         with restored_on_error(self):
@@ -962,19 +1069,23 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
         return self
 
     def partial_fit(self, X, y=None, sample_weight=None):
-        """Walk through this part of the data once, at the constant rate.
+        """Train for one epoch on a part of the data, with a constant learning rate.
 
-        The first call pre-trains on its part.
+        The first call pre-trains the levels on its part of the data.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Part of the training data.
         y : array-like of shape (n_samples,), default=None
+            Class of each row. It is used only in pre-training, if that needs classes.
         sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows in the loss. If None, all rows have weight 1.
 
         Returns
         -------
         self : SparseDBNAutoencoder
+            Fitted estimator.
         """
         self._check_parameters()
         with restored_on_error(self):
@@ -988,9 +1099,10 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
         return self
 
     def _shares(self, X, reset=False):
-        """Divide rows by their totals where the output is softmax; return these over their mean.
+        """For a softmax output, return each row divided by its total, and the relative totals.
 
-        The mean of the first fit is what shares are multiplied by where they enter (``_input``).
+        Relative totals are divided by their mean. With ``reset``, the mean total is stored, and
+        ``_input`` multiplies the shares by it. For other outputs, return X and 1.
         """
         if self.output != "softmax":
             if reset:
@@ -998,7 +1110,7 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
             return X, 1.0
         lowest = X.data.min(initial=0) if sparse.issparse(X) else X.min()
         if lowest < 0:
-            raise ValueError("Negative values in data: output='softmax' needs counts.")
+            raise ValueError("Negative values in data. output='softmax' needs counts.")
         totals = np.asarray(X.sum(axis=1), dtype=np.float64).ravel()
         safe = np.where(totals > 0, totals, 1)
         dtype = float_type(X)
@@ -1013,84 +1125,98 @@ class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _N
         return X, totals / mean
 
     def _input(self, X):
-        """Rows as the network reads them: with softmax their totals are the mean of the first fit's."""
+        """Return the input of the network.
+
+        For a softmax output, rows are scaled to the mean total of the training data.
+        """
         if self.output != "softmax":
             return X
         shares, _ = self._shares(X)
         return shares * shares.dtype.type(self._input_gain)
 
     def transform(self, X):
-        """Return the codes.
+        """Encode the data.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data to encode.
 
         Returns
         -------
         codes : ndarray of shape (n_samples, n_code_units)
+            Activations of the code units.
         """
         check_is_fitted(self)
         X = self._input(check_data(self, X, reset=False))
         return self._activations(X, len(self._levels) // 2)
 
     def inverse_transform(self, codes):
-        """Return what the network makes of codes: with softmax shares of a total, else the data.
+        """Decode codes.
 
         Parameters
         ----------
         codes : array-like of shape (n_samples, n_code_units)
+            Activations of the code units.
 
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
+            Reconstructed data. With ``output="softmax"``, the share of each feature in the total
+            of the row.
         """
         check_is_fitted(self)
         codes = check_codes(codes, self._n_features_out)
         return self._activations(codes, len(self._levels), start=len(self._levels) // 2)
 
     def score_samples(self, X) -> np.ndarray:
-        """Return minus the squared error of every row, summed over its features.
+        """Return minus the squared reconstruction error of each row, summed over features.
 
-        With ``output="softmax"`` it is that of the features' shares of the row, not of the counts.
+        With ``output="softmax"``, this is the error of the shares of the features in the total of
+        the row, not of the counts.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data to reconstruct.
 
         Returns
         -------
         scores : ndarray of float64 of shape (n_samples,)
+            Minus the squared errors. Higher is better.
         """
         check_is_fitted(self)
         X, _ = self._shares(check_data(self, X, reset=False))
         return -_squared_errors(X, self._activations(self._input(X), len(self._levels)))
 
     def score(self, X, y=None) -> float:
-        """Return minus the mean squared error a row, as the literature counts it for images.
+        """Return the mean of :meth:`score_samples`.
 
-        With ``output="softmax"`` it is that of the features' shares of the row, not of the counts.
+        This is minus the squared error per row, summed over features, as the literature reports it
+        for images.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data to reconstruct.
         y : None
             Ignored.
 
         Returns
         -------
         score : float
+            Minus the mean squared error per row. Higher is better.
         """
         return float(self.score_samples(X).mean())
 
 
 def _or_equal(weights):
-    """Return the weights of a mean, or None where none of them counts."""
+    """Return weights for ``np.average``: the given ones, or None if all of them are 0."""
     return weights if weights.any() else None
 
 
 def _squared_errors(X, Y) -> np.ndarray:
-    """Squared distance of rows."""
+    """Return the squared Euclidean distance between each row of X and of Y."""
     result = np.empty(X.shape[0])
     for block in blocks(X.shape[0]):
         part = X[block].toarray() if sparse.issparse(X) else X[block]
