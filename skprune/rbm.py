@@ -22,8 +22,8 @@ from .samplers import check_negative_phase
 
 __all__ = ["PrunedBernoulliRBM"]
 
-# Scale of the random weights of hidden units that transpose_of does not provide. Hidden units
-# without input change no probability of the visible units, so small weights change little.
+# Scale of the random weights of hidden units that transpose_of does not provide. A hidden unit with
+# zero weights does not change p(v), so small weights change it little.
 START_SCALE = 0.01
 
 
