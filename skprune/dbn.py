@@ -191,8 +191,8 @@ class LevelList(_BaseComposition):
     def connectivity_parameters(self, masks) -> dict:
         """Return parameters that make all levels of a new estimator start with all connections.
 
-        The masks have to be set after ``fit(n_iter=0)``. If they were passed as parameters, the
-        weights of absent connections would be 0 from the start.
+        The masks have to be set after ``fit(n_iter=0)``. Levels start with all connections, because
+        a connection that is absent at the start and set later would have weight 0.
 
         Parameters
         ----------
@@ -262,7 +262,8 @@ default=(100, 100)
         If not None, train all levels together after stacking, as a generative model. "up_down"
         stands for :class:`~skprune.dbn.UpDown` with default parameters.
     warm_start : bool, default=False
-        If True, ``fit`` continues from the fitted levels. With ``fine_tune``, it only fine-tunes.
+        If True, ``fit`` continues from the fitted levels. With ``fine_tune``, levels that were
+        trained before are only fine-tuned.
     verbose : int, default=0
         If 1, print one line per level and per pass of fine-tuning. To show the passes of the
         levels, set ``verbose`` in ``rbm``.

@@ -918,7 +918,7 @@ def test_levels_of_other_kinds():
 
 
 class ThirdParty(BaseEstimator):
-    """The seam and features, and nothing else."""
+    """The pruning protocol and features, and nothing else."""
 
     def fit(self, X, y=None):
         self.connectivity_ = [np.ones((3, X.shape[1]), bool)]
