@@ -489,7 +489,7 @@ or None, default="rbm"
         - an unfitted :class:`SparseDBN`: a clone of it is fitted. For a classifier, it can also be
           a :class:`DBMTransformer` with one or two hidden layers.
         - a :class:`~sklearn.frozen.FrozenEstimator`: the fitted network in it is used.
-        - None: at random.
+        - None: the weights are random.
 
         The sizes of a network in ``pretrain`` replace ``hidden_layer_sizes``.
     n_pretrain_iter : int, default=10
