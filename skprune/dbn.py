@@ -408,7 +408,7 @@ default=(100, 100)
 
     def _templates(self) -> list:
         """Return one unfitted estimator per level, lowest level first."""
-        sizes = self.hidden_layer_sizes
+        sizes: Any = self.hidden_layer_sizes
         if self._named_levels():
             if self.rbm is not None or self.pruner is not None:
                 raise ValueError(

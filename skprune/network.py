@@ -86,6 +86,7 @@ class _Network(Layered, LevelList):
     ``_biases[0]`` belongs to the input layer and is always zero.
     """
 
+    pretrained_: Any
     _input_gain = 1.0  # factor of the data at the input layer
 
     # ------------------------------------------------------------- validation
@@ -244,7 +245,8 @@ class _Network(Layered, LevelList):
         supervised = self.pretrain == "supervised"
         if supervised and y is None:
             raise ValueError("pretrain='supervised' needs y. Pass y, or use another pretrain.")
-        levels, below = [], X
+        levels: list[FeedForwardLevel] = []
+        below = X
         for size in check_layer_sizes(self.hidden_layer_sizes):
             seed = rng.randint(np.iinfo(np.int32).max)
             common = {
