@@ -1,8 +1,17 @@
-"""The pruning meta-estimators: score the connections, keep the best, carry on training.
+"""Meta-estimators that prune a machine in rounds and train it after each round.
 
-They know a machine by four members (``connectivity_``, ``set_connectivity``,
-``warm_start``, ``layer_samples``) and ``components_``, and import none. Where
-units are removed for good, a machine also has ``compact``.
+Pruners work with every estimator that follows the pruning protocol. A fitted estimator then has:
+
+- ``connectivity_``: a list of boolean masks (n_upper, n_lower), one per level, lowest level first.
+- ``components_``: the weights, as an array of the same shape per level. With one level, this may
+  be the array itself.
+- ``set_connectivity(masks)``: sets the masks and returns the estimator. Weights of removed
+  connections are 0 from then on, also during training. Weights of new connections start at 0.
+- ``layer_samples(X=None, *, n_samples, n_steps_between, random_state)``: returns a list of the
+  states of all layers, given data or drawn from the model.
+
+A pruner retrains it with the parameters ``warm_start=True`` and, if a number of passes is given,
+``n_iter``. A method ``compact``, which removes hidden units, is optional.
 """
 
 from __future__ import annotations
@@ -19,16 +28,10 @@ from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
-from sklearn.utils import (
-    Bunch,
-    check_random_state,
-    indexable,
-)
+from sklearn.utils import Bunch, check_random_state, indexable
 from sklearn.utils.metadata_routing import MethodMapping, process_routing
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import (
-    check_is_fitted,
-)
+from sklearn.utils.validation import check_is_fitted
 
 from . import connectivity
 from ._pruning.cross_validation import fold_scores
@@ -59,12 +62,12 @@ ORDERS = ("joint", "bottom_up", "top_down")
 
 @dataclass(eq=False, repr=False)
 class Rewind(BaseEstimator):
-    """After every round, weights go back to what they were early in training (Frankle & Carbin 2019).
+    """Return to a machine from early in training after every round (Frankle & Carbin 2019).
 
     Parameters
     ----------
     n_iter : int, default=0
-        Passes after which the state is kept; 0 is before training.
+        Number of passes after which the machine is saved. If 0, it is saved before training.
     """
 
     n_iter: int = 0
@@ -72,15 +75,16 @@ class Rewind(BaseEstimator):
 
 @dataclass(eq=False, repr=False)
 class Units(BaseEstimator):
-    """Prune whole hidden units, and remove them for good; options of the thesis.
+    """Prune whole hidden units and remove them permanently, with the options of the thesis.
 
     Parameters
     ----------
     rescale : bool, default=False
-        Multiply what remains of a level's weights by units before over units after.
+        Whether to multiply the remaining weights of a level by the number of its upper units
+        before removal, divided by their number after removal.
     hidden_bias : {"mean_activity", "negative"}, default=None
-        Set the biases of the units that stay to their mean activity a, or to
-        −1 / (1 + exp(a)).
+        If "mean_activity", set the biases of the remaining units to their mean activity a. If
+        "negative", set them to −1 / (1 + exp(a)). If None, keep them.
     """
 
     rescale: bool = False
@@ -92,90 +96,82 @@ RETRAIN = {"continue": "continue", "rewind": Rewind(), "reinitialize": "reinitia
 
 
 class IterativePruner(FittedPruner):
-    """Train an estimator, then prune it and train on, round by round.
+    """Train an estimator, then prune it and train it again in several rounds.
 
-    The framework of Han et al. (2015) and Zuo et al. (2019): a copy of the
-    estimator is fitted; each round scores the connections (or units) that
-    remain, keeps the best, and trains on from where the machine stands.
+    A copy of the estimator is fitted. Each round then scores the connections that remain, keeps
+    those with the highest scores, and retrains the copy (Han et al. 2015; Zuo et al. 2019).
 
     Parameters
     ----------
     estimator : estimator
-        A machine with the seam described in :mod:`skprune.pruning`. A
-        :class:`~sklearn.frozen.FrozenEstimator` is copied and pruned as it is,
-        without the first training.
+        Machine to prune. It must follow the pruning protocol of :mod:`skprune.pruning`. A
+        :class:`~sklearn.frozen.FrozenEstimator` is copied and pruned without the first training.
     sparsity : float in [0, 1), list of float or None, default=0.9
-        Share of a level's full matrix that is absent at the end; one number,
-        or one a level. A level that has that already is left as it is, and 0
-        prunes nothing: the rounds then only train on, so that a full model
-        compared with pruned ones gets as many passes. For a schedule that
-        decides for itself it is a cap; None is no cap.
+        Share of the full matrix of a level that is absent at the end. Pass one number for all
+        levels, or a list with one per level. A level that is already this sparse is not pruned. If
+        0, the rounds only train, so that a full machine gets as many passes as a pruned one. With
+        a schedule that needs no target, this is an upper limit, and None means no limit.
     criterion : str or callable, default="magnitude"
-        What a connection is worth: a name from
-        :data:`skprune.criteria.CRITERIA`, or a function of a
-        :class:`~skprune.criteria.LevelView`; with ``target="units"`` from
-        ``UNIT_CRITERIA``, or of a :class:`~skprune.criteria.LayerView`.
+        Score of each connection: a name from :data:`skprune.criteria.CRITERIA`, or a function of
+        a :class:`~skprune.criteria.LevelView`. With ``target="units"``, a name from
+        ``UNIT_CRITERIA``, or a function of a :class:`~skprune.criteria.LayerView`.
     schedule : str, object or list of float, default="geometric"
-        How many connections go in each round: "geometric", "linear", "cubic",
-        "one_shot" or an object, see :mod:`skprune.schedules`. A list holds the
-        sparsity after every round, in place of ``sparsity`` and ``n_rounds``.
+        How many connections each round removes: "geometric", "linear", "cubic", "one_shot", or an
+        object (see :mod:`skprune.schedules`). A list holds the sparsity after each round, and
+        replaces ``sparsity`` and ``n_rounds``.
     n_rounds : int, default=5
+        Number of rounds.
     scope : {"level", "global", "unit"}, default="level"
-        Where connections compete: within their level, over the whole machine,
-        or first within their upper unit. "unit" keeps equally many connections
-        of every upper unit (within one), so that no feature dies while another
-        stays full.
+        Where connections compete: in a level, in the whole machine, or in an upper unit. With
+        "unit", the upper units of a level keep equally many connections (within one).
     order : {"joint", "bottom_up", "top_down"}, default="joint"
-        Prune all levels of a deep machine, then train on; or prune one, train
-        on, prune the next, train on, within every round.
+        If "joint", each round prunes all levels and then retrains. Otherwise, each round prunes
+        one level after the other in this order, and retrains after each of them.
     target : {"connections", "units"} or Units, default="connections"
-        Units that go are removed for good, so that the machine gets smaller
-        (where it has ``compact``); ``sparsity`` is then a share of hidden units.
+        What to prune. Hidden units are removed permanently if the machine has a method
+        ``compact``. ``sparsity`` is then a share of the units of each hidden layer.
     remove : {"least", "most"}, default="least"
-        "most" removes the best first: the control of a criterion.
+        If "most", the highest scores are removed first, as a control for a criterion.
     retrain : {"continue", "rewind", "reinitialize", None} or Rewind, default="continue"
-        After each round train on; or from the weights of before training; or
-        from new random weights; or not at all.
+        How to train after each round: from the current weights, from those before the first
+        training (or at the pass of a :class:`Rewind`), from new random weights, or not at all.
     n_retrain_iter : int, default=None
-        Passes after each round; None takes the estimator's ``n_iter``.
+        Number of passes after each round. If None, ``n_iter`` of the estimator is used.
     regrow : str or callable, default=None
-        Criterion by which absent connections come back after a round, as many
-        as the round removed below the target: "random" with
-        ``FractionOfRemaining`` and a machine that starts at the target sparsity is
-        sparse evolutionary training (Mocanu et al. 2018).
+        Criterion by which each round adds absent connections, as many as it removed beyond the
+        target. "random" with ``FractionOfRemaining`` and a machine that starts at the target
+        sparsity is sparse evolutionary training (Mocanu et al. 2018).
     grace_rounds : int, default=None
-        Hidden units that are left without connections on a side for more than
-        so many rounds are removed for good, and those that had no others as neighbours
-        there. None keeps them.
+        Number of rounds a hidden unit may stay without connections on one side before it is
+        removed. Units left disconnected by that removal are removed too. If None, such units stay.
     scoring : str, callable, list or dict, default=None
-        Scores of the machine on the data of ``fit``, before and after every
-        retraining, for ``history_``.
+        Scorers for ``history_``, which evaluate the machine on the data passed to ``fit`` before
+        and after each retraining.
     memory : str or joblib.Memory, default=None
-        Where trained machines are kept on disk. Grids whose rounds begin alike
-        (``schedule=FractionOfRemaining()`` under several caps) share them. Needs an
-        integer ``random_state`` here or in the estimator.
+        Directory in which to cache trained machines, so that fits whose first rounds are the same
+        share them. This requires an integer ``random_state`` here or in the estimator.
     verbose : int, default=0
-        1 prints a line a round.
+        If 1, print one line per round.
     random_state : int, RandomState instance or None, default=None
-        Seeds the copy of the estimator, draws the states that criteria ask for
-        and decides between equal scores. None leaves the estimator's own seed
-        alone, and takes it for the rest.
+        Seeds the copy of the estimator and the states drawn for criteria, and breaks ties between
+        equal scores. If None, the estimator keeps its own seed, which the pruner then uses too.
 
     Attributes
     ----------
     estimator_ : estimator
         The pruned machine.
     sparsity_ : float
-        Share of connections (units) absent at the end, over all levels.
+        Share of all connections (or hidden units) that are absent at the end.
     history_ : dict of ndarray
-        One entry a round, and level where these take turns: ``round``,
-        ``level`` (−1 for all), ``sparsity``, ``n_connections``, ``n_units``
-        (hidden units with connections), ``n_pruned`` (0 where nothing was to
-        prune), ``n_regrown``, ``threshold`` (lowest score kept), ``seconds``; with
-        ``scoring`` also ``score_pruned`` and ``score``, or these with the name
-        of each scorer.
+        One entry per round, or per level of each round if ``order`` is not "joint": ``round``,
+        ``level`` (−1 for all levels), ``sparsity``, ``n_connections``, ``n_units`` (hidden units
+        with connections), ``n_pruned``, ``n_regrown``, ``threshold`` (lowest score kept) and
+        ``seconds``. ``scoring`` adds ``score_pruned`` (before retraining) and ``score`` (after
+        it), or one of each per scorer, with its name appended.
     n_features_in_ : int
+        Number of features seen during fit.
     feature_names_in_ : ndarray of str
+        Names of features seen during fit.
 
     Examples
     --------
@@ -228,8 +224,6 @@ class IterativePruner(FittedPruner):
         self.verbose = verbose
         self.random_state = random_state
 
-    # --------------------------------------------------------------- checking
-
     def _check_parameters(self) -> Plan:
         check_number(self.n_rounds, "n_rounds", numbers.Integral, low=1)
         check_choice("scope", self.scope, ("level", "global", "unit"))
@@ -237,13 +231,13 @@ class IterativePruner(FittedPruner):
         check_choice("remove", self.remove, ("least", "most"))
         retrain = resolve(self.retrain, RETRAIN, "retrain")
         if not (retrain is None or isinstance(retrain, str | Rewind)):
-            raise TypeError(f"retrain must be a name, a Rewind or None, got {retrain!r}.")
+            raise TypeError(f"retrain must be a name, a Rewind object or None, got {retrain!r}.")
         if isinstance(retrain, Rewind):
             check_number(retrain.n_iter, "n_iter of Rewind", numbers.Integral, low=0)
         units = resolve(self.target, TARGETS, "target")
         if self.target is None or not (units is None or isinstance(units, Units)):
             raise TypeError(
-                f"target must be 'connections', 'units' or a Units, got {self.target!r}."
+                f"target must be 'connections', 'units' or a Units object, got {self.target!r}."
             )
         if self.n_retrain_iter is not None:
             check_number(self.n_retrain_iter, "n_retrain_iter", numbers.Integral, low=1)
@@ -251,11 +245,11 @@ class IterativePruner(FittedPruner):
             check_number(self.grace_rounds, "grace_rounds", numbers.Integral, low=0)
         if self.scope == "global" and self.order != "joint":
             raise ValueError(
-                f"scope='global' lets all levels compete, order={self.order!r} takes them in turn; "
-                "use order='joint' or scope='level'."
+                f"scope='global' prunes all levels together, but order={self.order!r} prunes them "
+                "one by one. Use order='joint' or scope='level'."
             )
         if self.scope == "unit" and units is not None:
-            raise ValueError("scope='unit' is for target='connections'; use 'level' or 'global'.")
+            raise ValueError("scope='unit' requires target='connections'. Use 'level' or 'global'.")
         registry, noun = (UNIT_CRITERIA, "LayerView") if units else (CRITERIA, "LevelView")
         criterion = resolve(self.criterion, registry, "criterion")
         regrow = resolve(self.regrow, CRITERIA, "regrow")
@@ -282,9 +276,9 @@ class IterativePruner(FittedPruner):
         )
 
     def _starting_estimator(self, rng):
-        """Return the copy to work on, and whether it still has to be fitted."""
+        """Return a copy of the estimator, and whether it must be fitted first."""
         if self.estimator is None:
-            raise ValueError(f"{type(self).__name__} needs an estimator to prune; got None.")
+            raise ValueError(f"{type(self).__name__} needs an estimator to prune, got None.")
         if isinstance(self.estimator, FrozenEstimator):
             return deepcopy(self.estimator.estimator), False
         estimator = clone(self.estimator)
@@ -293,7 +287,7 @@ class IterativePruner(FittedPruner):
         return estimator, True
 
     def _check_before(self, estimator, plan):
-        """Say before training what this estimator cannot lose, where it knows."""
+        """Raise an error before training if the estimator cannot be pruned as planned."""
         if not hasattr(estimator, "check_pruning"):
             return
         target = "connections" if plan.units is None else "units"
@@ -301,10 +295,8 @@ class IterativePruner(FittedPruner):
             listed = isinstance(sparsity, list | tuple | np.ndarray)
             estimator.check_pruning(len(sparsity) if listed else None, target)
 
-    # ---------------------------------------------------------------- fitting
-
     def _n_tasks(self, plan):
-        """Number of fits, where it is known before the machine is."""
+        """Return the number of fits, or None if it depends on the number of levels."""
         if self.order != "joint":
             return None
         n_tasks = len(plan.sparsities) * (1 + (plan.retrain == "reinitialize"))
@@ -313,15 +305,16 @@ class IterativePruner(FittedPruner):
 
     @with_callbacks
     def fit(self, X, y=None, **fit_params):
-        """Train, then prune and train on.
+        """Train the estimator, then prune and retrain it in rounds.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data.
         y : array-like of shape (n_samples,), default=None
-            Handed to the estimator.
+            Passed to ``fit`` of the estimator, and to criteria that use labels.
         **fit_params
-            Routed to the estimator's ``fit``.
+            Routed to ``fit`` of the estimator.
 
         Returns
         -------
@@ -329,8 +322,8 @@ class IterativePruner(FittedPruner):
 
         Raises
         ------
-        ValueError
-            If a parameter is not legal, or nothing would be left of a level.
+        ValueError, TypeError
+            If a parameter is invalid, the estimator cannot be pruned, or a level would be empty.
         """
         plan = self._check_parameters()
         fit_params = process_routing(self, "fit", **fit_params)["estimator"]["fit"]
@@ -354,7 +347,7 @@ class IterativePruner(FittedPruner):
         return self
 
     def _rounds(self, context, X, y, fit_params):
-        """Yield (row of the history, machine) after every round, or level of it."""
+        """Yield (row of the history, machine) after each round, or after each level of a round."""
         plan = self._check_parameters()
         rng = check_random_state(self.random_state)
         estimator, unfitted = self._starting_estimator(rng)
@@ -362,7 +355,7 @@ class IterativePruner(FittedPruner):
         if self.random_state is None:
             seed = seeds_of(estimator).get("random_state")
             rng = rng if seed is None else check_random_state(deepcopy(seed))
-        # a stream of its own: the machine's first draws, from the same seed, made its mask
+        # A separate stream: the machine drew its mask from the same seed.
         rng = np.random.RandomState(rng.randint(np.iinfo(np.int32).max))
         trainer = RoundTrainer(self, context, X, y, fit_params)
         start = None
@@ -387,7 +380,7 @@ class IterativePruner(FittedPruner):
                 started = time.perf_counter()
                 states = RoundStates(estimator, X, y, rng)
                 step = decide(plan, kind, estimator, turn, n_start, target, number, rng, states)
-                if step.n_regrown:  # what went and came back starts at 0, too
+                if step.n_regrown:  # regrown connections start at 0
                     estimator.set_connectivity(step.survivors)
                 if step.n_pruned or step.n_regrown:
                     estimator.set_connectivity(step.masks)
@@ -422,22 +415,25 @@ class IterativePruner(FittedPruner):
 
 
 def pruning_path(pruner, X, y=None, **fit_params) -> Bunch:
-    """Return the machine after every round: one training, then short ones, give every sparsity.
+    """Train a machine once, prune it in rounds, and return a copy of it after each round.
 
     Parameters
     ----------
     pruner : IterativePruner
-        Not changed. With ``schedule=[0.5, 0.8, 0.9]`` the path has these sparsities.
+        Pruner that defines the rounds. It is not changed. ``schedule=[0.5, 0.8, 0.9]`` gives a
+        path with these sparsities.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Training data.
     y : array-like of shape (n_samples,), default=None
+        Passed to ``fit`` of the estimator, and to criteria that use labels.
     **fit_params
-        Routed to the estimator's ``fit``.
+        Routed to ``fit`` of the estimator.
 
     Returns
     -------
     path : Bunch
-        ``estimators`` (copies of the machine), ``sparsities`` (ndarray) and
-        ``history`` (as ``history_`` of the pruner).
+        ``estimators`` holds a copy of the machine after each round, ``sparsities`` an ndarray of
+        their sparsities, and ``history`` the columns of ``IterativePruner.history_``.
 
     Examples
     --------
@@ -465,57 +461,64 @@ def pruning_path(pruner, X, y=None, **fit_params) -> Bunch:
 
 
 class IterativePrunerCV(FittedPruner):
-    """Find by cross-validation how sparse a machine can be, then prune it so far.
+    """Choose the sparsity of a machine by cross-validation, then prune it to that sparsity.
 
-    In every fold the estimator is trained once, then pruned along the path of
-    sparsities with a short retraining after each; beside it the full machine
-    trains on for as many passes. Chosen is the largest sparsity whose mean
-    test score is within the tolerance of the full machine's after the same passes.
+    In each fold, the estimator is trained once and then pruned to each sparsity in turn, with a
+    short retraining after each. The full machine is trained for the same number of passes. The
+    chosen sparsity is the largest one whose mean test score is within ``tolerance`` of that of the
+    full machine after as many passes.
 
     Parameters
     ----------
     estimator : estimator
-        A machine with the seam described in :mod:`skprune.pruning`.
+        Machine to prune. It must follow the pruning protocol of :mod:`skprune.pruning`.
     sparsities : sequence of float in [0, 1), default=(0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
-        Rising.
+        Sparsities to try, in ascending order.
     cv : int, splitter or iterable, default=None
-        As in scikit-learn; None is five folds.
+        Cross-validation strategy, as in scikit-learn. If None, five folds are used.
     scoring : str or callable, default=None
-        None takes the estimator's ``score``. :meth:`score` uses it, too.
+        Scorer for the test folds and for :meth:`score`. If None, the estimator's ``score`` is used.
     tolerance : "one_standard_error" or float, default="one_standard_error"
-        What the pruned machine may score below the full one: the standard
-        error of the full machine's mean over the folds, or a number.
+        How far the mean score of a pruned machine may be below that of the full machine. If
+        "one_standard_error", it is the standard error of the mean score of the full machine.
     n_jobs : int, default=None
-        Folds at a time.
+        Number of folds to run in parallel.
     criterion : str or callable, default="magnitude"
-        This and the next four as in :class:`IterativePruner`.
+        Score of each connection or unit, as in :class:`IterativePruner`.
     scope : {"level", "global", "unit"}, default="level"
+        Where connections compete, as in :class:`IterativePruner`.
     target : {"connections", "units"} or Units, default="connections"
+        What to prune, as in :class:`IterativePruner`.
     remove : {"least", "most"}, default="least"
+        Whether low or high scores are removed first, as in :class:`IterativePruner`.
     retrain : {"continue", "rewind", "reinitialize", None} or Rewind, default="continue"
+        How to train after each pruning, as in :class:`IterativePruner`.
     n_retrain_iter : int, default=None
-        Passes after each pruning; None takes an eighth of the estimator's
-        ``n_iter``, so that the path costs little, or all of it where retraining starts anew or
-        the estimator has no ``n_iter`` of its own (a :class:`~skprune.SparseDBN`, whose levels have).
+        Number of passes after each pruning. If None, an eighth of the estimator's ``n_iter`` is
+        used with ``retrain="continue"``, and all of it otherwise or if its ``n_iter`` is None.
     verbose : int, default=0
+        Verbosity of the parallel loop over folds.
     random_state : int, RandomState instance or None, default=None
+        Random numbers of the pruner, as in :class:`IterativePruner`.
 
     Attributes
     ----------
     estimator_ : estimator
-        Pruned to ``best_sparsity_`` on all data.
+        The machine pruned to ``best_sparsity_`` on all data.
     best_sparsity_ : float
-        0, and a full machine, where no sparsity is within the tolerance.
+        The chosen sparsity. It is 0 if no sparsity is within the tolerance.
     best_score_ : float
-        Its mean test score.
+        Mean test score at the chosen sparsity.
     cv_results_ : dict of ndarray
-        One entry a sparsity: ``sparsity``, ``mean_test_score``, ``std_test_score``,
-        ``split0_test_score`` and so on, ``mean_full_score`` and ``split0_full_score`` of the
-        full machine after as many passes, ``tolerance``.
+        One entry per sparsity. The columns are ``sparsity``, ``mean_test_score``,
+        ``std_test_score``, ``mean_full_score`` (of the full machine), ``tolerance``, and for each
+        fold ``split0_test_score``, ``split0_full_score`` and so on.
     sparsity_ : float
+        Share of all connections (or hidden units) that are absent in ``estimator_``.
     history_ : dict of ndarray
-        Rounds of the last fit, as in :class:`IterativePruner`.
+        Rounds of the final fit, as in :class:`IterativePruner`.
     n_splits_ : int
+        Number of folds.
 
     Examples
     --------
@@ -562,22 +565,18 @@ class IterativePrunerCV(FittedPruner):
         self.random_state = random_state
 
     def _pruner(self) -> IterativePruner:
-        """Return the pruner of the whole path, checked."""
+        """Check the parameters and return the pruner of the whole path."""
         if self.estimator is None:
-            raise ValueError("IterativePrunerCV needs an estimator to prune; got None.")
+            raise ValueError("IterativePrunerCV needs an estimator to prune, got None.")
         if not isinstance(self.sparsities, list | tuple | np.ndarray) or not len(self.sparsities):
-            raise ValueError(
-                f"sparsities must be numbers that rise, and not empty; got {self.sparsities!r}."
-            )
+            raise ValueError(f"sparsities must be a non-empty sequence, got {self.sparsities!r}.")
         sparsities = list(self.sparsities)
         for sparsity in sparsities:
             check_number(sparsity, "sparsity", low=0, high=1, closed="left")
         if sorted(sparsities) != sparsities:
-            raise ValueError(f"sparsities must rise, got {sparsities}.")
+            raise ValueError(f"sparsities must be in ascending order, got {sparsities}.")
         if isinstance(self.scoring, list | tuple | dict | set):
-            raise ValueError(
-                f"IterativePrunerCV chooses by one score; got scoring={self.scoring!r}."
-            )
+            raise ValueError(f"IterativePrunerCV needs one scorer, got scoring={self.scoring!r}.")
         if self.tolerance != "one_standard_error":
             check_number(self.tolerance, "tolerance", low=0)
         names = ("estimator", "criterion", "scope", "target", "remove", "retrain", "random_state")
@@ -595,14 +594,16 @@ class IterativePrunerCV(FittedPruner):
 
     @with_callbacks
     def fit(self, X, y=None, **fit_params):
-        """Score the path in every fold, choose a sparsity, prune to it on all data.
+        """Choose a sparsity by cross-validation, then prune to it on all data.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data.
         y : array-like of shape (n_samples,), default=None
+            Passed to the splitter, to ``fit`` of the estimator and to the scorer.
         **fit_params
-            Routed to the estimator's ``fit``.
+            Routed to ``fit`` of the estimator and to the splitter.
 
         Returns
         -------
@@ -610,8 +611,8 @@ class IterativePrunerCV(FittedPruner):
 
         Raises
         ------
-        ValueError
-            If a parameter is not legal, or nothing would be left of a level.
+        ValueError, TypeError
+            If a parameter is invalid, the estimator cannot be pruned, or a score is NaN.
         """
         pruner = self._pruner()
         routing = process_routing(self, "fit", **fit_params)
@@ -629,7 +630,7 @@ class IterativePrunerCV(FittedPruner):
             )
         )
         if np.isnan(scores).any():
-            raise ValueError("The scores contain NaN; no sparsity can be chosen by them.")
+            raise ValueError("The test scores contain NaN, so no sparsity can be chosen.")
         self.n_splits_ = len(splits)
         pruned, full = scores[:, 0], scores[:, 1]
         error = full.std(axis=0, ddof=1) / np.sqrt(len(splits)) if len(splits) > 1 else 0.0
@@ -666,14 +667,16 @@ class IterativePrunerCV(FittedPruner):
         return self
 
     def score(self, X, y=None, **score_params) -> float:
-        """Return the score of the pruned estimator, by ``scoring``.
+        """Return the score of the pruned estimator, computed with ``scoring``.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Test data.
         y : array-like of shape (n_samples,), default=None
+            Passed to the scorer.
         **score_params
-            Handed to the scorer, such as ``sample_weight``.
+            Passed to the scorer, such as ``sample_weight``.
 
         Returns
         -------
@@ -684,7 +687,7 @@ class IterativePrunerCV(FittedPruner):
         return score_with(scorer, self.estimator_, X, y, **score_params)
 
     def get_metadata_routing(self):
-        """Return the routing of ``fit``'s metadata to the estimator and the splitter.
+        """Return how metadata passed to ``fit`` are routed to the estimator and the splitter.
 
         Returns
         -------

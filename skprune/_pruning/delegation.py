@@ -1,4 +1,4 @@
-"""What a fitted pruner hands on to the pruned machine."""
+"""Base class of pruners, which delegates methods to the pruned machine."""
 
 from __future__ import annotations
 
@@ -22,19 +22,23 @@ def _estimator_has(name):
 
 
 def _delegated(name):
-    """Return a method that exists where the wrapped estimator has it."""
+    """Return a method that exists if the wrapped estimator has it."""
 
     def method(self, *args, **kwargs):
         check_is_fitted(self)
         return getattr(self.estimator_, name)(*args, **kwargs)
 
     method.__name__ = method.__qualname__ = name
-    method.__doc__ = f"Call ``{name}`` of the pruned estimator; see there."
+    method.__doc__ = f"Call ``{name}`` of the pruned estimator, where it is documented."
     return available_if(_estimator_has(name))(method)
 
 
 class FittedPruner(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
-    """Delegates to the estimator: the pruned one after ``fit``, the wrapped one before."""
+    """Base class of pruners.
+
+    A method of this class exists if the estimator has it. After ``fit`` this is the pruned
+    estimator, and before it the wrapped one.
+    """
 
     transform = _delegated("transform")
     inverse_transform = _delegated("inverse_transform")
@@ -60,45 +64,53 @@ class FittedPruner(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Test data.
         y : array-like of shape (n_samples,), default=None
+            Passed to ``score`` of the estimator.
         **score_params
-            Handed to the estimator's ``score``, such as ``sample_weight``.
+            Passed to ``score`` of the estimator, such as ``sample_weight``.
 
         Returns
         -------
         score : float
+            Score of the pruned estimator.
         """
         check_is_fitted(self)
         return self.estimator_.score(X, y, **score_params)
 
     @available_if(_estimator_has("transform"))
     def fit_transform(self, X, y=None, **fit_params):
-        """Fit, then transform the same data.
+        """Fit to data, then transform the same data.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data.
         y : array-like of shape (n_samples,), default=None
+            Passed to ``fit`` of the estimator.
         **fit_params
-            Routed to the estimator's ``fit``.
+            Routed to ``fit`` of the estimator.
 
         Returns
         -------
         features : ndarray of shape (n_samples, n_components)
+            Features of the pruned estimator.
         """
         return self.fit(X, y, **fit_params).transform(X)
 
     @available_if(_estimator_has("set_output"))
     def set_output(self, *, transform=None):
-        """Set the container of ``transform`` on the wrapped estimator.
+        """Set the output container of ``transform``.
 
         Parameters
         ----------
         transform : {"default", "pandas", "polars"}, default=None
+            Container to return. If None, it is not changed.
 
         Returns
         -------
         self : object
+            The pruner.
         """
         for estimator in (self.estimator, getattr(self, "estimator_", None)):
             if estimator is not None:
@@ -107,7 +119,7 @@ class FittedPruner(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
 
     @property
     def connectivity_(self) -> list:
-        """Boolean masks of the pruned machine."""
+        """Boolean masks of the pruned machine, one per level, lowest level first."""
         check_is_fitted(self)
         return self.estimator_.connectivity_
 
@@ -123,7 +135,7 @@ class FittedPruner(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
 
     @property
     def classes_(self) -> np.ndarray:
-        """Classes seen during fit, of an estimator that tells them apart."""
+        """Classes seen during fit, if the estimator is a classifier."""
         return self._fitted("classes_")
 
     def _fitted(self, name):
@@ -147,7 +159,7 @@ class FittedPruner(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
         return tags
 
     def get_metadata_routing(self):
-        """Return the routing of ``fit``'s metadata to the estimator.
+        """Return how metadata passed to ``fit`` are routed to the estimator.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""What the pruners need of an estimator."""
+"""The pruning protocol: the members that a pruner requires of an estimator."""
 
 from __future__ import annotations
 
@@ -8,62 +8,124 @@ REQUIRED = ("connectivity_", "set_connectivity", "layer_samples", "components_")
 
 
 class Prunable(Protocol):
-    """The members by which pruners know a machine.
+    """The pruning protocol, which an estimator follows so that it can be pruned.
 
-    The first four are required. ``warm_start`` and ``n_iter`` are parameters of
-    ``fit``: a pruner that trains on sets ``warm_start=True``, and ``n_iter``
-    where it was given a number of passes. The other three are optional.
+    Pruners use these members only, and import no machine. ``connectivity_``, ``components_``,
+    ``set_connectivity`` and ``layer_samples`` are required. ``compact``, ``check_pruning`` and
+    ``connectivity_parameters`` are optional.
+
+    An estimator that is trained after a round also has the parameter ``warm_start``. A pruner then
+    calls ``fit`` with ``warm_start=True``, which continues from the fitted state. It sets the
+    parameter ``n_iter``, the number of passes, if ``n_retrain_iter`` is given or the machine is
+    rewound or reinitialized.
 
     Attributes
     ----------
     connectivity_ : list of ndarray of bool of shape (n_upper, n_lower)
-        Which connections exist, one mask per level, lowest level first.
+        Mask of existing connections of each level, lowest level first.
     components_ : ndarray or list of ndarray of shape (n_upper, n_lower)
-        The weights of the levels.
+        Weights of each level, lowest level first. With one level, this may be a single array.
     """
 
     connectivity_: list
     components_: object
 
     def set_connectivity(self, masks):
-        """Set which connections exist, and return the machine.
+        """Set the masks of existing connections.
 
-        Connections that go are zero from then on, and new ones start at 0.
+        Weights of removed connections are 0 from then on, also during training. Weights of new
+        connections start at 0.
+
+        Parameters
+        ----------
+        masks : list of ndarray of bool of shape (n_upper, n_lower)
+            One mask per level, lowest level first.
+
+        Returns
+        -------
+        self : object
+            The estimator.
         """
 
     def layer_samples(self, X=None, *, n_samples=1000, n_steps_between=10, random_state=None):
-        """Return states of all layers, given data or drawn from the model."""
+        """Return states of all layers, given data or drawn from the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
+            Data that the states are drawn given. If None, states are drawn from the model.
+        n_samples : int, default=1000
+            Number of states to draw from the model.
+        n_steps_between : int, default=10
+            Number of Gibbs steps between two states of a chain of the model.
+        random_state : int, RandomState instance or None, default=None
+            Seeds the draws.
+
+        Returns
+        -------
+        layers : list of ndarray of shape (n_samples, n_units)
+            States of each layer, visible layer first.
+        """
 
     def compact(self, units, *, rescale=False, hidden_bias=None):
-        """Optional: return a machine without some of its hidden units."""
+        """Return a machine without some of its hidden units (optional).
+
+        Parameters
+        ----------
+        units : list of ndarray of bool of shape (n_units,)
+            Hidden units to keep, one array per hidden layer, lowest layer first.
+        rescale : bool, default=False
+            Whether to scale up the remaining weights, as in :class:`~skprune.pruning.Units`.
+        hidden_bias : {"mean_activity", "negative"}, default=None
+            New hidden biases, as in :class:`~skprune.pruning.Units`.
+
+        Returns
+        -------
+        machine : object
+            A new fitted machine.
+        """
 
     def check_pruning(self, n_levels=None, target="connections"):
-        """Optional: raise an error before training where the machine cannot be pruned so.
+        """Raise an error before training if the machine cannot be pruned as planned (optional).
 
-        ``n_levels`` is the number of levels that were given a sparsity each.
-        ``target`` is "connections" or "units".
+        Parameters
+        ----------
+        n_levels : int, default=None
+            Number of sparsities, if one is given per level.
+        target : {"connections", "units"}, default="connections"
+            What is to be pruned.
         """
 
     def connectivity_parameters(self, masks) -> dict:
-        """Optional: return the parameters with which a new machine starts with these connections.
+        """Return the parameters of a new machine that starts with given connections (optional).
 
-        Connections that the parameters cannot ask for are set after ``fit(n_iter=0)``.
+        Connections that parameters cannot describe are set after a fit with ``n_iter=0``.
+
+        Parameters
+        ----------
+        masks : list of ndarray of bool of shape (n_upper, n_lower)
+            One mask per level, lowest level first.
+
+        Returns
+        -------
+        parameters : dict
+            Keyword arguments of ``set_params``.
         """
 
 
 def check_prunable(estimator, trains_on) -> None:
-    """Raise a TypeError where a fitted estimator lacks what pruning needs."""
+    """Raise a TypeError if a fitted estimator lacks a required member of the pruning protocol."""
     needed = REQUIRED + (("warm_start",) if trains_on else ())
     missing = [name for name in needed if not hasattr(estimator, name)]
     if missing:
         raise TypeError(
             f"{type(estimator).__name__} cannot be pruned: it lacks {', '.join(missing)}. "
-            "See the documentation of skprune.pruning for what a prunable estimator has."
+            "See the pruning protocol in the documentation of skprune.pruning."
         )
 
 
 def connectivity_parameters(estimator, masks) -> dict:
-    """Return the parameters with which an estimator starts with these connections, if it has any."""
+    """Return the parameters of an estimator that starts with given connections, if it has any."""
     if not hasattr(estimator, "connectivity_parameters"):
         return {}
     return estimator.connectivity_parameters(masks)

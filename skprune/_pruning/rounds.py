@@ -1,4 +1,4 @@
-"""One round of pruning as functions: scores, targets and masks."""
+"""One round of pruning: scores, targets and masks."""
 
 from __future__ import annotations
 
@@ -13,11 +13,25 @@ from .. import connectivity
 from ..criteria import LayerView, LevelView
 from .plan import check_n_levels, per_level
 
-MAX_DATA_STATES = 10_000  # rows from which data-driven criteria are computed
+MAX_DATA_STATES = 10_000  # rows of the data that criteria use
 
 
 class Step(NamedTuple):
-    """Masks after a round, without what came back in it, and what happened."""
+    """The result of one round of pruning.
+
+    Attributes
+    ----------
+    masks : list of ndarray of bool of shape (n_upper, n_lower)
+        Masks after the round, one per level, lowest level first.
+    survivors : list of ndarray of bool of shape (n_upper, n_lower)
+        The same masks without the connections that were regrown.
+    threshold : float
+        Lowest score that was kept.
+    n_pruned : int
+        Number of connections or units that were removed.
+    n_regrown : int
+        Number of connections that were regrown.
+    """
 
     masks: list
     survivors: list
@@ -27,59 +41,59 @@ class Step(NamedTuple):
 
 
 class ConnectionItems:
-    """Connections as what is scored, kept and counted."""
+    """Functions that score, keep and count the connections of a level."""
 
     noun = "connections"
 
     @staticmethod
     def size(mask):
-        """How many there could be."""
+        """Return the number of items of a full level."""
         return mask.size
 
     @staticmethod
     def present(masks, level):
-        """Which there are."""
+        """Return which items exist."""
         return masks[level]
 
     @staticmethod
     def strengths(weights):
-        """What the λσ rule takes the standard deviation of."""
+        """Return the values that ``StdThreshold`` takes the standard deviation of."""
         return np.asarray(weights)
 
     @staticmethod
     def scores(criterion, views, level, states):
-        """What each is worth."""
+        """Return the score of each item."""
         return _checked_scores(criterion, views[level])
 
     @staticmethod
     def keep(masks, level, stays):
-        """Write into the masks what stays."""
+        """Update the masks in place so that only some items remain."""
         masks[level] = stays
 
 
 class UnitItems:
-    """The upper units of a level as what is scored, kept and counted."""
+    """Functions that score, keep and count the upper units of a level."""
 
     noun = "units"
 
     @staticmethod
     def size(mask):
-        """How many there could be."""
+        """Return the number of items of a full level."""
         return mask.shape[0]
 
     @staticmethod
     def present(masks, level):
-        """Which there are: those with connections on every side."""
+        """Return which items exist, which are the units with connections on both sides."""
         return connectivity.has_both_sides(masks, level)
 
     @staticmethod
     def strengths(weights):
-        """What the λσ rule takes the standard deviation of."""
+        """Return the values that ``StdThreshold`` takes the standard deviation of."""
         return np.linalg.norm(weights, axis=1)
 
     @staticmethod
     def scores(criterion, views, level, states):
-        """What each is worth."""
+        """Return the score of each item."""
         above = views[level + 1] if level + 1 < len(views) else None
         scores = criterion(LayerView(views[level], above, states.labels))
         scores = np.asarray(scores, dtype=np.float64)
@@ -88,20 +102,34 @@ class UnitItems:
         if scores.shape != (n_units,):
             raise ValueError(
                 f"The criterion returned scores of shape {scores.shape} for a layer of {n_units} "
-                "units; return one score a unit."
+                "units. It must return one score per unit."
             )
         return scores
 
     @staticmethod
     def keep(masks, level, stays):
-        """Write into the masks what stays."""
+        """Update the masks in place so that only some items remain."""
         masks[level] = masks[level] & stays[:, None]
         if level + 1 < len(masks):
             masks[level + 1] = masks[level + 1] & stays
 
 
 class RoundStates:
-    """States of all layers, given a sample of the data or of the model; drawn once a round."""
+    """States of all layers, given rows of the data or drawn from the model.
+
+    States are drawn on the first call. Later calls with the same arguments return the same states.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Machine that draws the states.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Training data.
+    y : array-like of shape (n_samples,) or None
+        Labels of the rows.
+    rng : numpy.random.RandomState
+        Random number generator.
+    """
 
     def __init__(self, estimator, X, y, rng):
         self._estimator, self._X, self._y, self._rng = estimator, X, y, rng
@@ -133,7 +161,7 @@ class RoundStates:
         return self._rows
 
     def labels(self):
-        """Labels of the rows behind the states given data, if there are any."""
+        """Return the labels of the rows that the states are given, or None without labels."""
         if self._y is None:
             return None
         self.of_level(0)
@@ -141,7 +169,10 @@ class RoundStates:
 
 
 def _regrown(criterion, view, stays, n_back):
-    """The best absent connections; those that were absent before this round, if there are enough."""
+    """Return the mask of the ``n_back`` absent connections with the highest scores.
+
+    Connections that were removed in this round are only considered if too few others are absent.
+    """
     absent = ~view.connectivity if (~view.connectivity).sum() >= n_back else ~stays
     view = view._replace(weights=np.zeros_like(view.weights), connectivity=absent)
     return connectivity.keep_best(_checked_scores(criterion, view), n_back, absent, view.rng)
@@ -152,7 +183,7 @@ def _checked_scores(criterion, view):
     if scores.shape != view.weights.shape:
         raise ValueError(
             f"The criterion returned scores of shape {scores.shape} for a level of shape "
-            f"{view.weights.shape}; return one score a connection."
+            f"{view.weights.shape}. It must return one score per connection."
         )
     _check_not_nan(scores[view.connectivity])
     return scores
@@ -160,14 +191,14 @@ def _checked_scores(criterion, view):
 
 def _check_not_nan(scores):
     if np.isnan(scores).any():
-        raise ValueError("The criterion returned NaN; every score must be a number.")
+        raise ValueError("The criterion returned NaN. Every score must be a number.")
 
 
 def _rank_in_unit(scores, mask, rng):
-    """Return scores ordered first by rank within the upper unit, then by value over the level.
+    """Return scores that order connections by their rank in the upper unit, then by their value.
 
-    The best of every unit come before all second best, and so on; chance
-    decides between equals.
+    The best connections of all units come before all second-best connections, and so on. Ties are
+    broken at random.
     """
     chance = rng.permutation(scores.size)
     open_scores = np.where(mask, scores, -np.inf)
@@ -179,9 +210,29 @@ def _rank_in_unit(scores, mask, rng):
 
 
 def without_units(estimator, start, stay, options, idle=()):
-    """Remove for good the units that do not stay, here and in the state to go back to.
+    """Remove units permanently from a machine and from the saved machine to return to.
 
-    A layer never loses all its units. Returns both machines, and ``idle`` of the units that stay.
+    A layer that would lose all its units keeps them.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Machine to remove units from. Without a method ``compact``, it is returned as it is.
+    start : estimator or None
+        Saved machine to remove the same units from.
+    stay : list of ndarray of bool of shape (n_units,)
+        Units to keep, one array per hidden layer.
+    options : Units
+        Options of ``compact``.
+    idle : sequence of ndarray of int of shape (n_units,)
+        Number of rounds each unit has been disconnected, one array per hidden layer.
+
+    Returns
+    -------
+    estimator : estimator
+    start : estimator or None
+    idle : list of ndarray of int
+        Entries of the units that stay.
     """
     stay = [units if units.any() else np.ones_like(units) for units in stay]
     if all(units.all() for units in stay) or not hasattr(estimator, "compact"):
@@ -194,7 +245,7 @@ def without_units(estimator, start, stay, options, idle=()):
 
 
 def scores_for_history(scorer, estimator, X, y, name) -> dict:
-    """Scores for the history, one column a scorer."""
+    """Return the scores of a machine as columns of the history, one per scorer."""
     if scorer is None:
         return {}
     value = score_with(scorer, estimator, X, y)
@@ -204,17 +255,23 @@ def scores_for_history(scorer, estimator, X, y, name) -> dict:
 
 
 def score_with(scorer, estimator, X, y, **params):
-    """What a scorer says, with y where there is one."""
+    """Return the score of an estimator. ``y`` is only passed to the scorer if it is not None."""
     return scorer(estimator, X, **params) if y is None else scorer(estimator, X, y, **params)
 
 
 def as_columns(rows) -> dict:
-    """Rows of a history as columns."""
+    """Return the rows of a history as a dict of columns."""
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
 def targets_of(sparsity, sizes, n_start, kind) -> list:
-    """Return how many items each level must have left, at the least."""
+    """Return the smallest number of items that each level must keep.
+
+    Raises
+    ------
+    ValueError
+        If there is not one sparsity per level, or a sparsity leaves no item of a level.
+    """
     check_n_levels(sparsity, len(sizes))
     sparsity = per_level(sparsity, len(sizes))
     targets = []
@@ -222,14 +279,46 @@ def targets_of(sparsity, sizes, n_start, kind) -> list:
         n_end = 1 if share is None else size - round(share * size)
         if n_end == 0:
             raise ValueError(
-                f"sparsity={share} leaves none of a level's {size} {kind.noun}; use a lower one."
+                f"sparsity={share} leaves none of the {size} {kind.noun} of a level. Use a lower "
+                "sparsity."
             )
         targets.append(min(n_end, present))
     return targets
 
 
 def decide(plan, kind, estimator, levels, n_start, targets, number, rng, states) -> Step:
-    """Decide what these levels lose, and win, in this round."""
+    """Return which connections or units a round removes from some levels and adds to them.
+
+    Parameters
+    ----------
+    plan : Plan
+        Validated parameters of the pruner.
+    kind : {ConnectionItems, UnitItems}
+        What is pruned.
+    estimator : estimator
+        Fitted machine. It is not changed.
+    levels : list of int
+        Levels to prune.
+    n_start : list of int
+        Number of items of each level before the first round.
+    targets : list of int
+        Number of items that each level must keep.
+    number : int
+        Index of the round.
+    rng : numpy.random.RandomState
+        Random number generator.
+    states : RoundStates
+        States that criteria use.
+
+    Returns
+    -------
+    step : Step
+
+    Raises
+    ------
+    ValueError
+        If a criterion returns invalid scores, or a level would be left empty.
+    """
     weights = estimator.components_
     weights = weights if isinstance(weights, list | tuple) else [weights]
     masks = [np.asarray(mask) for mask in estimator.connectivity_]
@@ -278,8 +367,8 @@ def decide(plan, kind, estimator, levels, n_start, targets, number, rng, states)
                     n_regrown += n_back
             if not result[k].any():
                 raise ValueError(
-                    f"Round {number + 1} would leave level {k} without {kind.noun}; lower the "
-                    "sparsity, or use scope='level'."
+                    f"Round {number + 1} would leave level {k} without {kind.noun}. Use a lower "
+                    "sparsity or scope='level'."
                 )
             if stays.any():
                 thresholds.append(float(scores[k][stays].min()))

@@ -1,4 +1,4 @@
-"""How a pruner trains its machine: at first, and after every round."""
+"""Training of a machine by a pruner, before the first round and after each round."""
 
 from __future__ import annotations
 
@@ -13,7 +13,26 @@ from .protocol import connectivity_parameters
 
 
 class RoundTrainer:
-    """Trains a pruner's machine: at first, and after every round."""
+    """Trains the machine of a pruner before the first round and after each round.
+
+    Parameters
+    ----------
+    pruner : IterativePruner
+        Pruner whose parameters say how to train.
+    context : callback context
+        Context of ``fit``, in which each training is a task.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Training data.
+    y : array-like of shape (n_samples,) or None
+        Target passed to ``fit`` of the machine.
+    fit_params : dict
+        Further arguments of ``fit`` of the machine.
+
+    Raises
+    ------
+    ValueError
+        If ``memory`` is used without an integer seed.
+    """
 
     def __init__(self, pruner, context, X, y, fit_params):
         self.pruner, self.context = pruner, context
@@ -23,13 +42,13 @@ class RoundTrainer:
             seeds = [pruner.random_state, *seeds_of(inner).values()]
             if not any(isinstance(seed, numbers.Integral) for seed in seeds):
                 raise ValueError(
-                    "memory= finds a machine again by its seed; set random_state to an integer "
-                    "in the pruner or in its estimator."
+                    "memory requires an integer seed. Set random_state to an int in the pruner or "
+                    "in its estimator."
                 )
         self.trained = check_memory(pruner.memory).cache(_trained, ignore=["within"])
 
     def fit(self, task_name, estimator, **changed):
-        """Fit with some parameters changed; give the machine its own back."""
+        """Fit a machine with some parameters changed, then restore its own parameters."""
         task = self.context.subcontext(task_name=task_name)
         own = {name: estimator.get_params()[name] for name in changed}
         task.call_on_fit_task_begin(estimator=self.pruner, X=self.X, y=self.y)
@@ -41,21 +60,37 @@ class RoundTrainer:
         return estimator
 
     def first(self, estimator, rewind_to):
-        """Return the trained machine, and a copy of the state that rounds go back to."""
+        """Train a machine before the first round.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Machine to train.
+        rewind_to : int or None
+            Number of passes after which to save a copy to return to. If None, no copy is saved.
+
+        Returns
+        -------
+        estimator : estimator
+            The trained machine.
+        start : estimator or None
+            The saved copy.
+        """
         if rewind_to is None:
             return self.fit("train", estimator), None
         n_iter = estimator.get_params()["n_iter"]
-        if n_iter is None:  # its levels know
+        if n_iter is None:  # each level has its own n_iter
             if rewind_to:
                 raise ValueError(
-                    f"Rewind(n_iter={rewind_to}) needs an estimator with a number as n_iter."
+                    f"Rewind(n_iter={rewind_to}) requires an estimator with an integer n_iter. "
+                    "Use Rewind(n_iter=0)."
                 )
             start = deepcopy(self.fit("train", estimator, n_iter=0))
             return self.fit("train", estimator), start
         if rewind_to > n_iter:
             raise ValueError(
-                f"Rewind(n_iter={rewind_to}) goes back to a pass that the estimator, with "
-                f"n_iter={n_iter}, never reaches."
+                f"Rewind(n_iter={rewind_to}) needs more passes than the estimator has, which is "
+                f"n_iter={n_iter}. Use a lower n_iter in Rewind."
             )
         estimator = self.fit("train", estimator, n_iter=rewind_to)
         start = deepcopy(estimator)
@@ -63,7 +98,7 @@ class RoundTrainer:
         return self.fit("train", estimator, n_iter=rest, warm_start=True), start
 
     def after_round(self, estimator, start, retrain, rng):
-        """Return the machine, trained on as ``retrain`` says."""
+        """Retrain a machine after a round, as ``retrain`` specifies, and return it."""
         if retrain is None:
             return estimator
         masks = estimator.connectivity_
@@ -77,7 +112,7 @@ class RoundTrainer:
         return self.fit("retrain", estimator, **changed)
 
     def fresh(self, estimator, masks, rng):
-        """Return a new machine with these connections, as it is before training."""
+        """Return an untrained machine with new random weights and the given masks."""
         fresh = clone(estimator)
         start = connectivity_parameters(fresh, masks)
         parameters = fresh.get_params()
@@ -88,7 +123,10 @@ class RoundTrainer:
 
 
 def _trained(estimator, X, y, fit_params, changed, own, within):
-    """Return the estimator, fitted; a function of its arguments, so that it can be kept on disk."""
+    """Fit an estimator with some parameters changed, and restore its own parameters.
+
+    The result depends on the arguments alone, so that joblib can cache it.
+    """
     estimator.set_params(**changed)
     try:
         with within(estimator):
