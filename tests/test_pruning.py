@@ -524,7 +524,7 @@ def test_compaction_keeps_the_likelihood(digits):
     )
     assert machine.n_components == 10
     for units in ([np.ones(9, bool)], [np.zeros(10, bool)], [np.ones(10)]):
-        with pytest.raises(ValueError, match="one boolean array a hidden layer"):
+        with pytest.raises(ValueError, match="one boolean array per hidden layer"):
             machine.compact(units)
     with pytest.raises(ValueError, match="hidden_bias='high' is not known"):
         machine.compact(hidden_bias="high")

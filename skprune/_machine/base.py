@@ -1,8 +1,6 @@
-"""The abstract machine: layers with prunable levels, training, scores, sampling, pruning.
+"""Base classes of machines: layers with prunable levels, training, scores and sampling.
 
-The pruners need four members: ``connectivity_``, ``set_connectivity(masks)``,
-``warm_start`` and ``layer_samples(...)``, beside scikit-learn's ``components_``
-for the weights. A machine that is not ours needs no more.
+The members that pruners use are described by :class:`skprune._pruning.protocol.Prunable`.
 """
 
 from __future__ import annotations
@@ -32,15 +30,14 @@ from . import inference
 from .levels import Level, as_dtype, check_arrays, check_layers, stack_of
 from .stored import StoredState
 
-LEAST_CHAINS = 100  # where n_chains is None; what fewer cost is in docs/design_notes.md
+LEAST_CHAINS = 100  # if n_chains is None, see docs/design_notes.md
 
 
 class Layered(CallbackSupportMixin, StoredState):
-    """Layers of units with prunable levels between them: what machines and networks share.
+    """Base class of machines and networks: layers of units with prunable levels between them.
 
-    Fitted state, bottom first: ``_levels`` (one :class:`Level` between each
-    pair of adjacent layers) and ``_biases`` (one array per layer). In the
-    state that is stored, levels are plain arrays.
+    The fitted state is ``_levels``, with one :class:`Level` per pair of adjacent layers, and
+    ``_biases``, with one array per layer, lowest first. Pickles store levels as plain arrays.
     """
 
     _doc_link_module = "skprune"
@@ -68,24 +65,24 @@ class Layered(CallbackSupportMixin, StoredState):
             self._check_state()
 
     def _check_state(self):
-        """Raise a ValueError where loaded arrays do not fit together. Kernels rely on them."""
+        """Raise a ValueError if loaded arrays do not fit together. Kernels do not check them."""
         check_layers(self._levels, self._biases)
 
     # ----------------------------------------------------------- fitted state
 
     def _stack(self) -> Stack:
-        """Return the arrays of the machine as kernels read them, shared where possible."""
+        """Return the arrays of the machine as kernels read them, without copies if possible."""
         return stack_of(self._levels, self._biases)
 
     def _stack_to_train(self) -> Stack:
-        """Return copies of them, so that a fit that fails leaves the machine as it was."""
+        """Return a copy of the arrays to train, so that a failed fit changes nothing."""
         return as_dtype(self._stack(), self._biases[0].dtype)
 
     def _team(self, n_samples) -> Team:
         return Team(work=float(n_samples) * sum(level.n_connections for level in self._levels))
 
     def _take(self, stack: Stack):
-        """Store the weights and biases of a stack that was trained elsewhere."""
+        """Replace the weights and biases by those of a trained stack."""
         self._levels = self._levels_of(stack)
         self._biases = list(stack.biases)
         self._forget()
@@ -99,29 +96,29 @@ class Layered(CallbackSupportMixin, StoredState):
 
     @property
     def connectivity_(self) -> list:
-        """Boolean masks (n_upper, n_lower) of the levels, bottom first; made on demand."""
+        """Boolean masks (n_upper, n_lower), one per level, lowest level first."""
         check_is_fitted(self)
         return [level.mask() for level in self._levels[: self._n_prunable]]
 
     @property
     def _n_prunable(self) -> int:
-        """Number of levels, from below, whose connections can be pruned."""
+        """Number of levels that can be pruned, counted from the lowest."""
         return len(self._levels)
 
     def _forget(self):
-        """Drop what no longer holds when the connectivity changes."""
+        """Delete state that is invalid after a change of weights or connections."""
 
     def set_connectivity(self, masks):
-        """Set which connections exist; part of the seam to the pruners.
+        """Set which connections exist. This method is part of the pruning protocol.
 
-        A connection that goes is zero from then on; one that is new starts at
-        0. Momentum and the kept log Z are dropped.
+        Weights of removed connections are 0 from then on. Weights of new connections start at 0.
+        Momentum and the stored log Z are deleted.
 
         Parameters
         ----------
         masks : array-like or list of array-like of bool
-            One mask (n_upper, n_lower) a level, bottom first; a machine with
-            one level also takes the bare mask.
+            One mask (n_upper, n_lower) per level, lowest level first. With one level, this may be
+            a single mask.
 
         Returns
         -------
@@ -130,8 +127,7 @@ class Layered(CallbackSupportMixin, StoredState):
         Raises
         ------
         ValueError
-            If the number of masks or a shape is wrong, or a level would be
-            left without connections.
+            If the number or shape of the masks is wrong, or a mask has no connection.
         """
         check_is_fitted(self)
         if not isinstance(masks, list | tuple) or (
@@ -140,8 +136,8 @@ class Layered(CallbackSupportMixin, StoredState):
             masks = [masks]
         if len(masks) != self._n_prunable:
             raise ValueError(
-                f"set_connectivity got {len(masks)} masks for {self._n_prunable} levels; "
-                "give one a level, bottom first."
+                f"set_connectivity got {len(masks)} masks for {self._n_prunable} levels. "
+                "Pass one mask per level, lowest level first."
             )
         prunable, others = self._levels[: len(masks)], self._levels[len(masks) :]
         masks = [
@@ -162,10 +158,10 @@ class BoltzmannMachine(
     Layered,
     ABC,
 ):
-    """A stack of layers of binary units, as a scikit-learn transformer.
+    """Base class of Boltzmann machines, which are scikit-learn transformers.
 
-    Fitted state beside that of :class:`Layered`: ``_activity`` (running means),
-    ``_chains`` (uint8 states of the odd layers) and ``_velocity`` (momentum, or None).
+    The fitted state also has ``_activity`` (running means of each layer), ``_chains`` (uint8
+    states of the odd layers) and ``_velocity`` (momentum, or None).
     """
 
     def __sklearn_tags__(self):
@@ -183,46 +179,45 @@ class BoltzmannMachine(
         for chains, size in zip(self._chains, sizes, strict=True):
             if chains is not None and (chains.ndim != 2 or chains.shape[1] != size):
                 raise ValueError(
-                    f"The chains of a layer of {size} units have shape {chains.shape}."
+                    f"The chains of a layer must have {size} columns, got shape {chains.shape}."
                 )
         if self._velocity is not None:
             levels = [level.n_parameters for level in self._levels]
             check_arrays(self._velocity, [*levels, *sizes], dtype, "The momentum")
 
     def compact(self, units=None, *, rescale=False, hidden_bias=None):
-        """Return a machine without hidden units that have lost their connections.
+        """Return a machine without the hidden units that have lost their connections.
 
-        Visible units stay, as the data have them. Removing a unit that has no
-        connection at all leaves every log-likelihood as it was.
+        Visible units are kept. Removing a unit without connections changes no log-likelihood.
 
         Parameters
         ----------
-        units : list of ndarray of bool, default=None
-            The units to keep, one array a hidden layer, bottom first. None
-            removes those without connections on either side, and then those
-            which that leaves so; a layer never loses all its units.
+        units : list of ndarray of bool of shape (n_units,), default=None
+            Units to keep, one array per hidden layer, lowest layer first. If None, units without
+            connections on one side are removed, and units left disconnected by that removal are
+            removed too. A layer that would lose all its units then keeps them.
         rescale : bool, default=False
-            Multiply the weights of every level by the number of its upper
-            units before over after.
+            Whether to multiply the weights of each level by the number of its upper units before
+            removal, divided by their number after removal.
         hidden_bias : {"mean_activity", "negative"}, default=None
-            Set the hidden biases to the mean activity a of their units, or to
-            −1 / (1 + exp(a)): the thesis's ways to mend a machine that lost units.
+            If "mean_activity", set the hidden biases to the mean activity a of their units, as the
+            thesis does. If "negative", set them to −1 / (1 + exp(a)). If None, keep them.
 
         Returns
         -------
         machine : object
-            A new machine of the same class, fitted.
+            A new fitted machine of the same class.
 
         Raises
         ------
         ValueError
-            If ``units`` does not fit the layers, or keeps none of one, or
-            ``hidden_bias`` is not known.
+            If ``units`` does not fit the layers, empties one, or ``hidden_bias`` is unknown.
         """
         check_is_fitted(self)
         if hidden_bias not in (None, "mean_activity", "negative"):
             raise ValueError(
-                f"hidden_bias={hidden_bias!r} is not known. Use 'mean_activity', 'negative' or None."
+                f"hidden_bias={hidden_bias!r} is not known. Use one of 'mean_activity', 'negative' "
+                "or None."
             )
         sizes = [bias.size for bias in self._biases]
         if units is None:
@@ -232,8 +227,8 @@ class BoltzmannMachine(
             kept.dtype != bool or not kept.any() for kept in units
         ):
             raise ValueError(
-                "units must hold one boolean array a hidden layer, of lengths "
-                f"{sizes[1:]}, each with a unit to keep."
+                "units must hold one boolean array per hidden layer, with lengths "
+                f"{sizes[1:]}. Each array must keep at least one unit."
             )
         machine = deepcopy(self)
         kept = [np.ones(sizes[0], dtype=bool), *units]
@@ -260,18 +255,19 @@ class BoltzmannMachine(
         return machine
 
     def check_pruning(self, n_levels=None, target="connections"):
-        """Raise an error before training where this machine cannot be pruned so.
+        """Raise an error before training if this machine cannot be pruned as planned.
 
         Parameters
         ----------
         n_levels : int, default=None
-            Number of levels that were given a sparsity each.
+            Number of sparsities, if one is given per level.
         target : {"connections", "units"}, default="connections"
+            What is to be pruned.
 
         Raises
         ------
         ValueError
-            If the machine has another number of levels.
+            If the machine has a different number of levels.
         """
         if n_levels is not None and n_levels != self._n_levels:
             raise ValueError(
@@ -282,16 +278,16 @@ class BoltzmannMachine(
     @property
     @abstractmethod
     def _n_levels(self) -> int:
-        """Number of levels that the parameters ask for."""
+        """Number of levels that the parameters specify."""
 
     @abstractmethod
     def connectivity_parameters(self, masks) -> dict:
-        """Return the parameters with which a new machine starts with these connections.
+        """Return the parameters of a new machine that starts with given connections.
 
         Parameters
         ----------
         masks : list of ndarray of bool of shape (n_upper, n_lower)
-            One per level, lowest level first.
+            One mask per level, lowest level first.
 
         Returns
         -------
@@ -300,7 +296,7 @@ class BoltzmannMachine(
 
     @abstractmethod
     def _set_sizes(self, sizes):
-        """Set the parameters that say how many hidden units there are."""
+        """Set the parameters for the number of hidden units of each layer."""
 
     # --------------------------------------------------------------- training
 
@@ -324,15 +320,15 @@ class BoltzmannMachine(
         )
 
     def _activity_goal(self) -> tuple[float, float]:
-        """Return (target, strength) of the hidden activity; strength 0 where there is none."""
+        """Return (target, strength) of the hidden activity. Without a target, strength is 0."""
         goal = self.hidden_activity_target
         if goal is None:
             return 0.0, 0.0
         goal = goal if isinstance(goal, tuple | list) else (goal, 0.1)
         if len(goal) != 2:
             raise ValueError(
-                f"hidden_activity_target={goal!r} has {len(goal)} entries; give the share, or the "
-                "pair (share, strength of the pull)."
+                f"hidden_activity_target={goal!r} has {len(goal)} entries. Pass a number or a pair "
+                "(target, strength)."
             )
         target, strength = goal
         check_number(target, "hidden_activity_target", low=0, high=1, closed="neither")
@@ -343,15 +339,15 @@ class BoltzmannMachine(
         return max(self.batch_size, LEAST_CHAINS) if self.n_chains is None else self.n_chains
 
     def _mean_field_limits(self):
-        """Tolerance and most updates of the mean field that training needs, None with one hidden layer."""
+        """Return (tolerance, maximum number of updates) of the mean field, or None for an RBM."""
         return None
 
     @abstractmethod
     def _initialize(self, X, rng):
-        """Set weights, biases, running means, chains and key as they are before training."""
+        """Set the initial weights, biases, running means, chains and key."""
 
     def _trainer(self, X, n_passes, team, *, schedule, shuffle) -> ContrastiveTrainer:
-        """Return a trainer that works on copies, so that a fit that fails changes nothing."""
+        """Return a trainer that works on copies, so that a failed fit changes nothing."""
         stack = self._stack_to_train()
         number_type = stack.biases[0].dtype.type
         negative = check_negative_phase(self.negative_phase)
@@ -408,7 +404,7 @@ class BoltzmannMachine(
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Values in [0, 1]; bool and uint8 are read as they are.
+            Training data with values in [0, 1]. bool and uint8 are used without conversion.
         y : None
             Ignored.
 
@@ -419,7 +415,7 @@ class BoltzmannMachine(
         Raises
         ------
         ValueError
-            If a parameter or the data are not legal, or training diverges.
+            If a parameter or the data are invalid, or training diverges.
         """
         self._check_parameters()
         with restored_on_error(self):
@@ -436,11 +432,14 @@ class BoltzmannMachine(
         return self
 
     def partial_fit(self, X, y=None):
-        """Walk through this part of the data once, at the constant rate; chains go on.
+        """Train for one pass over a part of the data, with a constant learning rate.
+
+        Persistent chains continue from their last states.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data with values in [0, 1].
         y : None
             Ignored.
 
@@ -458,7 +457,7 @@ class BoltzmannMachine(
         return self
 
     def _train(self, X, n_passes, *, schedule, shuffle, context=None) -> dict:
-        """Train for some passes, store what was learned, and return the history."""
+        """Train for some passes, set the fitted attributes, and return the history."""
         self._log_partition = None
         watched = X[: min(1000, X.shape[0])]
         with self._team(X.shape[0]) as team:
@@ -484,7 +483,7 @@ class BoltzmannMachine(
         return history
 
     def _learned(self, trainer, copy=False) -> dict:
-        """Return the fitted attributes as the trainer has them now."""
+        """Return the current values of the fitted attributes from the trainer."""
         take = np.array if copy else np.asarray
         stack, state = trainer.stack, trainer.state
         n_chains = trainer.n_chains
@@ -514,12 +513,12 @@ class BoltzmannMachine(
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Values in [0, 1]; bool and uint8 are read as they are.
+            Data with values in [0, 1]. bool and uint8 are used without conversion.
 
         Returns
         -------
         features : ndarray of shape (n_samples, n_components)
-            In the floating type the machine was fitted in.
+            Probabilities in the floating-point type of the fitted machine.
         """
         check_is_fitted(self)
         X = check_data(self, X, reset=False)
@@ -530,48 +529,47 @@ class BoltzmannMachine(
         self, method="auto", *, n_chains=100, n_temperatures=1000, spacing="adaptive",
         softening=0.25, n_tempered_sweeps=1000, random_state=None,
     ) -> LogPartition:  # fmt: skip
-        """Return log Z in nats.
+        """Return the log partition function, log Z, in nats.
 
         Parameters
         ----------
         method : {"auto", "exact", "ais", "reverse_ais", "bracket"}, default="auto"
-            "exact" enumerates the side with fewer units (at most 24). "ais" is
-            annealed importance sampling from the base-rate model, which
-            underestimates log Z on average (Salakhutdinov & Murray 2008);
-            "reverse_ais" goes the other way from independent tempered chains,
-            and overestimates it (Burda et al. 2015); "bracket" runs both. "auto" is
-            exact up to 20 units, else "ais".
+            "exact" sums over the states of the side with fewer units (at most 24). "ais" is
+            annealed importance sampling from the base-rate model, which underestimates log Z on
+            average (Salakhutdinov & Murray 2008). "reverse_ais" anneals from independent tempered
+            chains back to the base-rate model, and overestimates log Z on average (Burda et al.
+            2015). "bracket" runs both. "auto" is "exact" for up to 20 units, and "ais" otherwise.
         n_chains : int, default=100
+            Number of annealed chains.
         n_temperatures : int, default=1000
+            Number of steps of the path between the base-rate model and the machine.
         spacing : {"adaptive", "linear"} or array-like, default="adaptive"
-            Inverse temperatures of the path: adaptive ones share the variance
-            of the importance weights evenly; an array rises from 0 to 1.
+            Inverse temperatures of the path. With "adaptive", all steps contribute about equally to
+            the variance of the importance weights. An array must increase from 0 to 1.
         softening : float in [0, 1], default=0.25
-            How far the base rates are drawn from the means of the data to 1/2.
-            Machines trained by contrastive divergence may have modes far from
-            the data, which chains from 0.25 find and chains from 0 miss, by
-            many nats and without a sign in the standard error; where there
-            are none, more softening costs more temperatures.
+            How far the base rates are moved from the means of the data (0) to 1/2 (1). Contrastive
+            divergence can leave modes far from the data. Chains that start from softened base
+            rates (0.25) find them. Chains that start from the data means (0) can miss them by many
+            nats, and the standard error does not show it. More softening costs more temperatures.
         n_tempered_sweeps : int, default=1000
-            Parallel-tempering sweeps before the reverse chains start.
+            Number of parallel-tempering sweeps before the reverse chains start.
         random_state : int, RandomState instance or None, default=None
-            None draws from the seed of the fit, so that the result repeats.
+            Seeds the chains. If None, the seed of the fit is used, so the result is reproducible.
 
         Returns
         -------
         log_partition : LogPartition
-            Value first, then its standard error, bracket, method and effective
-            sample size.
+            Value, standard error, bracket, method and effective sample size.
 
         Warns
         -----
         ConvergenceWarning
-            If the bracket is wider than one nat, or the effective sample size below three.
+            If the bracket is wider than one nat, or the effective sample size is below three.
 
         Raises
         ------
         ValueError
-            If the method or the spacing is unknown, or an exact sum would be too long.
+            If the method or the spacing is unknown, or the exact sum has too many terms.
         """
         check_is_fitted(self)
         check_number(n_chains, "n_chains", numbers.Integral, low=2)
@@ -584,14 +582,14 @@ class BoltzmannMachine(
             )  # fmt: skip
 
     def _kept_log_partition(self) -> LogPartition:
-        """Return log Z of the fitted parameters, computed once."""
+        """Return log Z of the fitted parameters, which is computed on the first call."""
         if self._log_partition is None:
             self._log_partition = tuple(self.log_partition())
         return LogPartition(*self._log_partition)
 
     @abstractmethod
     def score_samples(self, X):
-        """Return the log-likelihood, or a bound on it, of every row in nats."""
+        """Return the log-likelihood of each row, or a lower bound on it, in nats."""
 
     def score(self, X, y=None) -> float:
         """Return the mean of :meth:`score_samples`, in nats.
@@ -599,6 +597,7 @@ class BoltzmannMachine(
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Test data with values in [0, 1].
         y : None
             Ignored.
 
@@ -611,7 +610,7 @@ class BoltzmannMachine(
     # --------------------------------------------------------------- sampling
 
     def _start(self, n_samples, rng) -> list:
-        """Return visible states drawn from the data means, the other layers empty."""
+        """Return random initial states of the even layers, visible ones with the data means."""
         visible = rng.uniform(size=(n_samples, self._biases[0].size)) < self._activity[0]
         dtype = self._biases[0].dtype
         states = [np.zeros((n_samples, bias.size), dtype) for bias in self._biases]
@@ -621,17 +620,18 @@ class BoltzmannMachine(
         return states
 
     def sample(self, n_samples=1, *, n_gibbs_steps=1000, clamped=None, random_state=None):
-        """Draw visible states by Gibbs sampling.
+        """Draw visible states from the model by Gibbs sampling.
 
         Parameters
         ----------
         n_samples : int, default=1
-            Number of independent chains.
+            Number of samples. Each comes from a separate chain.
         n_gibbs_steps : int, default=1000
-            Length of each chain, which starts from the means of the data.
+            Number of Gibbs steps of each chain. Chains start from the means of the data.
         clamped : array-like of shape (n_features,) or (n_samples, n_features), default=None
-            Visible states that stay as given; NaN where a unit is free.
+            Visible states that are kept fixed, with NaN where a unit is free.
         random_state : int, RandomState instance or None, default=None
+            Seeds the chains. Pass an int for reproducible results.
 
         Returns
         -------
@@ -640,7 +640,7 @@ class BoltzmannMachine(
         Raises
         ------
         ValueError
-            If ``clamped`` has another shape, or holds a value outside [0, 1].
+            If ``clamped`` has the wrong shape, or holds a value outside [0, 1].
         TypeError
             If ``clamped`` is sparse.
         """
@@ -659,23 +659,24 @@ class BoltzmannMachine(
             )[0]  # fmt: skip
 
     def layer_samples(self, X=None, *, n_samples=1000, n_steps_between=10, random_state=None):
-        """Return states of all layers, given data or from the model; part of the seam.
+        """Return states of all layers. This method is part of the pruning protocol.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_rows, n_features), default=None
-            Given: the visible layer is this data, the layers above are drawn
-            given it. None: states of the model.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
+            States of the visible layer. The other layers are drawn given them. If None, states of
+            all layers are drawn from the model.
         n_samples : int, default=1000
-            Number of model states; at most 100 chains share them out.
+            Number of states to draw from the model, with at most 100 chains.
         n_steps_between : int, default=10
-            Gibbs steps between two states kept of a chain, and before the first.
+            Number of Gibbs steps before each state that is kept from a chain.
         random_state : int, RandomState instance or None, default=None
+            Seeds the draws. Pass an int for reproducible results.
 
         Returns
         -------
         layers : list of ndarray of shape (n_samples, n_units)
-            Visible layer first.
+            States of each layer, visible layer first.
         """
         check_is_fitted(self)
         rng = check_random_state(random_state)

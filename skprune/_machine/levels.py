@@ -1,4 +1,4 @@
-"""A level: the weights between two adjacent layers, in every form they take."""
+"""Levels, which are the weights between two adjacent layers, in all their forms."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 
 from .._kernels.records import Edges, KernelLevel, Stack
 
-# Share of absent connections from which edge kernels beat BLAS (docs/design_notes.md).
+# Share of absent connections from which edge kernels are faster than BLAS (docs/design_notes.md).
 EDGE_SPARSITY = 0.5
 
 
-_lock = threading.Lock()  # held while a kernel form is made
+_lock = threading.Lock()  # held while a kernel form is created
 
 
 def _new_lock():
@@ -23,12 +23,12 @@ def _new_lock():
     _lock = threading.Lock()
 
 
-if hasattr(os, "register_at_fork"):  # another thread may hold it while the process forks
+if hasattr(os, "register_at_fork"):  # another thread may hold the lock during a fork
     os.register_at_fork(after_in_child=_new_lock)
 
 
 class Connections(NamedTuple):
-    """The connections of a pruned level, by upper unit, without their weights.
+    """The connections of a pruned level, grouped by upper unit, without their weights.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Connections(NamedTuple):
         return self.indptr.size - 1, self.n_lower
 
     def upper_units(self) -> np.ndarray:
-        """Return the upper unit of every connection."""
+        """Return the upper unit of each connection."""
         return np.repeat(np.arange(self.indptr.size - 1), np.diff(self.indptr))
 
     def mask(self) -> np.ndarray:
@@ -69,7 +69,7 @@ class Connections(NamedTuple):
         return mask
 
     def edges(self) -> Edges:
-        """Return the edge list that kernels read from both sides."""
+        """Return the edge list, which kernels read by upper and by lower unit."""
         order = np.argsort(self.indices, kind="stable")
         down_indptr = np.zeros(self.n_lower + 1, dtype=np.int64)
         np.cumsum(np.bincount(self.indices, minlength=self.n_lower), out=down_indptr[1:])
@@ -82,14 +82,14 @@ class Connections(NamedTuple):
         )
 
     def check(self) -> None:
-        """Raise a ValueError where the arrays are not the connections of a level."""
+        """Raise a ValueError if the arrays are not the connections of a level."""
         indptr, indices, n_lower = self
         if not isinstance(n_lower, int) or n_lower < 1:
             raise ValueError(f"The number of lower units must be a positive int, got {n_lower!r}.")
         if indptr.ndim != 1 or indptr.size < 2 or indptr.dtype != np.int64:
             raise ValueError(
-                "The pointers of a level must be a vector of int64 with one entry more than upper "
-                f"units, got shape {indptr.shape} and dtype {indptr.dtype}."
+                "The pointers of a level must be a vector of int64 with at least two entries, "
+                f"got shape {indptr.shape} and dtype {indptr.dtype}."
             )
         if indices.ndim != 1 or indices.dtype != index_type(n_lower):
             raise ValueError(
@@ -97,10 +97,11 @@ class Connections(NamedTuple):
                 f"{index_type(n_lower)}, got shape {indices.shape} and dtype {indices.dtype}."
             )
         if indices.size > np.iinfo(np.int32).max:
-            raise ValueError(f"A level has at most 2^31 - 1 connections, got {indices.size}.")
+            raise ValueError(f"A level can have 2^31 - 1 connections at most, got {indices.size}.")
         if indptr[0] != 0 or indptr[-1] != indices.size or (np.diff(indptr) < 0).any():
             raise ValueError(
-                f"The pointers of a level must rise from 0 to its {indices.size} connections."
+                f"The pointers of a level must go from 0 to {indices.size}, its number of "
+                "connections, and must not decrease."
             )
         if indices.size and not 0 <= int(indices.min()) <= int(indices.max()) < n_lower:
             raise ValueError(
@@ -114,25 +115,24 @@ class Connections(NamedTuple):
 
 
 def index_type(n_lower) -> np.dtype:
-    """Return the smallest type that stored connections to this many lower units use."""
+    """Return the type in which connections to this many lower units are stored."""
     return np.dtype(np.uint16 if n_lower <= np.iinfo(np.uint16).max + 1 else np.int32)
 
 
 class Level:
     """The weights between two adjacent layers, and the connections that exist.
 
-    A level stores ``values``: a matrix (n_upper, n_lower) where every
-    connection exists, else a vector with one weight per connection. All other
-    forms are made from these on demand. The form that kernels read is kept
-    until the level is replaced. A level never changes its connections.
+    A full level stores its weights as a matrix, and a pruned level as one weight per connection.
+    Other forms are created when they are needed. The form that kernels read is created once per
+    level. The connections of a level never change.
 
     Parameters
     ----------
-    values : ndarray
-        A matrix (n_upper, n_lower), or with ``connections`` a vector
-        (n_connections,). It is shared, not copied.
+    values : ndarray of shape (n_upper, n_lower) or (n_connections,)
+        Weights, as a matrix without ``connections`` and as a vector with them. They are not
+        copied.
     connections : Connections, default=None
-        None for a full level.
+        Existing connections. If None, the level is full.
 
     Raises
     ------
@@ -147,7 +147,10 @@ class Level:
 
     @classmethod
     def from_matrix(cls, matrix, mask=None) -> Level:
-        """Return the level of a matrix, of which only the connections in ``mask`` exist."""
+        """Return a level with the weights of a matrix and the connections of a mask.
+
+        If ``mask`` is None, the level is full.
+        """
         if mask is None or mask.all():
             return cls(np.array(matrix))
         return cls(matrix[mask], Connections.from_mask(mask))
@@ -165,8 +168,8 @@ class Level:
         connections.check()
         if values.shape != connections.indices.shape:
             raise ValueError(
-                f"A level with {connections.indices.size} connections needs as many weights, got "
-                f"shape {values.shape}."
+                f"A level with {connections.indices.size} connections must have as many weights, "
+                f"got shape {values.shape}."
             )
 
     # ------------------------------------------------------------------- forms
@@ -188,7 +191,7 @@ class Level:
 
     @property
     def n_parameters(self) -> int:
-        """Length of the array that training changes: also zeros where it is a masked matrix."""
+        """Size of the array that training changes, including zeros if it is a masked matrix."""
         reads = self.connections is not None and is_sparse(self.n_connections, self.shape)
         return self.n_connections if reads else int(np.prod(self.shape))
 
@@ -202,9 +205,9 @@ class Level:
         return mask
 
     def matrix(self) -> np.ndarray:
-        """Return the weights as a matrix, zero where there is no connection.
+        """Return the weights as a matrix, with 0 for absent connections.
 
-        It is the level's own array where every connection exists, else a read-only copy.
+        For a full level this is the stored array. For a pruned level it is a read-only copy.
         """
         if self.connections is None:
             return self.values
@@ -214,14 +217,17 @@ class Level:
         return matrix
 
     def kernel_form(self) -> KernelLevel:
-        """Return the form that kernels read. It is made once, and shares the weights if it can."""
+        """Return the form that kernels read.
+
+        It is created on the first call, and shares memory with the weights if possible.
+        """
         with _lock:
             if self._kernel_form is None:
                 self._kernel_form = make_kernel_level(self.values, self.connections)
             return self._kernel_form
 
     def with_weights_of(self, kernel_level: KernelLevel, copy=False) -> Level:
-        """Return this level with the weights of a kernel form that was trained."""
+        """Return a level with the same connections and the weights of a trained kernel form."""
         values = kernel_level_values(kernel_level)
         if copy:
             return Level(values.copy(), self.connections)
@@ -230,22 +236,34 @@ class Level:
         return level
 
     def scaled(self, factor) -> Level:
-        """Return this level with all weights multiplied by a number."""
+        """Return a level with all weights multiplied by a number."""
         return Level(self.values * self.dtype.type(factor), self.connections)
 
     def with_connectivity(self, mask) -> Level:
-        """Return this level with other connections. A new one starts at 0."""
+        """Return a level with the same weights and a new mask. New connections have weight 0."""
         return Level.from_matrix(self.matrix(), mask)
 
     def part(self, upper, lower) -> Level:
-        """Return the level between some of the upper and some of the lower units."""
+        """Return the level between a subset of the upper and a subset of the lower units.
+
+        Parameters
+        ----------
+        upper : ndarray of bool of shape (n_upper,)
+            Upper units to keep.
+        lower : ndarray of bool of shape (n_lower,)
+            Lower units to keep.
+
+        Returns
+        -------
+        level : Level
+        """
         place = np.ix_(upper, lower)
         return Level.from_matrix(self.matrix()[place], self.mask()[place])
 
     # ------------------------------------------------------------------- state
 
     def state(self) -> dict:
-        """Return plain arrays from which :meth:`from_state` makes the level again."""
+        """Return a dict of arrays from which :meth:`from_state` restores the level."""
         state = {"values": self.values}
         if self.connections is not None:
             indptr, indices, n_lower = self.connections
@@ -254,7 +272,7 @@ class Level:
 
     @classmethod
     def from_state(cls, state) -> Level:
-        """Return a level from its stored state, checked.
+        """Validate a stored state and return its level.
 
         Raises
         ------
@@ -275,18 +293,19 @@ class Level:
 
 
 class Layers:
-    """Levels and the biases of the layers they connect, bottom first.
+    """Levels and the biases of the layers they connect.
 
     Parameters
     ----------
     levels : list of Level
-    biases : list of ndarray
-        One more than levels.
+        Levels between adjacent layers, lowest level first.
+    biases : list of ndarray of shape (n_units,)
+        Biases of each layer, lowest layer first.
 
     Raises
     ------
     ValueError
-        If they are not those of adjacent layers, or have different types.
+        If the sizes of levels and biases do not fit together, or their types differ.
     """
 
     def __init__(self, levels, biases):
@@ -294,11 +313,11 @@ class Layers:
         self.levels, self.biases = list(levels), list(biases)
 
     def stack(self) -> Stack:
-        """Return the arrays as kernels read them, shared where possible."""
+        """Return the arrays as kernels read them, without copies if possible."""
         return stack_of(self.levels, self.biases)
 
     def with_weights_of(self, stack: Stack) -> Layers:
-        """Return these layers with the weights and biases of a stack that was trained."""
+        """Return layers with the same connections and the parameters of a trained stack."""
         levels = [
             level.with_weights_of(trained)
             for level, trained in zip(self.levels, stack.levels, strict=True)
@@ -306,24 +325,24 @@ class Layers:
         return Layers(levels, stack.biases)
 
     def with_connectivity(self, masks) -> Layers:
-        """Return these layers with other connections."""
+        """Return layers with the same weights and new masks, one per level."""
         levels = [
             level.with_connectivity(mask) for level, mask in zip(self.levels, masks, strict=True)
         ]
         return Layers(levels, self.biases)
 
     def state(self) -> dict:
-        """Return plain arrays from which :meth:`from_state` makes the layers again."""
+        """Return a dict of arrays from which :meth:`from_state` restores the layers."""
         return {"levels": [level.state() for level in self.levels], "biases": self.biases}
 
     @classmethod
     def from_state(cls, state) -> Layers:
-        """Return layers from their stored state, checked."""
+        """Validate a stored state and return its layers."""
         return cls([Level.from_state(level) for level in state["levels"]], state["biases"])
 
 
 def check_layers(levels, biases) -> None:
-    """Raise a ValueError where levels and biases are not those of adjacent layers."""
+    """Raise a ValueError if sizes of levels and biases do not fit, or their types differ."""
     sizes = [bias.size for bias in biases]
     shapes = [level.shape for level in levels]
     if [(upper, lower) for lower, upper in pairwise(sizes)] != shapes:
@@ -337,16 +356,17 @@ def check_layers(levels, biases) -> None:
 
 
 def stack_of(levels, biases) -> Stack:
-    """Return the arrays of levels and biases as kernels read them, shared where possible."""
+    """Return the arrays of levels and biases as kernels read them, without copies if possible."""
     return Stack(
         tuple(level.kernel_form() for level in levels), tuple(writable(bias) for bias in biases)
     )
 
 
 def writable(array) -> np.ndarray:
-    """Return the array, or a copy of it where it is read-only, as a memory map may be.
+    """Return the array, or a copy if it is read-only, such as a memory map.
 
-    Kernels index levels at run time, so all levels must have the same type.
+    Kernels index levels at run time, so the arrays of all levels must have the same numba type. A
+    read-only array has a different one.
     """
     return np.require(array, requirements="W")
 
@@ -356,14 +376,17 @@ def make_kernel_level(values, connections: Connections | None, use_edges=None) -
 
     Parameters
     ----------
-    values : ndarray
-        (n_upper, n_lower) of a full level, (n_connections,) of a pruned one.
-        Shared, not copied, wherever the form allows it.
+    values : ndarray of shape (n_upper, n_lower) or (n_connections,)
+        Weights of a full or of a pruned level. They are only copied if the form requires it.
     connections : Connections or None
-        None for a full level.
+        Existing connections. If None, the level is full.
     use_edges : bool, default=None
-        Whether kernels go over the connections rather than over a matrix. None
-        decides by the sparsity; this is the one place that does.
+        Whether kernels iterate over connections instead of a matrix. If None, this depends on the
+        sparsity. No other function makes this choice.
+
+    Returns
+    -------
+    level : KernelLevel
     """
     values = writable(values)
     dtype = values.dtype
@@ -386,29 +409,32 @@ def make_kernel_level(values, connections: Connections | None, use_edges=None) -
 
 
 def is_sparse(n_connections, shape) -> bool:
-    """Return whether so few connections of a level exist that going over them is faster."""
+    """Return whether a level is so sparse that iterating over its connections is faster."""
     return n_connections <= (1 - EDGE_SPARSITY) * np.prod(shape)
 
 
 def reads_edges(level: KernelLevel) -> bool:
-    """Return whether kernels go over the connections of a level, not over a matrix."""
+    """Return whether kernels iterate over the connections of a level instead of a matrix."""
     return level.edges.indptr.size > 0
 
 
 def parameters(level: KernelLevel) -> np.ndarray:
-    """Return the array of a level that training changes: its matrix, or its weights by connection."""
+    """Return the array that training changes: a matrix, or one weight per connection."""
     return level.values if reads_edges(level) else level.weights
 
 
 def kernel_level_values(level: KernelLevel) -> np.ndarray:
-    """Return the weights of a level as they are stored, the inverse of :func:`make_kernel_level`."""
+    """Return the weights of a kernel form as a level stores them.
+
+    This is the inverse of :func:`make_kernel_level`.
+    """
     if level.mask.size:
         return level.weights[level.mask.view(bool)]
     return parameters(level)
 
 
 def as_dtype(stack: Stack, dtype) -> Stack:
-    """Return a copy of a machine's arrays in this floating type."""
+    """Return a copy of the arrays of a machine in this floating-point type."""
     levels = tuple(
         level._replace(weights=level.weights.astype(dtype), values=level.values.astype(dtype))
         for level in stack.levels
@@ -423,7 +449,7 @@ def scale_weights(stack: Stack, factor) -> None:
 
 
 def check_arrays(arrays, sizes, dtype, what) -> None:
-    """Raise a ValueError where arrays are not vectors of these sizes and this type."""
+    """Raise a ValueError if arrays are not vectors of these sizes and this type."""
     found = [(array.shape, array.dtype) for array in arrays]
     if found != [((size,), dtype) for size in sizes]:
         raise ValueError(

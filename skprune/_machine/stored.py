@@ -1,4 +1,4 @@
-"""What every stored estimator carries: the version of the package and a format number."""
+"""The state of stored estimators, with the version of the package and a format number."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ FORMAT = 1
 
 
 class StoredState(BaseEstimator):
-    """Stored states carry the version of the package and a format number."""
+    """Base class of estimators whose state is stored with a version and a format number.
+
+    Loading warns if the state was stored by another version of the package, and fails if it was
+    stored in another format.
+    """
 
     def __getstate__(self):
         return {**super().__getstate__(), "_skprune_version": VERSION, "_format": FORMAT}
