@@ -1,6 +1,7 @@
-"""Log-likelihoods one can trust: exact log Z, annealed importance sampling, pseudo-likelihood.
+"""The log partition function, by exact sums or annealed importance sampling, and other scores.
 
-All values are in nats.
+All values are in nats. Machines call these functions in their methods ``log_partition`` and
+``pseudo_log_likelihood``.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ __all__ = [
 MAX_EXACT_UNITS = 24
 AUTO_EXACT_UNITS = 20
 ENUMERATION_BLOCK = 1024
-WIDE = 1.0  # nats; a wider bracket is warned of
-FEW = 3.0  # chains; a lower effective sample size is warned of
+WIDE = 1.0  # nats; a wider bracket triggers a warning
+FEW = 3.0  # chains; a lower effective sample size triggers a warning
 
 
 class LogPartition(NamedTuple):
@@ -48,18 +49,19 @@ class LogPartition(NamedTuple):
     Attributes
     ----------
     value : float
+        Estimate of log Z. "ais" underestimates log Z on average, and "reverse_ais" overestimates
+        it. The value of "bracket" is that of "ais".
     standard_error : float
-        0 for the exact value.
-    bracket : tuple of float
-        (low, high). Exact: the value twice. "ais" and "reverse_ais": the value
-        minus and plus three standard errors; the first underestimates log Z on
-        average, the second overestimates it. "bracket": from the low end of
-        the one to the high end of the other, and the value is that of "ais".
-    method : str
-        "exact", "ais", "reverse_ais" or "bracket".
+        Standard error of the value. It is 0 for "exact".
+    bracket : (float, float)
+        Lower and upper end of a range for log Z. For "ais" and "reverse_ais" these are the value
+        minus and plus three standard errors. For "bracket" they are the lower end of "ais" and the
+        upper end of "reverse_ais". For "exact" both are the value.
+    method : {"exact", "ais", "reverse_ais", "bracket"}
+        How log Z was computed.
     effective_sample_size : float
-        Of the importance weights: how many chains of equal weight would be as
-        good. Infinite for the exact value; the smaller one for "bracket".
+        Number of chains with equal importance weights that would be as accurate. It is infinite
+        for "exact". For "bracket" it is the smaller one of the two directions.
     """
 
     value: float
@@ -70,17 +72,29 @@ class LogPartition(NamedTuple):
 
 
 def smaller_side(stack: Stack) -> tuple[int, int]:
-    """Return (parity, number of units) of the layers that enumeration goes over."""
+    """Return which layers have fewer units, even (0) or odd (1), and their number of units."""
     sides = [sum(bias.size for bias in stack.biases[parity::2]) for parity in (0, 1)]
     parity = int(np.argmin(sides))
     return parity, sides[parity]
 
 
 def exact_log_partition(stack: Stack, team: Team) -> LogPartition:
-    """Return log Z by enumerating the states of every other layer, in float64.
+    """Return the exact log Z, computed in float64.
 
-    The layers in between are summed out analytically, so an RBM needs
-    2^min(n_visible, n_hidden) terms. Memory stays bounded: states come in blocks.
+    The states of either the even or the odd layers are enumerated, and the other layers are summed
+    out analytically. The sum has 2^n terms, where n is the smaller of the two numbers of units.
+    For an RBM, n is min(n_visible, n_hidden). States are processed in blocks of bounded size.
+
+    Parameters
+    ----------
+    stack : Stack
+        Weights and biases of the machine.
+    team : Team
+        Threads that share the blocks.
+
+    Returns
+    -------
+    log_partition : LogPartition
 
     Raises
     ------
@@ -90,7 +104,7 @@ def exact_log_partition(stack: Stack, team: Team) -> LogPartition:
     parity, n_units = smaller_side(stack)
     if n_units > MAX_EXACT_UNITS:
         raise ValueError(
-            f"The exact log Z would enumerate 2^{n_units} states; it is limited to "
+            f"The exact log Z would be a sum of 2^{n_units} terms, but it is limited to "
             f"{MAX_EXACT_UNITS} units on the smaller side. Use method='ais'."
         )
     stack = as_dtype(stack, np.float64)
@@ -112,7 +126,7 @@ def exact_log_partition(stack: Stack, team: Team) -> LogPartition:
 
 
 def _log_mean(log_weights) -> tuple[float, float, float]:
-    """Logarithm of the mean weight, its standard error, and the effective sample size."""
+    """Return the logarithm of the mean weight, its standard error and the effective sample size."""
     weights = np.exp(log_weights - log_weights.max())
     value = float(log_weights.max() + np.log(weights.mean()))
     error = float(weights.std(ddof=1) / weights.mean() / np.sqrt(weights.size))
@@ -124,9 +138,28 @@ def ais_log_partition(stack: Stack, base, betas, key, team: Team, n_chains=100) 
 
     .. math:: \\log \\hat Z = \\log Z_0 + \\log \\tfrac1M \\sum_m w_m
 
-    (Neal 2001; Salakhutdinov & Murray 2008.) exp of it is unbiased, so on
-    average it underestimates log Z. The standard error is that of the mean
-    weight, carried to the logarithm.
+    See Neal (2001) and Salakhutdinov & Murray (2008). The estimate of Z is unbiased, so that of
+    log Z is too low on average. Its standard error is that of the mean weight, divided by the mean
+    weight.
+
+    Parameters
+    ----------
+    stack : Stack
+        Weights and biases of the machine.
+    base : tuple of ndarray
+        Biases of the base-rate model.
+    betas : ndarray of shape (n_steps + 1,)
+        Inverse temperatures, from 0 to 1.
+    key : numpy.uint64
+        Key of the random numbers.
+    team : Team
+        Threads that share the chains.
+    n_chains : int, default=100
+        Number of chains.
+
+    Returns
+    -------
+    log_partition : LogPartition
     """
     mean, error, size = _log_mean(
         log_weights_along(stack, base, betas, derived_key(key, "AIS"), team, n_chains)
@@ -142,9 +175,30 @@ def reverse_ais_log_partition(
 
     .. math:: \\log \\hat Z = \\log Z_0 - \\log \\tfrac1M \\sum_m w_m
 
-    The chains start from independent tempered ones (:func:`tempered_samples`);
-    as far as these are samples of the machine it overestimates log Z on
-    average (Burda, Grosse & Salakhutdinov 2015).
+    See Burda, Grosse & Salakhutdinov (2015). Chains start from the states of independent tempered
+    chains (:func:`~skprune._machine.annealing.tempered_samples`). If these are samples of the
+    machine, the estimate is too high on average.
+
+    Parameters
+    ----------
+    stack : Stack
+        Weights and biases of the machine.
+    base : tuple of ndarray
+        Biases of the base-rate model.
+    betas : ndarray of shape (n_steps + 1,)
+        Inverse temperatures, from 0 to 1.
+    key : numpy.uint64
+        Key of the random numbers.
+    team : Team
+        Threads that share the chains.
+    n_chains : int, default=100
+        Number of chains.
+    n_tempered_sweeps : int, default=1000
+        Number of parallel-tempering sweeps before the chains start.
+
+    Returns
+    -------
+    log_partition : LogPartition
     """
     start = tempered_samples(
         stack, base, derived_key(key, "tempered start"), team, n_chains, n_tempered_sweeps
@@ -158,7 +212,7 @@ def reverse_ais_log_partition(
 
 
 def _bracketed(low: LogPartition, high: LogPartition) -> LogPartition:
-    """From the low end of AIS to the high end of reverse AIS, whichever is lower."""
+    """Combine the estimates of both directions. The bracket covers the outer ends of both."""
     bracket = (min(low.bracket[0], high.bracket[0]), max(low.bracket[1], high.bracket[1]))
     size = min(low.effective_sample_size, high.effective_sample_size)
     return LogPartition(low.value, low.standard_error, bracket, "bracket", size)
@@ -171,20 +225,46 @@ def log_partition(
     stack: Stack, visible_means, key, team: Team, method="auto", n_chains=100, n_temperatures=1000,
     spacing="adaptive", softening=0.25, n_tempered_sweeps=1000,
 ) -> LogPartition:  # fmt: skip
-    """Return log Z, exactly where one side has at most 20 units, else by AIS.
+    """Return log Z in nats.
 
-    The base-rate model has the visible means of the data, drawn towards 1/2
-    by ``softening``.
+    Parameters
+    ----------
+    stack : Stack
+        Weights and biases of the machine.
+    visible_means : array-like of shape (n_visible,)
+        Means of the data.
+    key : numpy.uint64
+        Key of the random numbers.
+    team : Team
+        Threads that share the work.
+    method : {"auto", "exact", "ais", "reverse_ais", "bracket"}, default="auto"
+        "exact" is limited to 24 units on the smaller side. "auto" is "exact" for up to 20 units,
+        and "ais" otherwise. "bracket" runs "ais" and "reverse_ais".
+    n_chains : int, default=100
+        Number of annealed chains.
+    n_temperatures : int, default=1000
+        Number of steps of the path between the base-rate model and the machine.
+    spacing : {"adaptive", "linear"} or array-like, default="adaptive"
+        Inverse temperatures of the path. An array must increase from 0 to 1.
+    softening : float in [0, 1], default=0.25
+        How far the visible means of the base-rate model are moved from ``visible_means`` (0) to
+        1/2 (1).
+    n_tempered_sweeps : int, default=1000
+        Number of parallel-tempering sweeps before the reverse chains start.
+
+    Returns
+    -------
+    log_partition : LogPartition
 
     Warns
     -----
     ConvergenceWarning
-        If the bracket is wider than one nat, or the effective sample size below three.
+        If the bracket is wider than one nat, or the effective sample size is below three.
 
     Raises
     ------
     ValueError
-        If the method is unknown or the exact sum is too long.
+        If the method or the spacing is unknown, or the exact sum has too many terms.
     """
     check_number(n_tempered_sweeps, "n_tempered_sweeps", numbers.Integral, low=1)
     check_number(softening, "softening", low=0, high=1)
@@ -210,9 +290,10 @@ def log_partition(
     width = result.bracket[1] - result.bracket[0]
     if width > WIDE or result.effective_sample_size < FEW:
         warnings.warn(
-            f"log Z lies between {result.bracket[0]:.1f} and {result.bracket[1]:.1f} by "
-            f"method={method!r}, likelihoods are uncertain by {width:.1f} nats; {n_chains} chains "
-            f"are worth {result.effective_sample_size:.1f}. Use more n_temperatures or n_chains.",
+            f"log Z is between {result.bracket[0]:.1f} and {result.bracket[1]:.1f} with "
+            f"method={method!r}, so log-likelihoods are uncertain by {width:.1f} nats ({n_chains} "
+            f"chains have an effective sample size of {result.effective_sample_size:.1f}). "
+            "Increase n_temperatures or n_chains.",
             ConvergenceWarning,
             stacklevel=3,
         )
@@ -220,12 +301,23 @@ def log_partition(
 
 
 def pseudo_log_likelihood(stack: Stack, X, team: Team) -> np.ndarray:
-    """Return sum_i log p(v_i | rest) of an RBM for every row, over all bits.
+    """Return the pseudo-log-likelihood of each row under an RBM, in nats.
 
-    .. math:: \\log PL(v) = -\\sum_i \\log(1 + e^{F(v) - F(v^{(i)})})
+    .. math:: \\log PL(v) = \\sum_i \\log p(v_i | v_{-i})
+        = -\\sum_i \\log(1 + e^{F(v) - F(v^{(i)})})
 
-    with v^(i) the row with bit i turned over. Exact and deterministic. It is
-    no likelihood: compare it between models only as what it is.
+    F is the free energy, and v^(i) is the row with bit i flipped. The sum is over all bits, so the
+    result is exact and deterministic. The pseudo-log-likelihood is not a log-likelihood, and the
+    two must not be compared.
+
+    Parameters
+    ----------
+    stack : Stack
+        Weights and biases of the machine.
+    X : {ndarray, csr_array} of shape (n_samples, n_visible)
+        Data.
+    team : Team
+        Threads that share the rows.
 
     Returns
     -------
@@ -245,9 +337,20 @@ def pseudo_log_likelihood(stack: Stack, X, team: Team) -> np.ndarray:
 
 
 def log_conditional(stack: Stack, lower, upper, team: Team) -> np.ndarray:
-    """Return log p(lower | upper) of every row, the lower units of an RBM given its upper ones.
+    """Return the log-probability of the lower units of an RBM given the upper units, in nats.
 
     .. math:: \\log p(v | h) = v^T (b + W^T h) - \\sum_i \\log(1 + e^{b_i + (W^T h)_i})
+
+    Parameters
+    ----------
+    stack : Stack
+        Weights and biases of the machine.
+    lower : {ndarray, csr_array} of shape (n_samples, n_lower)
+        States of the lower units.
+    upper : {ndarray, csr_array} of shape (n_samples, n_upper)
+        States of the upper units.
+    team : Team
+        Threads that share the rows.
 
     Returns
     -------

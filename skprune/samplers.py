@@ -3,14 +3,15 @@
 A negative phase is an object with one attribute, ``chains``:
 
 - ``"data"``: chains start from the data of each minibatch, and the training kernel moves them.
-- ``"persistent"``: chains go on from minibatch to minibatch, and the training kernel moves them.
+- ``"persistent"``: chains continue from one minibatch to the next, and the training kernel moves
+  them.
 - ``"own"``: the object moves persistent chains itself. It has a method
-  ``prepare(stack, chains, n_chains, visible_means, key)``, called once per fit, which returns an
-  object with ``advance(stack, chains, n_gibbs_steps, key, step, team)``. That is called before
-  every minibatch and moves the even layers of ``chains`` (unit-major) in place. An object without
-  anything to prepare may return itself.
+  ``prepare(stack, chains, n_chains, visible_means, key)``, which is called once per fit. It returns
+  an object with a method ``advance(stack, chains, n_gibbs_steps, key, step, team)``, which is
+  called before each minibatch and moves the even layers of ``chains`` (unit-major) in place. If
+  there is nothing to prepare, ``prepare`` may return the object itself.
 
-A new one is a small class here and a row in ``NEGATIVE_PHASES``.
+To add a negative phase, write a small class and add an instance to ``NEGATIVE_PHASES``.
 """
 
 from __future__ import annotations
@@ -40,45 +41,73 @@ __all__ = [
 
 @dataclass(eq=False, repr=False)
 class ContrastiveDivergence(BaseEstimator):
-    """CD-k: chains start from the data of each minibatch (Hinton 2002)."""
+    """Contrastive divergence (CD-k).
+
+    Chains start from the data of each minibatch (Hinton 2002).
+    """
 
     chains = "data"
 
 
 @dataclass(eq=False, repr=False)
 class PersistentContrastiveDivergence(BaseEstimator):
-    """PCD-k: chains go on from minibatch to minibatch (Tieleman 2008)."""
+    """Persistent contrastive divergence (PCD-k).
+
+    Chains continue from one minibatch to the next (Tieleman 2008).
+    """
 
     chains = "persistent"
 
 
 @dataclass(eq=False, repr=False)
 class ParallelTempering(BaseEstimator):
-    """Parallel tempering: persistent chains that exchange states with hotter ones.
+    """Parallel tempering, in which persistent chains exchange states with hotter replicas.
 
-    Every chain has a replica at each of ``n_temperatures`` evenly spaced
-    inverse temperatures between the base-rate model and the machine; neighbours
-    exchange states after every sweep (Desjardins et al. 2010; Cho et al. 2010).
-    A sweep costs as much as ``n_temperatures`` of plain Gibbs sampling. The
-    replicas start anew, from the chains, with every call of ``fit`` or
-    ``partial_fit``.
+    Each chain has one replica per temperature. The inverse temperatures are evenly spaced between
+    the base-rate model and the machine. Neighbouring replicas exchange states after each sweep
+    (Desjardins et al. 2010; Cho et al. 2010). A sweep costs as much as ``n_temperatures`` sweeps of
+    Gibbs sampling. Each call of ``fit`` or ``partial_fit`` starts all replicas from the chains.
 
     Parameters
     ----------
     n_temperatures : int, default=10
+        Number of temperatures, at least 2.
     """
 
     n_temperatures: int = 10
     chains = "own"
 
     def prepare(self, stack: Stack, chains, n_chains, visible_means, key) -> _TemperedChains:
-        """Return the replicas of one fit."""
+        """Return the replicas of one fit, which have a method ``advance``.
+
+        Parameters
+        ----------
+        stack : Stack
+            Weights and biases of the machine.
+        chains : tuple of ndarray of shape (n_units, n_lanes)
+            Unit-major states of the chains, one array per layer.
+        n_chains : int
+            Number of chains.
+        visible_means : ndarray of shape (n_visible,)
+            Visible means of the base-rate model.
+        key : numpy.uint64
+            Key of the random numbers.
+
+        Returns
+        -------
+        replicas : object
+
+        Raises
+        ------
+        ValueError, TypeError
+            If ``n_temperatures`` is not an integer of at least 2.
+        """
         check_number(self.n_temperatures, "n_temperatures", numbers.Integral, low=2)
         return _TemperedChains(stack, chains, n_chains, visible_means, key, self.n_temperatures)
 
 
 class _TemperedChains:
-    """The replicas of one fit: ``advance`` for the minibatch loop."""
+    """The replicas of one fit, which move before each minibatch."""
 
     def __init__(self, stack, chains, n_chains, visible_means, key, n_temperatures):
         betas = np.linspace(0, 1, n_temperatures)
@@ -89,7 +118,7 @@ class _TemperedChains:
         self._ensemble.start_from(chains)
 
     def advance(self, stack, chains, n_gibbs_steps, key, step, team):
-        """Move the even layers of ``chains``, the replicas at the machine's own temperature."""
+        """Move all replicas, and copy the even layers of the coldest ones into ``chains``."""
         self._ensemble.sweep(stack, n_gibbs_steps, step * draws.DRAWS_PER_MINIBATCH, team)
         for layer in range(0, len(chains), 2):
             self._ensemble.read_coldest(layer, chains[layer])
@@ -97,26 +126,44 @@ class _TemperedChains:
 
 @dataclass(eq=False, repr=False)
 class LabelledChains(BaseEstimator):
-    """Persistent chains whose last visible units are labels, of which exactly one is on.
+    """Persistent chains whose last visible units are a one-hot group of labels.
 
-    What a softmax unit is to a layer of binary units (Hinton, Osindero & Teh 2006).
+    Exactly one of the labels is on, as in a softmax unit (Hinton, Osindero & Teh 2006).
 
     Parameters
     ----------
     n_labels : int
-        Number of labels; the last so many visible units.
+        Number of labels. They are the last ``n_labels`` visible units.
     """
 
     n_labels: int
     chains = "own"
 
     def prepare(self, stack: Stack, chains, n_chains, visible_means, key) -> _ChainsOfOneFit:
-        """Return the chains of one fit."""
+        """Return the chains of one fit, which have a method ``advance``.
+
+        Parameters
+        ----------
+        stack : Stack
+            Weights and biases of the machine.
+        chains : tuple of ndarray of shape (n_units, n_lanes)
+            Unit-major states of the chains, one array per layer.
+        n_chains : int
+            Number of chains.
+        visible_means : ndarray of shape (n_visible,)
+            Ignored.
+        key : numpy.uint64
+            Ignored.
+
+        Returns
+        -------
+        chains : object
+        """
         return _ChainsOfOneFit(stack, chains, n_chains, self.n_labels)
 
 
 class _ChainsOfOneFit:
-    """Labelled chains of one fit: ``advance`` for the minibatch loop."""
+    """The labelled chains of one fit, which move before each minibatch."""
 
     def __init__(self, stack, chains, n_chains, n_labels):
         self._first = stack.biases[0].size - n_labels
@@ -124,7 +171,7 @@ class _ChainsOfOneFit:
         self._states = [new_chains(stack, block.stop - block.start) for block in self._blocks]
 
     def advance(self, stack, chains, n_gibbs_steps, key, step, team):
-        """Draw the visible layer of ``chains`` given the hidden one, and so on."""
+        """Run Gibbs sweeps that start from the hidden layer, and update the visible layer."""
         key = derived_key(key, "labelled chains")
 
         def one_block(number):
@@ -154,34 +201,60 @@ CHAINS = ("data", "persistent", "own")
 
 
 def check_negative_phase(value):
-    """Return the object for ``negative_phase``.
+    """Validate the parameter ``negative_phase`` of a machine.
+
+    Parameters
+    ----------
+    value : str or object
+        Name from ``NEGATIVE_PHASES``, or a negative phase.
+
+    Returns
+    -------
+    phase : object
+        The negative phase.
 
     Raises
     ------
     ValueError
-        If a name is not known.
+        If the name is unknown.
     TypeError
-        If an object does not say who moves its chains, or lacks the method to prepare them.
+        If the object has no valid attribute ``chains``, or needs a method ``prepare``.
     """
     phase = resolve(value, NEGATIVE_PHASES, "negative_phase")
     chains = getattr(phase, "chains", None)
     if chains not in CHAINS or (chains == "own" and not hasattr(phase, "prepare")):
         raise TypeError(
             "negative_phase must be a name or an object whose attribute chains is one of "
-            f"{', '.join(map(repr, CHAINS))}, and which has a method prepare where it is 'own' (see "
-            f"skprune.samplers), got {value!r}."
+            f"{', '.join(map(repr, CHAINS))} (with 'own', it also needs a method prepare), got "
+            f"{value!r}. See skprune.samplers."
         )
     return phase
 
 
 def check_gibbs_steps(n_gibbs_steps) -> tuple[int, int]:
-    """Return (first, last) number of Gibbs steps of a number or a rising pair."""
+    """Validate the parameter ``n_gibbs_steps`` of a machine.
+
+    Parameters
+    ----------
+    n_gibbs_steps : int or (int, int)
+        Number of Gibbs steps, or its values in the first and in the last pass.
+
+    Returns
+    -------
+    first, last : int
+        Number of Gibbs steps in the first and in the last pass.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not an int or a pair of ints between 1 and 4000.
+    """
     if isinstance(n_gibbs_steps, numbers.Integral):
         n_gibbs_steps = (n_gibbs_steps, n_gibbs_steps)
     if not isinstance(n_gibbs_steps, tuple | list) or len(n_gibbs_steps) != 2:
         raise TypeError(
-            "n_gibbs_steps must be an integer, or a pair (first, last) that rises over the "
-            f"passes, got {n_gibbs_steps!r}."
+            "n_gibbs_steps must be an int, or a pair of ints for the first and the last pass, "
+            f"got {n_gibbs_steps!r}."
         )
     for number in n_gibbs_steps:
         check_number(number, "n_gibbs_steps", numbers.Integral, low=1, high=4000)
@@ -190,6 +263,6 @@ def check_gibbs_steps(n_gibbs_steps) -> tuple[int, int]:
 
 
 def gibbs_steps_at(n_gibbs_steps, number, n_passes) -> int:
-    """Return the Gibbs steps of pass ``number`` (from 0) of ``n_passes``."""
+    """Return the number of Gibbs steps in a pass. ``number`` is its index, counted from 0."""
     first, last = check_gibbs_steps(n_gibbs_steps)
     return round(first + (last - first) * number / max(1, n_passes - 1))
