@@ -571,7 +571,7 @@ def test_errors_are_sentences(parameters, message):
 
 def test_clamped_units_are_given_as_states():
     machine = DBMTransformer((4, 3), n_iter=0, pretrain=False, random_state=0).fit(data())
-    with pytest.raises(ValueError, match="clamped holds -1 to 2"):
+    with pytest.raises(ValueError, match="clamped holds values from -1 to 2"):
         machine.sample(2, clamped=[-1, 2, np.nan, 0, 1])
     with pytest.raises(TypeError, match="clamped is sparse"):
         machine.sample(1, clamped=sparse.csr_array(np.ones((1, 5))))

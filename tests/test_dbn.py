@@ -748,7 +748,7 @@ def test_other_machines_as_levels():
     ("parameters", "message"),
     [
         ({"hidden_layer_sizes": ()}, "is empty"),
-        ({"hidden_layer_sizes": None}, "hidden_layer_sizes must be a number of units"),
+        ({"hidden_layer_sizes": None}, "hidden_layer_sizes must be an int or a sequence of ints"),
         ({"pruner": 3}, "pruner must be an IterativePruner or None, got 3"),
         (
             {"fine_tune": UpDown(learning_rate_schedule=None)},

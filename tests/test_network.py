@@ -524,7 +524,7 @@ def test_in_pipelines_and_grids():
         ({"solver": "lbfgs"}, "Use 'sgd' or 'adam'"),
         ({"solver": np.zeros(2)}, "Use 'sgd' or 'adam'"),
         ({"pretrain": np.zeros(2)}, "is not known. Use 'rbm'"),
-        ({"hidden_layer_sizes": 2.5, "pretrain": None}, "must be a number of units"),
+        ({"hidden_layer_sizes": 2.5, "pretrain": None}, "must be an int or a sequence of ints"),
         ({"early_stopping": "yes"}, "early_stopping must be True or False"),
         ({"learning_rate_schedule": None}, "must be one of 'constant', 'linear' or a function"),
         ({"pretrain": "gan"}, "is not known. Use 'rbm'"),

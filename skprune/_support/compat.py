@@ -1,4 +1,4 @@
-"""What differs between scikit-learn versions, in one place."""
+"""Compatibility with different versions of scikit-learn."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ except ImportError:  # scikit-learn < 1.9
     HAS_CALLBACKS = False
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
-        """Stand-in without callbacks."""
+        """Replacement that does not support callbacks."""
 
         def _init_callback_context(self, **kwargs):
             return NullCallbackContext()
@@ -23,7 +23,7 @@ except ImportError:  # scikit-learn < 1.9
 
 
 class NullCallbackContext:
-    """Accepts every call of a callback context and does nothing."""
+    """A callback context that does nothing."""
 
     def subcontext(self, **kwargs):
         return self

@@ -1,4 +1,4 @@
-"""From the name of an option to its object, and checks of numbers."""
+"""Validation of parameters, and the objects that names of options stand for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,20 @@ import numpy as np
 
 
 def resolve(value, registry: dict, parameter: str):
-    """Return the registered object for a name; pass any other object through.
+    """Return the registered object if the value is a name, and the value itself otherwise.
+
+    Parameters
+    ----------
+    value : str or object
+        Value of the parameter.
+    registry : dict
+        Objects by name.
+    parameter : str
+        Name of the parameter, for the error message.
+
+    Returns
+    -------
+    value : object
 
     Raises
     ------
@@ -26,12 +39,27 @@ def resolve(value, registry: dict, parameter: str):
 
 
 def resolve_function(value, registry: dict, parameter: str):
-    """Return the registered function for a name, or the function itself.
+    """Return the registered function if the value is a name, and the value itself otherwise.
+
+    Parameters
+    ----------
+    value : str or callable
+        Value of the parameter.
+    registry : dict
+        Functions by name.
+    parameter : str
+        Name of the parameter, for the error message.
+
+    Returns
+    -------
+    function : callable
 
     Raises
     ------
-    ValueError, TypeError
-        If the name is not in the registry, or ``value`` cannot be called.
+    ValueError
+        If ``value`` is a string that is not in the registry.
+    TypeError
+        If ``value`` is not callable.
     """
     function = resolve(value, registry, parameter)
     if not callable(function):
@@ -41,15 +69,31 @@ def resolve_function(value, registry: dict, parameter: str):
 
 
 def check_number(value, parameter, kind=numbers.Real, low=None, high=None, closed="both"):
-    """Return ``value`` if it is a finite number of this kind within the limits.
+    """Return a number if it is finite, of the right type and within the limits.
 
-    ``closed`` says which limits are themselves allowed: "both", "left",
-    "right" or "neither".
+    Parameters
+    ----------
+    value : object
+        Value of the parameter.
+    parameter : str
+        Name of the parameter, for the error message.
+    kind : type, default=numbers.Real
+        ``numbers.Real`` or ``numbers.Integral``. bool is never allowed.
+    low, high : float, default=None
+        Limits. If None, there is no limit on that side.
+    closed : {"both", "left", "right", "neither"}, default="both"
+        Which of the limits are allowed values.
+
+    Returns
+    -------
+    value : int or float
 
     Raises
     ------
-    TypeError, ValueError
-        With a sentence that names the parameter and what is legal.
+    TypeError
+        If ``value`` has the wrong type.
+    ValueError
+        If ``value`` is not finite or outside the limits.
     """
     noun = "an integer" if kind is numbers.Integral else "a number"
     left = "[" if closed in ("both", "left") else "("
@@ -67,28 +111,38 @@ def check_number(value, parameter, kind=numbers.Real, low=None, high=None, close
 
 
 def check_layer_sizes(sizes) -> list:
-    """Return the units of the hidden layers as a list; a bare number is one layer.
+    """Return the sizes of the hidden layers as a list.
+
+    Parameters
+    ----------
+    sizes : int or sequence of int
+        Number of units of each hidden layer. An int stands for one layer.
+
+    Returns
+    -------
+    sizes : list of int
 
     Raises
     ------
     TypeError, ValueError
-        If there is no layer, or a size is no positive integer.
+        If there is no layer, or a size is not a positive integer.
     """
     sizes = [sizes] if isinstance(sizes, numbers.Integral) else sizes
     if not np.iterable(sizes) or isinstance(sizes, str):
         raise TypeError(
-            f"hidden_layer_sizes must be a number of units, or hold one a layer, got {sizes!r}."
+            "hidden_layer_sizes must be an int or a sequence of ints, one per hidden layer, got "
+            f"{sizes!r}."
         )
     sizes = list(sizes)
     if not sizes:
-        raise ValueError("hidden_layer_sizes is empty; give the units of one layer or more.")
+        raise ValueError("hidden_layer_sizes is empty. Pass the size of at least one hidden layer.")
     for size in sizes:
         check_number(size, "an entry of hidden_layer_sizes", numbers.Integral, low=1)
     return [int(size) for size in sizes]
 
 
 def check_choice(name, value, legal):
-    """Raise a ValueError where a value is not one of the legal ones."""
+    """Raise a ValueError if a value is not one of the legal ones."""
     if value not in legal:
         raise ValueError(
             f"{name}={value!r} is not known. Use one of "

@@ -1,4 +1,4 @@
-"""Seeds of estimators, keys of random streams, and uniform numbers that belong to a row."""
+"""Seeds of estimators, keys of random streams, and uniform numbers for rows of data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .threads import blocks
 
 
 def seeds_of(estimator) -> dict:
-    """Return the parameters of an estimator, nested ones too, that are seeds."""
+    """Return the parameters of an estimator that are seeds, including nested ones, as a dict."""
     parameters = {} if estimator is None else estimator.get_params()
     return {
         name: parameters[name]
@@ -20,12 +20,12 @@ def seeds_of(estimator) -> dict:
 
 
 def new_seeds(estimator, rng) -> dict:
-    """Return another seed for each of them."""
+    """Return a dict with a new random seed for each seed of an estimator."""
     return {name: rng.randint(np.iinfo(np.int32).max) for name in seeds_of(estimator)}
 
 
 def new_key(random_state) -> np.uint64:
-    """Return the key of all draws of a fit, or of a call."""
+    """Return a random key, which determines all random numbers of a fit or of a call."""
     low, high = check_random_state(random_state).randint(0, 2**31 - 1, size=2)
     return np.uint64((int(high) << 32) | int(low))
 
@@ -60,7 +60,15 @@ def derived_key(key, stream) -> np.uint64:
 
 
 class RowUniforms:
-    """Uniform numbers that are a function of a row's content, whatever its place."""
+    """Uniform random numbers that depend on the values of a row, but not on its position.
+
+    Parameters
+    ----------
+    X : {ndarray, csr_array} of shape (n_rows, n_features)
+        Data.
+    key : numpy.uint64
+        Key of the random numbers.
+    """
 
     def __init__(self, X, key):
         rng = np.random.default_rng(int(key))
@@ -72,7 +80,21 @@ class RowUniforms:
             self._hashes[block] = (bits.astype(np.uint64) * odd).sum(axis=1, dtype=np.uint64)
 
     def __call__(self, sample, layer, n_units) -> np.ndarray:
-        """Numbers in [0, 1) of shape (n_rows, n_units)."""
+        """Return numbers in [0, 1) for each row and unit of a layer.
+
+        Parameters
+        ----------
+        sample : int
+            Index of the sample. Different samples get different numbers.
+        layer : int
+            Index of the layer. Different layers get different numbers.
+        n_units : int
+            Number of units of the layer.
+
+        Returns
+        -------
+        uniforms : ndarray of float32 of shape (n_rows, n_units)
+        """
         golden = np.uint64(0x9E3779B97F4A7C15)
         place = np.arange(n_units, dtype=np.uint64) + np.uint64((sample << 40) | (layer << 32))
         x = _mixed(self._hashes)[:, None] + _mixed(place * golden)
@@ -80,7 +102,7 @@ class RowUniforms:
 
 
 def _mixed(x) -> np.ndarray:
-    """The finaliser of splitmix64."""
+    """Mix the bits of 64-bit integers with the finalizer of splitmix64."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))

@@ -1,9 +1,8 @@
-"""How many threads, and how they work together on one kernel.
+"""Teams of threads, which run one kernel together.
 
-Kernels release the GIL. A *team* runs one kernel in several threads at once;
-they meet at barriers inside the kernel (about 0.1 microseconds), and which
-thread computes what never changes a bit of the result. BLAS is held to one
-thread where kernels call it, so that one pool owns the cores.
+Kernels release the GIL. A team runs one kernel in several threads, which wait for each other at
+barriers inside the kernel (about 0.1 microseconds). The result has the same bits for any number of
+threads. BLAS is limited to one thread while a kernel runs, so that it does not compete for cores.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ import numpy as np
 from joblib import cpu_count
 from threadpoolctl import ThreadpoolController
 
-BARRIER_SLOTS = 24  # counter, generation and abort flag, each on a cache line of its own
+BARRIER_SLOTS = 24  # counter, generation and abort flag, each on a separate cache line
 ABORT_SLOT = 16
 
 
-MIN_WORK = 2e6  # connection updates below which a second thread does not pay
+MIN_WORK = 2e6  # connection updates, below which one thread is faster
 
 
 @lru_cache(maxsize=1)
@@ -30,7 +29,7 @@ def _blas():
 
 
 class _SerialBlas:
-    """BLAS on one thread while at least one team is at work, whichever ends last."""
+    """Context manager that limits BLAS to one thread until the last of its users exits."""
 
     def __init__(self):
         self._lock = threading.Lock()
@@ -53,12 +52,12 @@ _serial_blas = _SerialBlas()
 
 
 def allowed_threads() -> int:
-    """Number of threads this call may use.
+    """Return the number of threads that a team may use.
 
-    The processors the process may run on, no more than BLAS may use now
-    (joblib's workers and ``threadpoolctl.threadpool_limits`` set that) nor than
-    ``OMP_NUM_THREADS``; one outside the main thread, where the caller is
-    itself one of several.
+    This is the smallest of three numbers: the processors that are available to the process, the
+    threads that BLAS may use, and ``OMP_NUM_THREADS``. Workers of joblib and
+    ``threadpoolctl.threadpool_limits`` set the second one. Outside the main thread the result is 1,
+    because the caller may already run one call per thread.
     """
     if threading.current_thread() is not threading.main_thread():
         return 1
@@ -71,15 +70,14 @@ def allowed_threads() -> int:
 
 
 class Team:
-    """Threads that run kernels together, for the length of a ``with`` block.
+    """Threads that run kernels together within a ``with`` block.
 
     Parameters
     ----------
-    work : float
-        Rough number of connection updates the block will do; little work is
-        left to one thread.
-    n_threads : int or None
-        None takes :func:`allowed_threads`.
+    work : float, default=inf
+        Approximate number of connection updates in the block. If it is small, one thread is used.
+    n_threads : int, default=None
+        Number of threads. If None, :func:`allowed_threads` is used.
     """
 
     def __init__(self, work=np.inf, n_threads=None):
@@ -103,9 +101,9 @@ class Team:
     def run(self, kernel, *args):
         """Call ``kernel(*args, barrier, thread, n_threads)`` once in each thread.
 
-        Each thread begins its kernel at a barrier; should one not start, the
-        others are released from it and return at once. BLAS is held to one
-        thread from the first call to the end of the block.
+        Kernels begin with a barrier. If a thread cannot be started, the others are released from
+        the barrier and return at once. BLAS is limited to one thread from the first call to the end
+        of the ``with`` block.
         """
         if not self._has_serial_blas:
             _serial_blas.__enter__()
@@ -135,9 +133,9 @@ class Team:
                 other.result()
 
     def map(self, function, items) -> list:
-        """Return ``[function(item) for item in items]``, with the calls spread over the threads.
+        """Return ``[function(item) for item in items]``, computed in all threads.
 
-        Where a call fails, no thread takes another item, and the error is raised.
+        If a call fails, no further calls are started, and its error is raised.
         """
         if self._pool is None:
             return [function(item) for item in items]

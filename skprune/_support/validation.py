@@ -1,4 +1,4 @@
-"""Everything that enters from outside: data, classes, codes and clamped states."""
+"""Validation of data, classes, codes, clamped states and sample weights."""
 
 from __future__ import annotations
 
@@ -12,9 +12,26 @@ from sklearn.utils.validation import _check_sample_weight, column_or_1d, validat
 
 
 def check_data(estimator, X, reset):
-    """Validate data for an estimator; bool and uint8 stay as compact as they came.
+    """Validate data for an estimator.
 
-    Returns C-contiguous rows, or CSR with int32 indices.
+    Parameters
+    ----------
+    estimator : estimator
+        Estimator whose ``n_features_in_`` is set or checked.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Data. bool and uint8 are kept as one byte per value. Other types are converted to floats.
+    reset : bool
+        Whether to set ``n_features_in_`` instead of checking it.
+
+    Returns
+    -------
+    X : ndarray or csr_array of shape (n_samples, n_features)
+        C-contiguous array, or CSR array with int32 indices.
+
+    Raises
+    ------
+    ValueError
+        If the data are invalid, or have too many stored values.
     """
     compact = getattr(X, "dtype", None) in (np.dtype(bool), np.dtype(np.uint8))
     X = validate_data(
@@ -28,7 +45,7 @@ def check_data(estimator, X, reset):
         X.check_format(full_check=True)
         if X.nnz > np.iinfo(np.int32).max:
             raise ValueError(
-                f"X has {X.nnz} stored values; at most 2^31 - 1 are possible. Pass fewer rows."
+                f"X has {X.nnz} stored values, but can have 2^31 - 1 at most. Pass fewer rows."
             )
         if not X.has_canonical_format:
             X = X.copy()
@@ -42,51 +59,69 @@ def check_data(estimator, X, reset):
 
 
 def float_type(X) -> np.dtype:
-    """Return the floating type of what is fitted to these data: theirs, or float32 for bits."""
+    """Return the floating-point type of a machine fitted to data, float32 for bool and uint8."""
     return X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float32)
 
 
 def check_codes(H, n_units) -> np.ndarray:
-    """Validate activities of the top layer, to go down from."""
+    """Validate activities of the top layer, from which to reconstruct data."""
     H = check_array(H, dtype=(np.float64, np.float32))
     if H.shape[1] != n_units:
-        raise ValueError(f"H has {H.shape[1]} columns for the {n_units} units of the top layer.")
+        raise ValueError(f"H has {H.shape[1]} columns, but the top layer has {n_units} units.")
     return H
 
 
 def check_classes(X, y, classes=None) -> tuple:
-    """Return the classes in y, or those given, and the number of every row's class.
+    """Validate the classes of rows.
+
+    Parameters
+    ----------
+    X : {ndarray, csr_array} of shape (n_samples, n_features)
+        Data.
+    y : array-like of shape (n_samples,)
+        Class of each row.
+    classes : array-like of shape (n_classes,), default=None
+        All classes in ascending order. If None, these are the classes in ``y``.
+
+    Returns
+    -------
+    classes : ndarray of shape (n_classes,)
+    codes : ndarray of int of shape (n_samples,)
+        Index of the class of each row.
 
     Raises
     ------
     ValueError
-        If y is missing, is not one finite class a row, holds fewer than two, or others than those given.
+        If ``y`` is None or invalid, there are fewer than two classes, or ``y`` holds a class that
+        is not in ``classes``.
     """
     if y is None:
         raise ValueError(
-            "requires y to be passed, but the target y is None: give every row's class."
+            "This estimator requires y to be passed, but the target y is None. Pass the class of "
+            "each row."
         )
     y = column_or_1d(y, warn=True)
     assert_all_finite(y, input_name="y")
     check_classification_targets(y)
     if y.shape[0] != X.shape[0]:
         raise ValueError(
-            f"X has {X.shape[0]} rows and y has {y.shape[0]}: inconsistent numbers of samples."
+            f"X has {X.shape[0]} rows and y has {y.shape[0]}, which are inconsistent numbers of "
+            "samples."
         )
     classes = np.unique(y) if classes is None else np.asarray(classes)
     if classes.size < 2:
         raise ValueError(
-            f"The number of classes has to be greater than one; got {classes.size} class."
+            f"The number of classes has to be greater than one, got {classes.size} class."
         )
     unknown = np.setdiff1d(y, classes)
     if unknown.size:
-        raise ValueError(f"y holds {unknown[0]!r}, which was not among the classes {classes}.")
+        raise ValueError(f"y holds {unknown[0]!r}, which is not among the classes {classes}.")
     return classes, np.searchsorted(classes, y)
 
 
 @contextmanager
 def restored_on_error(estimator):
-    """Give the estimator its attributes back where the block fails."""
+    """Restore the attributes of an estimator if the ``with`` block raises an error."""
     before = dict(vars(estimator))
     try:
         yield
@@ -97,34 +132,48 @@ def restored_on_error(estimator):
 
 
 def check_clamped(clamped, shape, dtype) -> np.ndarray:
-    """Return clamped visible states of this shape, with NaN where a unit is free.
+    """Validate clamped visible states.
+
+    Parameters
+    ----------
+    clamped : array-like of shape (n_features,) or (n_samples, n_features)
+        Visible states that are kept fixed, with NaN where a unit is free.
+    shape : tuple of int
+        Shape of the result, (n_samples, n_features).
+    dtype : dtype
+        Type of the result.
+
+    Returns
+    -------
+    clamped : ndarray of shape (n_samples, n_features)
 
     Raises
     ------
     TypeError
-        If they are sparse.
+        If ``clamped`` is sparse.
     ValueError
-        If they have another shape, or hold a value outside [0, 1].
+        If ``clamped`` has the wrong shape, or holds a value outside [0, 1].
     """
     if sparse.issparse(clamped):
         raise TypeError(
-            "clamped is sparse, which does not tell units that are free from units clamped to 0; "
-            "give an array with NaN where a visible unit is free."
+            "clamped is sparse, so free units cannot be told apart from units clamped to 0. Pass a "
+            "dense array with NaN where a visible unit is free."
         )
     clamped = np.asarray(clamped, dtype=dtype)
     if clamped.shape not in (shape, shape[1:]):
         raise ValueError(
-            f"clamped has shape {clamped.shape}; give {shape[1:]} or {shape}, "
+            f"clamped has shape {clamped.shape}, but it must have shape {shape[1:]} or {shape}, "
             "with NaN where a visible unit is free."
         )
     given = clamped[~np.isnan(clamped)]
     if ((given < 0) | (given > 1)).any():
         raise ValueError(
-            f"clamped holds {given.min():g} to {given.max():g}; states that stay are in [0, 1]."
+            f"clamped holds values from {given.min():g} to {given.max():g}, but they must be in "
+            "[0, 1]."
         )
     return np.ascontiguousarray(np.broadcast_to(clamped, shape))
 
 
 def check_sample_weight(sample_weight, X) -> np.ndarray:
-    """Return what each row counts in the loss."""
+    """Validate sample weights and return them as an array of shape (n_samples,)."""
     return _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
