@@ -467,9 +467,9 @@ def test_rows_that_are_held_back_count_as_given():
         assert network.history_["validation_score"].max() == pytest.approx(expected, rel=1e-5)
         alone = np.zeros(len(y))
         alone[out[0]] = 1
-        with pytest.raises(ValueError, match="have weight 0 together"):
+        with pytest.raises(ValueError, match="have a total weight of 0"):
             make(early_stopping=True, pretrain=None).fit(X, *targets, sample_weight=alone)
-    with pytest.raises(ValueError, match="have weight 0 together"):
+    with pytest.raises(ValueError, match="have a total weight of 0"):
         autoencoder(output="softmax", pretrain=None).fit(np.zeros((20, 5)))
 
 

@@ -1,4 +1,4 @@
-"""Backpropagation on the connections of a feed-forward network."""
+"""Training of feed-forward networks by backpropagation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FIRST_MOMENTUM, SECOND_MOMENTUM, EPSILON = 0.9, 0.999, 1e-8  # of Adam
 
 
 def new_moments(stack: Stack, adam: bool) -> Moments:
-    """Return running means of the gradient that know of no step."""
+    """Return running means of the gradient before the first step, all 0."""
     dtype = stack.biases[0].dtype
     sizes = [parameters(level).size for level in stack.levels]
     sizes += [bias.size for bias in stack.biases[1:]]
@@ -29,31 +29,47 @@ def new_moments(stack: Stack, adam: bool) -> Moments:
 
 @dataclass
 class BackpropTrainer:
-    """Trains a network by backpropagation, in place.
+    """Trains a feed-forward network by backpropagation, in place.
 
     Attributes
     ----------
     stack : Stack
+        Weights and biases of the network.
     kinds : ndarray of int
-        What each layer makes of its input.
+        Activation function of each layer, as a constant of the kernels.
     options : DescentOptions
+        Options of the gradient steps.
     moments : Moments
+        Running means of the gradient.
     n_known : int
-        Steps that the moments know of.
+        Number of steps in the running means.
     adam : bool
+        Whether to use Adam instead of gradient descent with momentum.
     learning_rate : float
+        Learning rate, before the factor of the schedule.
     schedule : str or callable
+        Learning rate schedule.
     batch_size : int
+        Number of rows per minibatch.
     X : {ndarray, csr_array} of shape (n_samples, n_features)
+        Training data.
     targets : ndarray of int of shape (n_samples,) or None
-        The class of every row; None for the rows themselves.
+        Class of each row. If None, the network is trained to reconstruct the rows.
     weights : ndarray of shape (n_samples,)
-        What each row counts in the loss.
+        Weight of each row in the loss.
     n_passes : int
+        Number of passes over the data.
     key : numpy.uint64
+        Key of the random numbers.
     n_steps : int
-        Minibatches seen so far, in this fit and before it.
+        Number of minibatches so far, including those of earlier fits.
     team : Team
+        Threads that run the kernels.
+
+    Raises
+    ------
+    ValueError
+        If the weights of all rows are 0.
     """
 
     stack: Stack
@@ -89,17 +105,17 @@ class BackpropTrainer:
         self._mean_weight = float(self.weights.sum()) / self.X.shape[0]
         if self.n_passes and not self._mean_weight > 0:
             raise ValueError(
-                "The rows to train on have weight 0 together, so nothing can be learned; rows held back "
-                "for early stopping and rows without a count do not help."
+                "The rows to train on have a total weight of 0, so nothing can be learned. Rows "
+                "held back for early stopping and rows without counts do not add to it."
             )
 
     @property
     def stacks(self) -> tuple:
-        """What is trained."""
+        """The stacks that are trained."""
         return (self.stack,)
 
     def run_pass(self, number) -> dict:
-        """Walk through the data once; return one row of history."""
+        """Train for one pass over the data, and return its row of the history."""
         stack, n_samples = self.stack, self.X.shape[0]
         dtype = stack.biases[0].dtype
         n_minibatches = -(-n_samples // self.batch_size)
@@ -107,7 +123,7 @@ class BackpropTrainer:
             self.learning_rate, self.schedule, number, self.n_passes, n_minibatches
         )
         steps = rates
-        if self.adam:  # the moments start at zero, which this makes good
+        if self.adam:  # correct the bias of moments that start at 0
             t = self.n_known + 1 + np.arange(n_minibatches)
             steps = rates * np.sqrt(1 - SECOND_MOMENTUM**t) / (1 - FIRST_MOMENTUM**t)
         order = np.random.default_rng([int(self.key), self.n_steps]).permutation(n_samples)

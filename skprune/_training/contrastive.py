@@ -1,4 +1,4 @@
-"""Contrastive training of a machine: data minus model, minibatch by minibatch."""
+"""Training of Boltzmann machines by contrastive divergence and its variants."""
 
 from __future__ import annotations
 
@@ -17,17 +17,37 @@ from .._support.threads import Team
 from ..samplers import gibbs_steps_at
 from .passes import BUFFER, load_minibatches, minibatch_rates, minibatch_sizes
 
-MEAN_RATE = 0.01  # of the running means that centre the gradient (Melchior et al. 2016)
+MEAN_RATE = 0.01  # rate of the running means for the centred gradient (Melchior et al. 2016)
 
 
-MOST_AT_ONCE = round(1 / MEAN_RATE)  # minibatches; the offsets then follow the running means
+MOST_AT_ONCE = round(1 / MEAN_RATE)  # minibatches, so that offsets follow the running means
 
 
-SPARE_LANES = 2  # beside the data and the chains, for the centred gradient
+SPARE_LANES = 2  # additional lanes of data and chains, for the centred gradient
 
 
 def new_state(stack, batch_size, n_chains, chains, activity, velocity) -> TrainingState:
-    """Build the arrays of the loop; ``chains``, ``activity`` and ``velocity`` are continued."""
+    """Return the arrays of the training loop.
+
+    Parameters
+    ----------
+    stack : Stack
+        Weights and biases of the machine.
+    batch_size : int
+        Number of rows per minibatch.
+    n_chains : int
+        Number of chains.
+    chains : list of {ndarray of shape (n_chains, n_units), None}
+        Initial states of the chains of each layer. None stands for zeros.
+    activity : list of ndarray of shape (n_units,)
+        Initial running means of each layer.
+    velocity : list of ndarray
+        Initial momentum of each level, then of each bias, as from :func:`new_velocity`.
+
+    Returns
+    -------
+    state : TrainingState
+    """
     dtype = stack.biases[0].dtype
 
     def vectors():
@@ -53,7 +73,7 @@ def new_state(stack, batch_size, n_chains, chains, activity, velocity) -> Traini
 
 
 def set_offsets(state: TrainingState) -> None:
-    """Centre on the running means as they are now."""
+    """Set the offsets of the centred gradient to the current running means."""
     for mean, offset, states in zip(
         state.activity, state.offsets, state.offset_states, strict=True
     ):
@@ -62,7 +82,10 @@ def set_offsets(state: TrainingState) -> None:
 
 
 def new_velocity(stack: Stack, momentum: float) -> list:
-    """Return zero momentum for every level, then every bias; empty where there is none."""
+    """Return momentum of 0 for each level, then for each bias.
+
+    The arrays are empty if ``momentum`` is 0.
+    """
     dtype = stack.biases[0].dtype
     sizes = [parameters(level).size for level in stack.levels]
     sizes += [bias.size for bias in stack.biases]
@@ -71,35 +94,53 @@ def new_velocity(stack: Stack, momentum: float) -> list:
 
 @dataclass
 class ContrastiveTrainer:
-    """Trains a machine by the difference of the data's and the model's statistics, in place.
+    """Trains a machine by the difference between statistics of the data and of the model, in place.
 
     Attributes
     ----------
     stack : Stack
+        Weights and biases of the machine.
     state : TrainingState
+        Arrays of the training loop.
     options : TrainingOptions
+        Options of the gradient steps.
     persistent : bool
-        Whether chains go on from minibatch to minibatch, or start from the data of each.
+        Whether chains continue from one minibatch to the next. If False, they start from the data
+        of each minibatch.
     sampler : object or None
-        What moves the chains where the kernel does not, as :mod:`skprune.samplers` describes it.
+        Object that moves the chains, see :mod:`skprune.samplers`. If None, the training kernel
+        moves them.
     n_gibbs_steps : int or (int, int)
+        Number of Gibbs steps per minibatch, or its values in the first and in the last pass.
     drop_connect : float
+        Share of the connections that each minibatch leaves out.
     learning_rate : float
+        Learning rate, before the factor of the schedule.
     schedule : str or callable
+        Learning rate schedule.
     batch_size : int
+        Maximum number of rows per minibatch.
     n_chains : int
+        Number of chains.
     centered : bool
+        Whether to use the centred gradient.
     shuffle : bool
+        Whether to shuffle the rows in each pass.
     binary : bool
-        Whether all data are 0 or 1, and can be loaded as bits.
+        Whether all data are 0 or 1, so that they can be loaded as bits.
     mean_field : (float, int) or None
-        Tolerance and most updates of the mean field of a deep machine.
+        Tolerance and maximum number of updates of the mean field of a deep machine. None for an
+        RBM.
     X : {ndarray, csr_array} of shape (n_samples, n_features)
+        Training data.
     n_passes : int
+        Number of passes over the data.
     key : numpy.uint64
+        Key of the random numbers.
     n_steps : int
-        Minibatches seen so far, in this fit and before it.
+        Number of minibatches so far, including those of earlier fits.
     team : Team
+        Threads that run the kernels.
     """
 
     stack: Stack
@@ -125,11 +166,14 @@ class ContrastiveTrainer:
 
     @property
     def stacks(self) -> tuple:
-        """What is trained."""
+        """The stacks that are trained."""
         return (self.stack,)
 
     def run_pass(self, number) -> dict:
-        """Walk through the data once, in minibatches of equal size; return a row of history."""
+        """Train for one pass over the data, and return its row of the history.
+
+        Minibatch sizes differ by at most one row.
+        """
         n_samples = self.X.shape[0]
         n_minibatches = -(-n_samples // self.batch_size)
         sizes = minibatch_sizes(n_samples, n_minibatches)
@@ -169,7 +213,7 @@ class ContrastiveTrainer:
         }
 
     def _buffers(self, n_minibatches) -> tuple:
-        """Return arrays for a group of minibatches, as states or as bits; the other has no entry."""
+        """Return two arrays for a group of minibatches, of states and of bits. One is empty."""
         dtype, n_visible = self.stack.biases[0].dtype, self.stack.biases[0].size
         stride = inference.lanes(self.batch_size + SPARE_LANES, dtype)
         n_words = -(-stride // 16) if self.binary else 0
@@ -182,11 +226,11 @@ class ContrastiveTrainer:
         return buffer.reshape(n_states, n_visible, stride), bits
 
     def _n_packed(self) -> tuple:
-        """Numbers of chains and of rows whose states are packed."""
+        """Return the number of chains and the number of rows whose states are packed."""
         return self.n_chains, self.batch_size if self.binary else 0
 
     def _step(self, buffer, bits, sizes, rates, n_gibbs_steps, step, workspace):
-        """Take the gradient steps of a group of minibatches."""
+        """Run the gradient steps of a group of minibatches."""
         stack, state, options = self.stack, self.state, self.options
         dtype = stack.biases[0].dtype
         if self.centered:
@@ -207,7 +251,10 @@ class ContrastiveTrainer:
             restore_connections(stack, state, dropped, self.drop_connect, self.options.max_norm)
 
     def _infer(self, X):
-        """Set the positive phase of a deep machine: mean field given the rows, in two halves."""
+        """Set the positive phase of a deep machine to the mean field given the rows.
+
+        The rows are computed in two blocks.
+        """
         half = -(-X.shape[0] // 2)
         means = inference.mean_field(self.stack, X, self.team, *self.mean_field, block=half)
         for states, mean in zip(self.state.positive[1:], means, strict=True):
@@ -216,10 +263,15 @@ class ContrastiveTrainer:
 
 
 def drop_connections(stack, state, share, key, step) -> list:
-    """Take a random share of the connections away (DropConnect, Wan et al. 2013).
+    """Set a random share of the weights to 0, in place (DropConnect, Wan et al. 2013).
 
-    The others make up for it, so that fields are on average those of the whole machine.
-    Returns (what stays, weights before, momentum before) of every level.
+    The other weights are scaled up, so that the mean inputs of units are those of the whole
+    machine.
+
+    Returns
+    -------
+    dropped : list of tuple
+        One tuple (connections that remain, weights before, momentum before) per level.
     """
     rng = np.random.default_rng([int(key), step, 1])
     result = []
@@ -233,10 +285,24 @@ def drop_connections(stack, state, share, key, step) -> list:
 
 
 def restore_connections(stack, state, dropped, share, bound) -> None:
-    """Put weights and momentum of the connections that were gone back as they were.
+    """Restore the weights and the momentum of dropped connections, in place.
 
-    The kernel steps them too. With them the biases, which it takes out of the
-    centred machine with those steps in, are put right; then norms of the whole machine are bounded.
+    The kernel also updates the dropped connections, and includes these updates when it converts
+    the biases of the centred machine. The biases are corrected for that. Afterwards the norms of
+    the weights are bounded by ``bound``.
+
+    Parameters
+    ----------
+    stack : Stack
+        Weights and biases of the machine.
+    state : TrainingState
+        Arrays of the training loop.
+    dropped : list of tuple
+        Result of :func:`drop_connections`.
+    share : float
+        Share of the connections that were dropped.
+    bound : float
+        Maximum norm of the weights of an upper unit. If 0, there is no bound.
     """
     for number, (level, velocity) in enumerate(zip(stack.levels, state.velocity, strict=True)):
         stays, before, velocity_before = dropped[number]
@@ -265,7 +331,20 @@ def restore_connections(stack, state, dropped, share, bound) -> None:
 def new_workspace(stack, state, n_packed, n_threads) -> Workspace:
     """Return scratch memory for each thread.
 
-    ``n_packed`` holds the numbers of chains and of rows whose states are packed.
+    Parameters
+    ----------
+    stack : Stack
+        Weights and biases of the machine.
+    state : TrainingState
+        Arrays of the training loop.
+    n_packed : (int, int)
+        Number of chains and number of rows whose states are packed.
+    n_threads : int
+        Number of threads.
+
+    Returns
+    -------
+    workspace : Workspace
     """
     n_chains, n_rows = n_packed
     dtype = stack.biases[0].dtype

@@ -1,4 +1,4 @@
-"""The one loop over passes, and the minibatches and learning rates of a pass."""
+"""The loop over training passes, and the minibatches and learning rates of a pass."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from .._support.compat import NullCallbackContext
 from .._support.options import resolve
 from ..schedules import FallingRate
 
-BUFFER = 2**22  # bytes of minibatches loaded at a time: enough that Python's share is small
+BUFFER = 2**22  # bytes of minibatches loaded at a time; large, so that Python takes little time
 
 
 def constant(progress: float) -> float:
-    """Return the same factor throughout."""
+    """Return the factor 1 at any time."""
     return 1.0
 
 
 LEARNING_RATE_SCHEDULES = {"constant": constant, "linear": FallingRate()}
 
 
-SHOWN = {  # columns of a history that a progress line shows, and how
+SHOWN = {  # format of the columns of the history that are printed
     "loss": "loss = {:.4f}",
     "validation_score": "validation score = {:.4f}",
     "pseudo_log_likelihood": "pseudo-log-likelihood = {:.2f}",
@@ -35,12 +35,12 @@ SHOWN = {  # columns of a history that a progress line shows, and how
 
 
 class Trainer(Protocol):
-    """What the loop needs: trainers hold everything else that a pass depends on.
+    """The members of a trainer that the loop over passes uses.
 
     Attributes
     ----------
     stacks : tuple of Stack
-        What is trained, in place.
+        Weights and biases, which are trained in place.
     """
 
     @property
@@ -48,7 +48,18 @@ class Trainer(Protocol):
         """What is trained."""
 
     def run_pass(self, number) -> dict:
-        """Run pass ``number``, counted from 0, and return its row of the history."""
+        """Train for one pass over the data, and return its row of the history.
+
+        Parameters
+        ----------
+        number : int
+            Index of the pass, counted from 0.
+
+        Returns
+        -------
+        row : dict
+            Value of each column of the history.
+        """
 
 
 def run_passes(
@@ -67,19 +78,24 @@ def run_passes(
     Parameters
     ----------
     trainer : Trainer
+        Object that trains for one pass.
     n_passes : int
+        Maximum number of passes.
     estimator : estimator
-        Callbacks see it, and its ``verbose`` decides whether progress is printed.
+        Estimator that is passed to callbacks. If its ``verbose`` is 1, one line is printed per
+        pass.
     context : callback context, default=None
-        The context of ``fit``, in which every pass is a task.
+        Context of ``fit``, in which each pass is a task.
     name : str, default="pass"
-        What a pass is called.
+        Name of a pass in tasks and printed lines.
     watch : callable, default=None
-        Called with the row of a pass, to which it may add columns.
+        Function that is called with the row of each pass and may add columns to it.
     stops : callable, default=None
-        Called with all rows so far. Training stops where it returns True.
+        Function that is called with the rows of all passes so far. Training stops if it returns
+        True.
     learned : callable, default=None
-        Returns the fitted attributes as they are now, for callbacks that evaluate the estimator.
+        Function that returns the current fitted attributes, for callbacks that evaluate the
+        estimator.
 
     Returns
     -------
@@ -119,26 +135,66 @@ def run_passes(
 
 
 def minibatch_rates(learning_rate, schedule, number, n_passes, n_minibatches) -> np.ndarray:
-    """Return the learning rate of every minibatch of a pass."""
+    """Return the learning rate of each minibatch of a pass.
+
+    Parameters
+    ----------
+    learning_rate : float
+        Learning rate, before the factor of the schedule.
+    schedule : str or callable
+        Factor as a function of the progress in [0, 1), or the name of such a function.
+    number : int
+        Index of the pass, counted from 0.
+    n_passes : int
+        Number of passes.
+    n_minibatches : int
+        Number of minibatches per pass.
+
+    Returns
+    -------
+    rates : ndarray of shape (n_minibatches,)
+    """
     schedule = resolve(schedule, LEARNING_RATE_SCHEDULES, "learning_rate_schedule")
     progress = (number + np.arange(n_minibatches) / n_minibatches) / n_passes
     return learning_rate * np.array([schedule(p) for p in progress])
 
 
 def minibatch_sizes(n_samples, n_minibatches) -> np.ndarray:
-    """Return the number of rows of each minibatch. They differ by at most one."""
+    """Return the number of rows of each minibatch. These numbers differ by at most one."""
     return np.array([part.size for part in np.array_split(np.arange(n_samples), n_minibatches)])
 
 
 def as_columns(rows) -> dict:
-    """Return the rows of a history as one array a column; no row, no column."""
+    """Return the rows of a history as one array per column. Without rows, there is no column."""
     return {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}
 
 
 def loaded_minibatches(X, order, batch_size, dtype, team):
-    """Yield (number of the first, rows, sizes, states) of groups of consecutive minibatches.
+    """Load groups of consecutive minibatches.
 
-    ``states`` is (minibatches, units, lanes), filled again for every group.
+    Parameters
+    ----------
+    X : {ndarray, csr_array} of shape (n_samples, n_features)
+        Training data.
+    order : ndarray of int of shape (n_rows,)
+        Rows in the order of training.
+    batch_size : int
+        Maximum number of rows per minibatch.
+    dtype : dtype
+        Type of the states.
+    team : Team
+        Threads that load the rows.
+
+    Yields
+    ------
+    first : int
+        Index of the first minibatch of the group.
+    rows : ndarray of int
+        Rows of the group.
+    sizes : ndarray of int of shape (n_minibatches,)
+        Number of rows of each minibatch.
+    states : ndarray of shape (n_minibatches, n_features, n_lanes)
+        Unit-major states. The same array is used for all groups.
     """
     n_minibatches = -(-order.size // batch_size)
     sizes = minibatch_sizes(order.size, n_minibatches)
@@ -158,7 +214,27 @@ def loaded_minibatches(X, order, batch_size, dtype, team):
 
 
 def one_hot(rows, sizes, numbers, n_units, n_lanes, dtype) -> np.ndarray:
-    """Return which number each row of consecutive minibatches has: (minibatches, units, lanes)."""
+    """Return the classes of consecutive minibatches as one-hot, unit-major states.
+
+    Parameters
+    ----------
+    rows : ndarray of int
+        Rows of the minibatches.
+    sizes : ndarray of int of shape (n_minibatches,)
+        Number of rows of each minibatch.
+    numbers : ndarray of int of shape (n_samples,)
+        Class of each row of the data.
+    n_units : int
+        Number of classes.
+    n_lanes : int
+        Number of lanes.
+    dtype : dtype
+        Type of the states.
+
+    Returns
+    -------
+    states : ndarray of shape (n_minibatches, n_units, n_lanes)
+    """
     states = np.zeros((sizes.size, n_units, n_lanes), dtype)
     minibatch, lane = _places(sizes)
     states[minibatch, numbers[rows], lane] = 1
@@ -166,20 +242,36 @@ def one_hot(rows, sizes, numbers, n_units, n_lanes, dtype) -> np.ndarray:
 
 
 def by_lane(rows, sizes, values, n_lanes, dtype) -> np.ndarray:
-    """Return a value for each row of consecutive minibatches: (minibatches, lanes)."""
+    """Return one value per row of consecutive minibatches, of shape (n_minibatches, n_lanes)."""
     lanes = np.zeros((sizes.size, n_lanes), dtype)
     lanes[_places(sizes)] = values[rows]
     return lanes
 
 
 def _places(sizes):
-    """(minibatch, lane) of every row."""
+    """Return arrays with the minibatch and the lane of each row of consecutive minibatches."""
     minibatch = np.repeat(np.arange(sizes.size), sizes)
     return minibatch, np.concatenate([np.arange(size) for size in sizes])
 
 
 def load_minibatches(X, order, sizes, buffer, bits, team) -> None:
-    """Load consecutive minibatches of ``order`` into states, or into bits where there are some."""
+    """Load consecutive minibatches into ``bits`` if it is not empty, or into states otherwise.
+
+    Parameters
+    ----------
+    X : {ndarray, csr_array} of shape (n_samples, n_features)
+        Data.
+    order : ndarray of int of shape (n_rows,)
+        Rows of the minibatches.
+    sizes : ndarray of int of shape (n_minibatches,)
+        Number of rows of each minibatch.
+    buffer : ndarray of shape (n_minibatches, n_features, n_lanes)
+        Unit-major states, which are overwritten.
+    bits : ndarray of uint16 of shape (n_minibatches, n_words, n_features)
+        Bits, which are overwritten.
+    team : Team
+        Threads that load the rows.
+    """
     if sparse.issparse(X):
         team.run(
             loading.load_minibatches_csr, X.data, X.indices, X.indptr, order, sizes, buffer, bits
@@ -189,10 +281,10 @@ def load_minibatches(X, order, sizes, buffer, bits, team) -> None:
 
 
 def check_finite(stack, number) -> None:
-    """Raise where training has diverged in this pass."""
+    """Raise a ValueError if training has diverged in a pass, counted from 0."""
     arrays = [*stack.biases, *(parameters(level) for level in stack.levels)]
     if not all(np.isfinite(array.sum()) for array in arrays):
         raise ValueError(
-            f"Training diverged in pass {number + 1}: a parameter is not finite. Use a lower "
-            "learning_rate, or bound the weights by max_norm."
+            f"Training diverged in pass {number + 1}, since a parameter is not finite. Use a "
+            "lower learning_rate, or bound the weights with max_norm."
         )

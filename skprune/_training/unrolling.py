@@ -1,4 +1,4 @@
-"""From machines to the levels of a feed-forward network."""
+"""Conversion of machines to the levels of a feed-forward network."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ import numpy as np
 
 
 class FeedForwardLevel(NamedTuple):
-    """One level of a network before fine-tuning.
+    """One level of a feed-forward network before fine-tuning.
 
     Attributes
     ----------
     matrix : ndarray of shape (n_upper, n_lower)
+        Weights.
     mask : ndarray of bool of shape (n_upper, n_lower)
+        Existing connections.
     lower_bias : ndarray of shape (n_lower,)
-        Where the level is also used downwards.
+        Biases of the lower units, for levels that are also used downwards.
     upper_bias : ndarray of shape (n_upper,)
+        Biases of the upper units.
     """
 
     matrix: np.ndarray
@@ -26,7 +29,10 @@ class FeedForwardLevel(NamedTuple):
 
 
 def random_level(n_lower, n_upper, dtype, rng) -> FeedForwardLevel:
-    """Return a level with weights as Glorot & Bengio (2010) scale them for logistic units."""
+    """Return a full level with random weights and biases of 0.
+
+    Weights are scaled for logistic units, following Glorot & Bengio (2010).
+    """
     bound = np.sqrt(2 / (n_lower + n_upper))
     weights = rng.uniform(-bound, bound, (n_upper, n_lower)).astype(dtype)
     mask = np.ones(weights.shape, dtype=bool)
@@ -36,9 +42,9 @@ def random_level(n_lower, n_upper, dtype, rng) -> FeedForwardLevel:
 def levels_of_dbm(dbm) -> list:
     """Return the levels of a deep Boltzmann machine with one or two hidden layers.
 
-    With two, the first level reads the data and the posterior of the second
-    layer, so that the network begins as the mean field does (Salakhutdinov &
-    Hinton 2009).
+    With two hidden layers, the inputs of the first level are the data and the posterior of the
+    second layer. The network then starts as the mean field of the machine (Salakhutdinov & Hinton
+    2009).
     """
     matrices, masks, biases = dbm.components_, dbm.connectivity_, dbm.intercepts_
     below = biases[0]
@@ -53,10 +59,10 @@ def levels_of_dbm(dbm) -> list:
 
 
 def with_way_down(levels, linear_code) -> list:
-    """Return the levels up to the code and, transposed, down from it.
+    """Return the levels of an autoencoder: those up to the code, then their transposes.
 
-    A linear code starts where its logistic function is not flat: around 0 it
-    is 1/2 + x/4.
+    With a linear code, the first level below it is scaled, because the logistic function is about
+    1/2 + x/4 near 0.
     """
     down = []
     for number, (matrix, mask, below, above) in enumerate(levels):

@@ -1,4 +1,4 @@
-"""The up-down algorithm: all levels of a deep belief network trained together."""
+"""Joint training of all levels of a deep belief network by the up-down algorithm."""
 
 from __future__ import annotations
 
@@ -19,25 +19,33 @@ NEVER = np.iinfo(np.int64).max
 
 @dataclass
 class UpDownTrainer:
-    """Trains the directed levels and the undirected top level of a network, in place.
+    """Trains all levels of a deep belief network by the up-down algorithm, in place.
+
+    See Hinton, Osindero & Teh (2006).
 
     Attributes
     ----------
     recognition, generative : Stack
-        The directed levels as they are going up and going down.
+        Weights and biases of the directed levels, in the upward and in the downward direction.
     top : Stack
-        The undirected level above them. Its lower units are the last directed
-        layer and the labels.
+        Weights and biases of the top level. Its lower units are those of the last directed layer,
+        followed by the labels.
     options : UpDown
+        Options of the algorithm.
     X : {ndarray, csr_array} of shape (n_samples, n_features)
+        Training data.
     labels : ndarray of int of shape (n_samples,) or None
-        The number of every row's class.
+        Index of the class of each row.
     n_labels : int
+        Number of labels, or 0 without labels.
     n_passes : int
+        Number of passes over the data.
     key : numpy.uint64
+        Key of the random numbers.
     n_steps : int
-        Minibatches seen so far, in this fit and before it.
+        Number of minibatches so far, including those of earlier fits.
     team : Team
+        Threads that run the kernels.
     """
 
     recognition: Stack
@@ -69,11 +77,11 @@ class UpDownTrainer:
 
     @property
     def stacks(self) -> tuple:
-        """What is trained."""
+        """The stacks that are trained."""
         return self.recognition, self.generative, self.top
 
     def run_pass(self, number) -> dict:
-        """Walk through the data once; return one row of history."""
+        """Train for one pass over the data, and return its row of the history."""
         options, dtype = self.options, self.top.biases[0].dtype
         n_samples = self.X.shape[0]
         n_minibatches = -(-n_samples // self._batch_size)
