@@ -30,7 +30,7 @@ from . import inference
 from .levels import Level, as_dtype, check_arrays, check_layers, stack_of
 from .stored import StoredState
 
-LEAST_CHAINS = 100  # if n_chains is None, see docs/design_notes.md
+LEAST_CHAINS = 100  # minimum if n_chains is None, see docs/design_notes.md
 
 
 class Layered(CallbackSupportMixin, StoredState):
@@ -200,8 +200,8 @@ class BoltzmannMachine(
             Whether to multiply the weights of each level by the number of its upper units before
             removal, divided by their number after removal.
         hidden_bias : {"mean_activity", "negative"}, default=None
-            If "mean_activity", set the hidden biases to the mean activity a of their units, as the
-            thesis does. If "negative", set them to −1 / (1 + exp(a)). If None, keep them.
+            If "mean_activity", set the hidden biases to the mean activity a of their units. If
+            "negative", set them to −1 / (1 + exp(a)). If None, keep them.
 
         Returns
         -------
@@ -610,7 +610,7 @@ class BoltzmannMachine(
     # --------------------------------------------------------------- sampling
 
     def _start(self, n_samples, rng) -> list:
-        """Return random initial states of the even layers, visible ones with the data means."""
+        """Return initial states, with visible units drawn from the means of the data."""
         visible = rng.uniform(size=(n_samples, self._biases[0].size)) < self._activity[0]
         dtype = self._biases[0].dtype
         states = [np.zeros((n_samples, bias.size), dtype) for bias in self._biases]
@@ -627,7 +627,7 @@ class BoltzmannMachine(
         n_samples : int, default=1
             Number of samples. Each comes from a separate chain.
         n_gibbs_steps : int, default=1000
-            Number of Gibbs steps of each chain. Chains start from the means of the data.
+            Number of Gibbs steps of each chain. Chains start from draws of the data means.
         clamped : array-like of shape (n_features,) or (n_samples, n_features), default=None
             Visible states that are kept fixed, with NaN where a unit is free.
         random_state : int, RandomState instance or None, default=None
