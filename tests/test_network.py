@@ -439,7 +439,7 @@ def test_class_weight_is_sample_weight():
     np.testing.assert_array_equal(by_class._levels[1].values, by_sample._levels[1].values)
     with pytest.raises(ValueError, match="non-zero"):
         classifier(n_iter=3).fit(X, y, sample_weight=np.zeros(len(y)))
-    with pytest.raises(ValueError, match="weight 0"):
+    with pytest.raises(ValueError, match="total weight of 0"):
         classifier(class_weight=dict.fromkeys("abc", 0.0)).fit(X, y)
     some = np.isin(y, ["a", "b"])
     network = classifier(class_weight={"c": 3.0}, pretrain=None)
