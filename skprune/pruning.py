@@ -10,9 +10,8 @@ Pruners work with every estimator that follows the pruning protocol. A fitted es
 - ``layer_samples(X=None, *, n_samples, n_steps_between, random_state)``: returns a list of the
   states of all layers, given data or drawn from the model.
 
-A pruner retrains it with the parameters ``warm_start=True`` and, if a number of passes is given,
-``n_iter``. A method ``compact``, which removes hidden units, is optional.
-"""
+A pruner retrains it with ``warm_start=True`` and, if a number of passes is given, ``n_iter``.
+:class:`skprune._pruning.protocol.Prunable` describes these members and the optional ones."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def rbm(**parameters):
 
 
 class Stub(BaseEstimator):
-    """A two-level machine of somebody else's: the seam and nothing more."""
+    """A two-level machine of somebody else's: the pruning protocol and nothing more."""
 
     def __init__(self, n_iter=3, warm_start=False, random_state=None):
         self.n_iter = n_iter
@@ -56,7 +56,7 @@ class Stub(BaseEstimator):
 X = np.zeros((5, 4))
 
 
-def test_stub_is_pruned_through_the_seam_alone():
+def test_stub_is_pruned_through_the_protocol_alone():
     stub = Stub(n_iter=3)
     pruner = IterativePruner(stub, sparsity=0.75, n_rounds=2, schedule="linear", n_retrain_iter=7)
     pruner.fit(X)
@@ -150,7 +150,7 @@ def test_random_state_seeds_the_clone():
     assert seeds[1] == seeds[2] != seeds[3]
 
 
-def test_missing_seam_is_named():
+def test_missing_members_are_named():
     with pytest.raises(
         TypeError, match="LogisticRegression cannot be pruned: it lacks connectivity_"
     ):

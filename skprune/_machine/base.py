@@ -1,7 +1,4 @@
-"""Base classes of machines: layers with prunable levels, training, scores and sampling.
-
-The members that pruners use are described by :class:`skprune._pruning.protocol.Prunable`.
-"""
+"""Base classes of machines: layers with prunable levels, training, scores and sampling."""
 
 from __future__ import annotations
 
