@@ -1046,7 +1046,9 @@ default=(100, 100)
         stacks, biases = zip(*self._class_stacks(), strict=True)
         with self._team(100_000) as team:
             parts = [
-                likelihood.log_partition(stack, means, derived_key(key, k), team, method, **options)
+                likelihood.stack_log_partition(
+                    stack, means, derived_key(key, k), team, method, **options
+                )
                 for k, stack in enumerate(stacks)
             ]
         value = logsumexp([part.value + bias for part, bias in zip(parts, biases, strict=True)])

@@ -1,7 +1,7 @@
-"""The log partition function, by exact sums or annealed importance sampling, and other scores.
+"""The partition function and other scores of fitted machines, in nats.
 
-All values are in nats. Machines call these functions in their methods ``log_partition`` and
-``pseudo_log_likelihood``.
+The public functions take a fitted machine. The others take the weights and biases of one, as a
+stack, and machines call them in their methods.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import logsumexp
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import check_is_fitted
 
 from ._kernels import fields as field_kernels
 from ._kernels import scores
@@ -221,7 +222,7 @@ def _bracketed(low: LogPartition, high: LogPartition) -> LogPartition:
 METHODS = ("auto", "exact", "ais", "reverse_ais", "bracket")
 
 
-def log_partition(
+def stack_log_partition(
     stack: Stack, visible_means, key, team: Team, method="auto", n_chains=100, n_temperatures=1000,
     spacing="adaptive", softening=0.25, n_tempered_sweeps=1000,
 ) -> LogPartition:  # fmt: skip
@@ -300,7 +301,7 @@ def log_partition(
     return result
 
 
-def pseudo_log_likelihood(stack: Stack, X, team: Team) -> np.ndarray:
+def stack_pseudo_log_likelihood(stack: Stack, X, team: Team) -> np.ndarray:
     """Return the pseudo-log-likelihood of each row under an RBM, in nats.
 
     .. math:: \\log PL(v) = \\sum_i \\log p(v_i | v_{-i})
@@ -371,3 +372,70 @@ def log_conditional(stack: Stack, lower, upper, team: Team) -> np.ndarray:
         return products - total
 
     return np.concatenate(team.map(one_block, blocks(lower.shape[0])))
+
+
+def log_partition(machine, method="auto", **options) -> LogPartition:
+    """Return log Z of a fitted machine, in nats.
+
+    Parameters
+    ----------
+    machine : estimator
+        Fitted machine, or a pruner of one.
+    method : {"auto", "exact", "ais", "reverse_ais", "bracket"}, default="auto"
+        See :meth:`PrunedBernoulliRBM.log_partition <skprune.PrunedBernoulliRBM.log_partition>`.
+    **options
+        Passed to the method ``log_partition`` of the machine.
+
+    Returns
+    -------
+    log_partition : LogPartition
+
+    Raises
+    ------
+    TypeError
+        If the estimator has no partition function.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skprune import PrunedBernoulliRBM
+    >>> from skprune.likelihood import log_partition
+    >>> X = np.random.RandomState(0).randint(0, 2, (50, 6))
+    >>> log_partition(PrunedBernoulliRBM(4, random_state=0).fit(X)).method
+    'exact'
+    """
+    return _method(machine, "log_partition")(method, **options)
+
+
+def pseudo_log_likelihood(machine, X) -> np.ndarray:
+    """Return the sum of log p(v_i | all other visible units) for each row, in nats.
+
+    It is not a likelihood. Compare machines by it only for what it is.
+
+    Parameters
+    ----------
+    machine : estimator
+        Fitted restricted Boltzmann machine, or a pruner of one.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Data with values in [0, 1].
+
+    Returns
+    -------
+    values : ndarray of float64 of shape (n_samples,)
+
+    Raises
+    ------
+    TypeError
+        If the estimator has no pseudo-log-likelihood.
+    """
+    return _method(machine, "pseudo_log_likelihood")(X)
+
+
+def _method(machine, name):
+    """Return a method of a fitted estimator."""
+    check_is_fitted(machine)
+    if not hasattr(machine, name):
+        raise TypeError(
+            f"{type(machine).__name__} has no method {name}. Pass a fitted Boltzmann machine."
+        )
+    return getattr(machine, name)

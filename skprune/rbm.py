@@ -405,7 +405,7 @@ class PrunedBernoulliRBM(BoltzmannMachine):
         check_is_fitted(self)
         X = check_data(self, X, reset=False)
         with self._team(float(X.shape[0]) * X.shape[1]) as team:
-            return likelihood.pseudo_log_likelihood(self._stack(), X, team)
+            return likelihood.stack_pseudo_log_likelihood(self._stack(), X, team)
 
     def gibbs(self, v) -> np.ndarray:
         """Return the visible states after one Gibbs step from ``v``.

@@ -4,9 +4,10 @@ import warnings
 
 import numpy as np
 import pytest
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.linear_model import LogisticRegression
 
-from skprune import PrunedBernoulliRBM, likelihood
+from skprune import IterativePruner, PrunedBernoulliRBM, likelihood
 from skprune._kernels import chains as chain_kernels
 from skprune._kernels import packing
 from skprune._machine import annealing, inference
@@ -153,7 +154,7 @@ def test_pseudo_log_likelihood(mask, use_edges):
     stack, weights, biases = random_machine(1, mask, use_edges=use_edges)
     visible = oracles.all_states(5)
     with Team() as team:
-        values = likelihood.pseudo_log_likelihood(stack, visible, team)
+        values = likelihood.stack_pseudo_log_likelihood(stack, visible, team)
     exact = oracles.pseudo_log_likelihood(weights, biases, visible)
     np.testing.assert_allclose(values, exact, atol=1e-11)
 
@@ -163,10 +164,10 @@ def test_unknown_method_and_too_many_units():
     means = np.full(30, 0.5)
     with Team() as team:
         with pytest.raises(ValueError, match="'auto', 'exact', 'ais'"):
-            likelihood.log_partition(stack, means, np.uint64(0), team, "guess")
+            likelihood.stack_log_partition(stack, means, np.uint64(0), team, "guess")
         with pytest.raises(ValueError, match="limited to 24 units"):
-            likelihood.log_partition(stack, means, np.uint64(0), team, "exact")
-        assert likelihood.log_partition(stack, means, np.uint64(0), team).method == "ais"
+            likelihood.stack_log_partition(stack, means, np.uint64(0), team, "exact")
+        assert likelihood.stack_log_partition(stack, means, np.uint64(0), team).method == "ais"
 
 
 def path_value(stack, weights, biases, base, beta, layers):
@@ -284,7 +285,9 @@ def test_bracket_covers_the_truth(depth, mask, scale):
     with Team() as team:
         results = [
             [
-                likelihood.log_partition(stack, means, np.uint64(seed), team, method, **options)
+                likelihood.stack_log_partition(
+                    stack, means, np.uint64(seed), team, method, **options
+                )
                 for method in ("reverse_ais", "bracket")
             ]
             for seed in range(100)
@@ -333,7 +336,7 @@ def test_chosen_temperatures():
 def test_a_wide_bracket_warns(method):
     stack, _, _ = random_machine(1, "full", sizes=(40, 30), scale=2.0)
     with Team() as team, pytest.warns(ConvergenceWarning, match="uncertain by"):
-        likelihood.log_partition(
+        likelihood.stack_log_partition(
             stack, np.full(40, 0.5), np.uint64(0), team, method, 5, 3, n_tempered_sweeps=2
         )
 
@@ -346,7 +349,7 @@ def test_same_bits_whatever_the_number_of_threads():
     for n_threads in (1, 2, 3):
         with Team(n_threads=n_threads) as team:
             results.append(
-                likelihood.log_partition(
+                likelihood.stack_log_partition(
                     stack, np.full(70, 0.5), np.uint64(0), team, "bracket", 150, 20,
                     n_tempered_sweeps=5,
                 )
@@ -389,3 +392,21 @@ def test_softened_base_rates_find_modes_far_from_the_data():
         soft = rbm.log_partition("ais", softening=0.5, **options)
     assert plain.value < exact - 0.4
     assert soft.value == pytest.approx(exact, abs=0.3)
+
+
+def test_public_functions_take_a_fitted_machine():
+    X = (np.random.default_rng(0).uniform(size=(60, 8)) < 0.3).astype(np.uint8)
+    rbm = PrunedBernoulliRBM(5, n_iter=1, random_state=0)
+    pruner = IterativePruner(rbm, sparsity=0.5, n_rounds=1).fit(X)
+    rbm.fit(X)
+    for machine in (rbm, pruner):
+        assert likelihood.log_partition(machine) == machine.log_partition()
+        bracket = likelihood.log_partition(machine, "bracket", n_tempered_sweeps=20)
+        assert bracket == machine.log_partition("bracket", n_tempered_sweeps=20)
+        np.testing.assert_array_equal(
+            likelihood.pseudo_log_likelihood(machine, X), machine.pseudo_log_likelihood(X)
+        )
+    with pytest.raises(NotFittedError):
+        likelihood.log_partition(PrunedBernoulliRBM())
+    with pytest.raises(TypeError, match="LogisticRegression has no method log_partition"):
+        likelihood.log_partition(LogisticRegression().fit(X, X[:, 0]))

@@ -462,7 +462,7 @@ class BoltzmannMachine(
 
             def watch(row):
                 if self.verbose and len(trainer.stack.levels) == 1:
-                    values = likelihood.pseudo_log_likelihood(trainer.stack, watched, team)
+                    values = likelihood.stack_pseudo_log_likelihood(trainer.stack, watched, team)
                     row["pseudo_log_likelihood"] = float(values.mean())
 
             history = run_passes(
@@ -573,7 +573,7 @@ class BoltzmannMachine(
         check_number(n_temperatures, "n_temperatures", numbers.Integral, low=1)
         key = self._key if random_state is None else new_key(random_state)
         with self._team(n_chains * n_temperatures) as team:
-            return likelihood.log_partition(
+            return likelihood.stack_log_partition(
                 self._stack(), self._activity[0], key, team, method, n_chains, n_temperatures,
                 spacing, softening, n_tempered_sweeps,
             )  # fmt: skip
