@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 
 import numpy as np
 from scipy import sparse
@@ -22,6 +23,7 @@ from ._support.options import check_layer_sizes, check_number
 from ._support.random import new_key, new_seeds
 from ._support.threads import blocks
 from ._support.validation import check_codes, check_data, float_type
+from ._training.unrolling import levels_of_dbm
 from .rbm import PrunedBernoulliRBM
 from .samplers import check_negative_phase
 
@@ -387,6 +389,41 @@ class DBMTransformer(BoltzmannMachine):
                     means = inference.mean_field(machine._stack(), given, team)[-1]
                 below = np.ascontiguousarray(means[:, :n_upper])
         return levels
+
+    # --------------------------------------------------------------- unrolling
+
+    def unrolled(self) -> tuple:
+        """Return the levels of a feed-forward network that begins as this machine.
+
+        Returns
+        -------
+        levels : list of FeedForwardLevel
+            Lowest level first. With two hidden layers, the first level reads the data and the
+            posterior of the second layer.
+        machine : DBMTransformer
+            A copy of this machine, which computes the input of the network.
+        """
+        check_is_fitted(self)
+        return levels_of_dbm(self), deepcopy(self)
+
+    def network_input(self, X):
+        """Return the input of the network of :meth:`unrolled`.
+
+        Parameters
+        ----------
+        X : {ndarray, csr_array} of shape (n_samples, n_features)
+            Validated data.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_inputs)
+            With two hidden layers, the data joined with the posterior of the second layer.
+        """
+        if len(self._levels) == 1:
+            return X
+        rows = X.toarray() if sparse.issparse(X) else X
+        posterior = self._means(X)[1]
+        return np.hstack([rows.astype(posterior.dtype), posterior])
 
     # ------------------------------------------------------------ fitted state
 

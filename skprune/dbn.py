@@ -34,6 +34,7 @@ from ._support.random import RowUniforms, derived_key, new_key, new_seeds
 from ._support.threads import Team
 from ._support.validation import check_classes, check_codes, check_data, restored_on_error
 from ._training.passes import LEARNING_RATE_SCHEDULES, run_passes
+from ._training.unrolling import FeedForwardLevel
 from ._training.up_down import UpDownTrainer
 from .connectivity import check_mask
 from .likelihood import LogPartition
@@ -757,6 +758,43 @@ default=(100, 100)
             biases = (level.intercept_visible_, level.intercept_hidden_)
             result.append(stack_of([Level(weights)], [b.astype(weights.dtype) for b in biases]))
         return result
+
+    def unrolled(self) -> tuple:
+        """Return the levels of a feed-forward network that begins as this network.
+
+        Returns
+        -------
+        levels : list of FeedForwardLevel
+            Lowest level first.
+        machine : SparseDBN
+            This network.
+        """
+        levels = []
+        for matrix, mask, stack in zip(
+            self.components_, self.connectivity_, self._machines(), strict=True
+        ):
+            below, above = stack.biases
+            n_labels = below.size - matrix.shape[1]
+            if n_labels:  # labels are unknown, so each one enters with the same weight
+                below = below[:-n_labels]
+                weights = self.estimators_[-1]._levels[0].matrix()
+                above = above + weights[:, -n_labels:].mean(axis=1)
+            levels.append(FeedForwardLevel(matrix, mask, below, above))
+        return levels, self
+
+    def network_input(self, X):
+        """Return the input of the network of :meth:`unrolled`: the data as they are.
+
+        Parameters
+        ----------
+        X : {ndarray, csr_array} of shape (n_samples, n_features)
+            Validated data.
+
+        Returns
+        -------
+        X : {ndarray, csr_array} of shape (n_samples, n_features)
+        """
+        return X
 
     def _n_directed(self) -> int:
         return len(self.estimators_) - (not self._directed_top)

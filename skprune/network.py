@@ -9,7 +9,6 @@ from __future__ import annotations
 import numbers
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -53,7 +52,7 @@ from ._training.backprop import (
     new_moments,
 )
 from ._training.passes import LEARNING_RATE_SCHEDULES, run_passes
-from ._training.unrolling import FeedForwardLevel, levels_of_dbm, random_level, with_way_down
+from ._training.unrolling import FeedForwardLevel, random_level, with_way_down
 from .dbm import DBMTransformer
 from .dbn import LevelList, SparseDBN
 
@@ -201,32 +200,13 @@ class _Network(Layered, LevelList):
                 with task.propagate_callback_context(dbn):
                     dbn.fit(X, y)
                 task.call_on_fit_task_end(estimator=self, X=X, y=y)
-        if isinstance(dbn, DBMTransformer):
-            levels = levels_of_dbm(dbn)
-            self.pretrained_ = deepcopy(dbn)  # predictions read its posterior too
-            return levels
-        self.pretrained_ = dbn
-        levels = []
-        for matrix, mask, stack in zip(
-            dbn.components_, dbn.connectivity_, dbn._machines(), strict=True
-        ):
-            below, above = stack.biases
-            n_labels = below.size - matrix.shape[1]
-            if n_labels:  # labels are unknown, so each one enters with the same weight
-                below = below[:-n_labels]
-                weights = dbn.estimators_[-1]._levels[0].matrix()
-                above = above + weights[:, -n_labels:].mean(axis=1)
-            levels.append(FeedForwardLevel(matrix, mask, below, above))
+        levels, self.pretrained_ = dbn.unrolled()
         return levels
 
     def _input(self, X):
-        """Return the input of the network: the data, joined with the posterior of a DBM if any."""
-        dbm = getattr(self, "pretrained_", None)
-        if not isinstance(dbm, DBMTransformer) or len(dbm.connectivity_) == 1:
-            return X
-        rows = X.toarray() if sparse.issparse(X) else X
-        posterior = dbm._means(X)[1]
-        return np.hstack([rows.astype(posterior.dtype), posterior])
+        """Return the input of the network, given validated rows."""
+        pretrained = getattr(self, "pretrained_", None)
+        return X if pretrained is None else pretrained.network_input(X)
 
     def _random_levels(self, X, rng) -> list:
         """Return levels with random weights on the scale of Glorot & Bengio (2010)."""

@@ -70,7 +70,7 @@ IMPORT_ORDER = [
 ]
 
 # What there may be of each, at most. These numbers only ever fall.
-PRIVATE_ACCESSES = 47  # uses of a private member of another object
+PRIVATE_ACCESSES = 45  # uses of a private member of another object
 LONG_SIGNATURES = 30  # functions with ten or more arguments
 LONG_FUNCTIONS = 10  # functions whose body has more than 60 lines
 LONG_FILES = ("dbn", "network")  # modules of more than 700 lines
