@@ -49,7 +49,9 @@ def add_from_below(level, below, out, start, stop, blas):
         first = indptr[i]
         count = indptr[i + 1] - first
         if packed.shape[0] > 0:
-            add_edges_by_table(out, i, packed, offsets, lane, indices, values, None, first, count)
+            add_edges_by_table(
+                out, i, packed, offsets, lane, indices, values, None, first, count, blas
+            )
         else:
             add_edges(out, i, lower, indices, values, None, first, count)
 
@@ -76,7 +78,9 @@ def add_from_above(level, above, out, start, stop, blas):
         first = indptr[j]
         count = indptr[j + 1] - first
         if packed.shape[0] > 0:
-            add_edges_by_table(out, j, packed, offsets, lane, indices, values, order, first, count)
+            add_edges_by_table(
+                out, j, packed, offsets, lane, indices, values, order, first, count, blas
+            )
         else:
             add_edges(out, j, upper, indices, values, order, first, count)
 
@@ -161,6 +165,24 @@ def update_layer(stack, layer, states, packed, sample, n_lanes, lane_0, key, ste
                 to_draw(out, i, bias, one, n_lanes, row, lane_0, NO_BITS, own_packed)
             else:
                 to_mean(out, i, bias, one, n_lanes)
+
+
+@kernel
+def hidden_means(stack, states, packed, n_lanes):
+    """Set the means of the first hidden layer of a machine that has no other.
+
+    It is :func:`update_layer` without what a prediction does not need, so that it compiles faster.
+    """
+    below = (states[0], packed[0], stack.biases[0], -1)
+    out, biases = states[1], stack.biases[1]
+    one = out.dtype.type(1)
+    block = block_rows(stack, 1)
+    for start in range(0, biases.size, block):
+        stop = min(start + block, biases.size)
+        out[start:stop] = 0
+        add_from_below(stack.levels[0], below, out, start, stop, None)
+        for i in range(start, stop):
+            to_mean(out, i, biases[i], one, n_lanes)
 
 
 @kernel_with_arrays

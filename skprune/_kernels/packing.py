@@ -28,7 +28,7 @@ from .simd import GROUP, TARGET, Vectors, splat
 
 @intrinsic
 def add_edges_by_table(
-    typing_context, out, i, packed, offsets, lane, indices, values, order, first, count
+    typing_context, out, i, packed, offsets, lane, indices, values, order, first, count, blas
 ):
     """Do what ``add_edges`` does from packed 0/1 states, by table look-up.
 
@@ -40,11 +40,11 @@ def add_edges_by_table(
     """
     integer = types.int64
     signature = types.void(
-        out, integer, packed, offsets, integer, indices, values, order, integer, integer
+        out, integer, packed, offsets, integer, indices, values, order, integer, integer, blas
     )
 
     def codegen(context, builder, signature, args):
-        out, i, packed, offsets, lane, *edges, count = args
+        out, i, packed, offsets, lane, *edges, count, _ = args
         kinds = signature.args
         if not TARGET.packs or kinds[0].dtype != types.float32:
             return context.get_dummy_value()  # never called, because nothing is packed
@@ -113,12 +113,15 @@ def add_edges_by_table(
                 vectors.store(total, row, at, 0)
             builder.store(share, offset_sum)
 
-        one_vector = builder.icmp_signed("==", n_vectors, int64(1))
-        with builder.if_else(one_vector) as (few_lanes, many_lanes):
-            with few_lanes:
-                emit(1, int64(0))
-            with many_lanes:
-                for_each_chunk(builder, n_vectors, PACKED_CHUNKS, emit)
+        if isinstance(kinds[-1], types.NoneType):  # outside training, where one vector may do
+            one_vector = builder.icmp_signed("==", n_vectors, int64(1))
+            with builder.if_else(one_vector) as (few_lanes, many_lanes):
+                with few_lanes:
+                    emit(1, int64(0))
+                with many_lanes:
+                    for_each_chunk(builder, n_vectors, PACKED_CHUNKS, emit)
+        else:
+            for_each_chunk(builder, n_vectors, PACKED_CHUNKS, emit)
         with builder.if_then(builder.icmp_signed(">=", lane, int64(0))):
             place = builder.gep(target, [lane])
             total = builder.fadd(builder.load(place), builder.load(offset_sum))

@@ -379,8 +379,7 @@ def mean_field(stack: Stack, X, team, tolerance=1e-6, max_updates=100, block=BLO
         rows, looked_up = block_of_rows
         states, packed = load_visible(stack, X, rows, looked_up)
         if len(result) == 1:
-            key = np.uint64(0)
-            field_kernels.update_layer(stack, 1, states, packed, False, rows.size, 0, key, 0)
+            field_kernels.hidden_means(stack, states, packed, rows.size)
         else:
             for layer in states[1:]:
                 layer[:, : rows.size] = 0.5
