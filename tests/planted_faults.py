@@ -326,8 +326,8 @@ class Copy:
     """A copy of the package and its tests in a temporary directory.
 
     Every copy lies in the same place, so kernels compiled for one serve the next. A copy whose
-    kernels have a fault compiles them into a directory of its own, because numba notices only
-    changes of the file that holds a kernel, not of what that kernel calls.
+    kernels have a fault compiles them into a directory of its own, because the kernel cache keeps
+    one version of the source files and would remove the kernels of the others.
     """
 
     def __init__(self, directory: pathlib.Path):

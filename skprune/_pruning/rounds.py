@@ -287,7 +287,7 @@ def targets_of(sparsity, sizes, n_start, kind) -> list:
 
 
 def decide(plan, kind, estimator, levels, n_start, targets, number, rng, states) -> Step:
-    """Return which connections or units a round removes from some levels and adds to them.
+    """Return what to remove from some levels in this round, and what to add to them.
 
     Parameters
     ----------
