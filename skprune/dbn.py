@@ -6,7 +6,6 @@ import numbers
 import time
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,7 +15,7 @@ from scipy.special import entr, logsumexp
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import ClassifierTags, check_random_state
-from sklearn.utils.metaestimators import _BaseComposition, available_if
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from . import likelihood
@@ -24,18 +23,18 @@ from ._kernels.records import Stack
 from ._machine import inference
 from ._machine.base import BoltzmannMachine
 from ._machine.directed import means_below, summed_bound
-from ._machine.initial import full_level_parameters
 from ._machine.labels import joined, labelled_chains
+from ._machine.level_list import LevelList
 from ._machine.levels import Layers, Level, as_dtype, stack_of
 from ._machine.stored import StoredState
 from ._support.compat import CallbackSupportMixin, with_callbacks
-from ._support.options import check_layer_sizes, check_number, resolve, resolve_function
+from ._support.options import check_layer_sizes, check_number
 from ._support.random import RowUniforms, derived_key, new_key, new_seeds
 from ._support.threads import Team
 from ._support.validation import check_classes, check_codes, check_data, restored_on_error
-from ._training.passes import LEARNING_RATE_SCHEDULES, run_passes
+from ._training.passes import run_passes
 from ._training.unrolling import FeedForwardLevel
-from ._training.up_down import UpDownTrainer
+from ._training.up_down import UpDown, UpDownTrainer, check_up_down
 from .connectivity import check_mask
 from .likelihood import LogPartition
 from .rbm import PrunedBernoulliRBM
@@ -48,61 +47,6 @@ MAX_ENUMERATED_UNITS = 10
 UPWARD = ("probabilities", "samples")
 
 
-@dataclass(eq=False, repr=False)
-class UpDown(BaseEstimator):
-    """Options of the up-down algorithm, which fine-tunes a network as a generative model.
-
-    The algorithm trains all levels together (Hinton, Osindero & Teh 2006, appendix B). In the wake
-    phase, states are drawn upwards with the recognition weights, and the generative weights learn
-    to predict each layer from the layer above. The undirected top level learns by contrastive
-    divergence. In the sleep phase, states are drawn downwards, and the recognition weights learn
-    to predict each layer from the layer below. Recognition and generative weights of a level
-    become different, but they have the same connections.
-
-    Parameters
-    ----------
-    n_iter : int, default=10
-        Number of passes over the data.
-    learning_rate : float, default=0.05
-        Step size. It multiplies the mean gradient of a minibatch.
-    n_gibbs_steps : int, default=3
-        Number of Gibbs steps of the top level per minibatch.
-    negative_phase : {"cd", "pcd"}, default="cd"
-        Whether the chains of the top level start from the data of each minibatch ("cd", as in the
-        paper) or continue from one minibatch to the next ("pcd", Tieleman 2008). Persistent chains
-        also reach states far from the data, and training makes these less probable.
-    n_label_draws : int, default=1
-        Number of draws of the class, with shared weights, that represent the label while the top
-        level learns (replicated softmax, Salakhutdinov & Hinton 2009). With more draws, samples
-        with a clamped class belong to that class more often. The fitted label weights are the sum
-        over all draws, so prediction and sampling use them as usual. Values above 1 require
-        ``join_labels=True`` in the network.
-    batch_size : int, default=100
-        Number of rows per minibatch. Within a pass, minibatch sizes differ by at most one row.
-    l2 : float, default=0.0
-        L2 penalty on all weights. It is applied after each group of minibatches that are loaded
-        together.
-    learning_rate_schedule : {"linear", "constant"} or callable, default="linear"
-        Factor of the learning rate. "linear" decreases it to 0 over the passes. A callable maps
-        the progress of training, in [0, 1), to the factor.
-    undirected_top : bool, default=True
-        If False, the top level is directed too, and the units of the top layer are independent.
-        The network is then a sigmoid belief net, trained by the wake-sleep algorithm (Hinton,
-        Dayan, Frey & Neal 1995).
-    """
-
-    n_iter: int = 10
-    learning_rate: float = 0.05
-    n_gibbs_steps: int = 3
-    negative_phase: str = "cd"
-    n_label_draws: int = 1
-    batch_size: int = 100
-    l2: float = 0.0
-    learning_rate_schedule: object = "linear"
-    undirected_top: bool = True
-
-
-FINE_TUNE = {"up_down": UpDown()}
 UNPRUNED = {  # parameters with which the pruner of a level prunes nothing, for n_iter=0
     "sparsity": 0.0, "schedule": "geometric", "n_rounds": 1, "regrow": None, "retrain": None,
     "sparsities": (0.0,),
@@ -149,67 +93,6 @@ class _LabelledRBM(PrunedBernoulliRBM):
 
 def _joins_labels(self):
     return self.join_labels
-
-
-class LevelList(_BaseComposition):
-    """Mixin that gives access to the parameters of named levels in ``hidden_layer_sizes``."""
-
-    def get_params(self, deep=True) -> dict:
-        """Get the parameters, including those of named levels.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            If True, also return the parameters of contained estimators.
-
-        Returns
-        -------
-        params : dict
-            Parameter names mapped to their values.
-        """
-        if self._named_levels():
-            return self._get_params("hidden_layer_sizes", deep=deep)
-        return super().get_params(deep=deep)
-
-    def set_params(self, **params):
-        """Set the parameters, including those of named levels.
-
-        Parameters
-        ----------
-        **params : dict
-            Parameters of the estimator, and of its levels in the form ``<name>__<parameter>``.
-
-        Returns
-        -------
-        self : object
-            The estimator itself.
-        """
-        if self._named_levels():
-            self._set_params("hidden_layer_sizes", **params)
-            return self
-        return super().set_params(**params)
-
-    def connectivity_parameters(self, masks) -> dict:
-        """Return parameters that make all levels of a new estimator start with all connections.
-
-        The masks have to be set after ``fit(n_iter=0)``. Levels start with all connections, because
-        a connection that is absent at the start and set later would have weight 0.
-
-        Parameters
-        ----------
-        masks : list of ndarray of bool of shape (n_upper, n_lower)
-            One mask per level, lowest level first. They are not used.
-
-        Returns
-        -------
-        parameters : dict
-            Parameters for ``set_params``.
-        """
-        return full_level_parameters(self)
-
-    def _named_levels(self):
-        sizes = self.hidden_layer_sizes
-        return isinstance(sizes, list) and any(isinstance(entry, tuple) for entry in sizes)
 
 
 class SparseDBN(
@@ -376,36 +259,7 @@ default=(100, 100)
             check_number(self.n_iter, "n_iter", numbers.Integral, low=0)
         if self.fine_tune is None:
             return None
-        tuning = resolve(self.fine_tune, FINE_TUNE, "fine_tune")
-        if not isinstance(tuning, UpDown):
-            raise TypeError(f"fine_tune must be 'up_down', an UpDown or None, got {tuning!r}.")
-        check_number(tuning.n_iter, "n_iter of UpDown", numbers.Integral, low=0)
-        check_number(tuning.batch_size, "batch_size of UpDown", numbers.Integral, low=1)
-        check_number(
-            tuning.n_gibbs_steps, "n_gibbs_steps of UpDown", numbers.Integral, low=1, high=1000
-        )
-        if tuning.negative_phase not in ("cd", "pcd"):
-            raise ValueError(
-                f"negative_phase={tuning.negative_phase!r} of UpDown is not known. Use 'cd' or "
-                "'pcd'."
-            )
-        check_number(
-            tuning.n_label_draws, "n_label_draws of UpDown", numbers.Integral, low=1, high=100
-        )
-        if tuning.n_label_draws > 1 and not self.join_labels:
-            raise ValueError("n_label_draws of UpDown must be 1 unless join_labels=True.")
-        check_number(tuning.learning_rate, "learning_rate of UpDown", low=0, closed="right")
-        check_number(tuning.l2, "l2 of UpDown", low=0)
-        resolve_function(
-            tuning.learning_rate_schedule,
-            LEARNING_RATE_SCHEDULES,
-            "learning_rate_schedule of UpDown",
-        )
-        if self.join_labels and not tuning.undirected_top:
-            raise ValueError(
-                "join_labels=True needs an undirected top level. Use UpDown(undirected_top=True)."
-            )
-        return tuning
+        return check_up_down(self.fine_tune, self.join_labels)
 
     def _templates(self) -> list:
         """Return one unfitted estimator per level, lowest level first."""
@@ -470,7 +324,7 @@ default=(100, 100)
                     "fine_tune needs levels of type PrunedBernoulliRBM, got "
                     f"{type(others[0]).__name__}."
                 )
-            if len(levels) == 1 and resolve(self.fine_tune, FINE_TUNE, "fine_tune").undirected_top:
+            if len(levels) == 1 and check_up_down(self.fine_tune, self.join_labels).undirected_top:
                 raise ValueError(
                     "fine_tune needs at least two hidden layers, got one. Add a hidden layer, or "
                     "use UpDown(undirected_top=False)."

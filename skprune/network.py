@@ -31,6 +31,7 @@ from ._kernels import loading
 from ._kernels.records import DescentOptions, Moments, Stack
 from ._machine import inference
 from ._machine.base import Layered
+from ._machine.level_list import LevelList
 from ._machine.levels import Level, as_dtype, check_arrays
 from ._support.compat import with_callbacks
 from ._support.options import check_layer_sizes, check_number, resolve_function
@@ -54,7 +55,7 @@ from ._training.backprop import (
 from ._training.passes import LEARNING_RATE_SCHEDULES, run_passes
 from ._training.unrolling import FeedForwardLevel, random_level, with_way_down
 from .dbm import DBMTransformer
-from .dbn import LevelList, SparseDBN
+from .dbn import SparseDBN
 
 __all__ = ["SparseDBNAutoencoder", "SparseDBNClassifier"]
 

@@ -38,6 +38,7 @@ IMPORT_ORDER = [
     "connectivity",
     "schedules",
     "_machine.initial",
+    "_machine.level_list",
     "_machine.stored",
     "_machine.levels",
     "_machine.inference",

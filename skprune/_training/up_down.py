@@ -1,20 +1,130 @@
-"""Joint training of all levels of a deep belief network by the up-down algorithm."""
+"""The up-down algorithm, which trains all levels of a deep belief network together."""
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
 from .._kernels import blas, wake_sleep_steps
 from .._kernels.records import Stack
 from .._machine import inference
 from .._machine.levels import scale_weights
+from .._support.options import check_number, resolve, resolve_function
 from .._support.threads import Team
-from .passes import loaded_minibatches, minibatch_rates, one_hot
+from .passes import LEARNING_RATE_SCHEDULES, loaded_minibatches, minibatch_rates, one_hot
 
 NEVER = np.iinfo(np.int64).max
+
+
+@dataclass(eq=False, repr=False)
+class UpDown(BaseEstimator):
+    """Options of the up-down algorithm, which fine-tunes a network as a generative model.
+
+    The algorithm trains all levels together (Hinton, Osindero & Teh 2006, appendix B). In the wake
+    phase, states are drawn upwards with the recognition weights, and the generative weights learn
+    to predict each layer from the layer above. The undirected top level learns by contrastive
+    divergence. In the sleep phase, states are drawn downwards, and the recognition weights learn
+    to predict each layer from the layer below. Recognition and generative weights of a level
+    become different, but they have the same connections.
+
+    Parameters
+    ----------
+    n_iter : int, default=10
+        Number of passes over the data.
+    learning_rate : float, default=0.05
+        Step size. It multiplies the mean gradient of a minibatch.
+    n_gibbs_steps : int, default=3
+        Number of Gibbs steps of the top level per minibatch.
+    negative_phase : {"cd", "pcd"}, default="cd"
+        Whether the chains of the top level start from the data of each minibatch ("cd", as in the
+        paper) or continue from one minibatch to the next ("pcd", Tieleman 2008). Persistent chains
+        also reach states far from the data, and training makes these less probable.
+    n_label_draws : int, default=1
+        Number of draws of the class, with shared weights, that represent the label while the top
+        level learns (replicated softmax, Salakhutdinov & Hinton 2009). With more draws, samples
+        with a clamped class belong to that class more often. The fitted label weights are the sum
+        over all draws, so prediction and sampling use them as usual. Values above 1 require
+        ``join_labels=True`` in the network.
+    batch_size : int, default=100
+        Number of rows per minibatch. Within a pass, minibatch sizes differ by at most one row.
+    l2 : float, default=0.0
+        L2 penalty on all weights. It is applied after each group of minibatches that are loaded
+        together.
+    learning_rate_schedule : {"linear", "constant"} or callable, default="linear"
+        Factor of the learning rate. "linear" decreases it to 0 over the passes. A callable maps
+        the progress of training, in [0, 1), to the factor.
+    undirected_top : bool, default=True
+        If False, the top level is directed too, and the units of the top layer are independent.
+        The network is then a sigmoid belief net, trained by the wake-sleep algorithm (Hinton,
+        Dayan, Frey & Neal 1995).
+    """
+
+    n_iter: int = 10
+    learning_rate: float = 0.05
+    n_gibbs_steps: int = 3
+    negative_phase: str = "cd"
+    n_label_draws: int = 1
+    batch_size: int = 100
+    l2: float = 0.0
+    learning_rate_schedule: object = "linear"
+    undirected_top: bool = True
+
+
+FINE_TUNE = {"up_down": UpDown()}
+
+
+def check_up_down(fine_tune, join_labels) -> UpDown:
+    """Return valid options of the up-down algorithm.
+
+    Parameters
+    ----------
+    fine_tune : {"up_down"} or UpDown
+        Parameter of the network.
+    join_labels : bool
+        Whether the top level of the network has labels.
+
+    Returns
+    -------
+    tuning : UpDown
+
+    Raises
+    ------
+    TypeError
+        If ``fine_tune`` or an option has a wrong type.
+    ValueError
+        If an option is invalid.
+    """
+    tuning = resolve(fine_tune, FINE_TUNE, "fine_tune")
+    if not isinstance(tuning, UpDown):
+        raise TypeError(f"fine_tune must be 'up_down', an UpDown or None, got {tuning!r}.")
+    check_number(tuning.n_iter, "n_iter of UpDown", numbers.Integral, low=0)
+    check_number(tuning.batch_size, "batch_size of UpDown", numbers.Integral, low=1)
+    check_number(
+        tuning.n_gibbs_steps, "n_gibbs_steps of UpDown", numbers.Integral, low=1, high=1000
+    )
+    if tuning.negative_phase not in ("cd", "pcd"):
+        raise ValueError(
+            f"negative_phase={tuning.negative_phase!r} of UpDown is not known. Use 'cd' or 'pcd'."
+        )
+    check_number(tuning.n_label_draws, "n_label_draws of UpDown", numbers.Integral, low=1, high=100)
+    if tuning.n_label_draws > 1 and not join_labels:
+        raise ValueError("n_label_draws of UpDown must be 1 unless join_labels=True.")
+    check_number(tuning.learning_rate, "learning_rate of UpDown", low=0, closed="right")
+    check_number(tuning.l2, "l2 of UpDown", low=0)
+    resolve_function(
+        tuning.learning_rate_schedule,
+        LEARNING_RATE_SCHEDULES,
+        "learning_rate_schedule of UpDown",
+    )
+    if join_labels and not tuning.undirected_top:
+        raise ValueError(
+            "join_labels=True needs an undirected top level. Use UpDown(undirected_top=True)."
+        )
+    return tuning
 
 
 @dataclass
