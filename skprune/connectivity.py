@@ -313,6 +313,37 @@ def sparsity(connectivity) -> float:
     return float(1 - sum(int(mask.sum()) for mask in masks) / total)
 
 
+def one_per_level(masks, n_levels) -> list:
+    """Return masks as a list with one entry per level.
+
+    Parameters
+    ----------
+    masks : array-like or list of array-like of bool
+        One mask per level. With one level, this may be a single mask.
+    n_levels : int
+        Number of levels.
+
+    Returns
+    -------
+    masks : list of array-like of bool
+
+    Raises
+    ------
+    ValueError
+        If the number of masks is not the number of levels.
+    """
+    single = not isinstance(masks, list | tuple) or (
+        n_levels == 1 and np.ndim(masks) == 2 and not sparse.issparse(masks[0])
+    )
+    masks = [masks] if single else list(masks)
+    if len(masks) != n_levels:
+        raise ValueError(
+            f"set_connectivity got {len(masks)} masks for {n_levels} levels. Pass one mask per "
+            "level, lowest level first."
+        )
+    return masks
+
+
 def check_mask(mask, shape) -> np.ndarray:
     """Validate a mask and return it as a boolean array.
 

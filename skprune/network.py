@@ -30,7 +30,7 @@ from ._kernels import fields as field_kernels
 from ._kernels import loading
 from ._kernels.records import DescentOptions, Moments, Stack
 from ._machine import inference
-from ._machine.base import Layered
+from ._machine.layered import Layered
 from ._machine.level_list import LevelList
 from ._machine.levels import Level, as_dtype, check_arrays
 from ._support.compat import with_callbacks

@@ -14,6 +14,7 @@ from . import connectivity, likelihood
 from ._machine import inference
 from ._machine.base import BoltzmannMachine
 from ._machine.initial import log_odds, random_weights
+from ._machine.labels import with_labels
 from ._machine.levels import Level
 from ._support.options import check_number
 from ._support.random import new_key
@@ -248,6 +249,8 @@ class PrunedBernoulliRBM(BoltzmannMachine):
                 )
             scores = rng.uniform(size=shape)
             mask = connectivity.keep_best(scores, min(n_kept, int(mask.sum())), mask)
+        if self._n_labels:
+            mask = with_labels(mask[:, : -self._n_labels], self._n_labels)
         means = inference.column_means(X)
         weights, visible = random_weights(mask, means, rng), log_odds(means, X.shape[0])
         hidden = np.zeros(self.n_components)
@@ -316,7 +319,74 @@ class PrunedBernoulliRBM(BoltzmannMachine):
     def components_(self) -> np.ndarray:
         """Weights of shape (n_components, n_features), zero for absent connections."""
         check_is_fitted(self)
-        return self._levels[0].matrix()
+        return self._without_labels(self._levels[0].matrix())
+
+    @property
+    def connectivity_(self) -> list:
+        """Mask of the level in a list. It is True where a connection exists."""
+        check_is_fitted(self)
+        return [self._without_labels(self._levels[0].mask())]
+
+    def set_connectivity(self, masks):
+        """Set which connections exist. This method is part of the pruning protocol.
+
+        Weights of removed connections are 0 from then on. Weights of new connections start at 0.
+        Momentum and the stored log Z are deleted. Labels are connected to the hidden units that
+        have other connections.
+
+        Parameters
+        ----------
+        masks : array-like of bool of shape (n_components, n_features) or list of one
+            Mask of the level, without the columns of labels.
+
+        Returns
+        -------
+        self : PrunedBernoulliRBM
+
+        Raises
+        ------
+        ValueError
+            If the shape of the mask is wrong, or it has no connection.
+        """
+        if self._n_labels:
+            check_is_fitted(self)
+            (mask,) = connectivity.one_per_level(masks, n_levels=1)
+            mask = connectivity.check_mask(mask, self.components_.shape)
+            masks = [with_labels(mask, self._n_labels)]
+        return super().set_connectivity(masks)
+
+    def layer_samples(self, X=None, *, n_samples=1000, n_steps_between=10, random_state=None):
+        """Return states of both layers. This method is part of the pruning protocol.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
+            States of the visible layer. The hidden layer is drawn given them. If None, states of
+            both layers are drawn from the model.
+        n_samples : int, default=1000
+            Number of states to draw from the model, with at most 100 chains.
+        n_steps_between : int, default=10
+            Number of Gibbs steps before each state that is kept from a chain.
+        random_state : int, RandomState instance or None, default=None
+            Seeds the draws. Pass an int for reproducible results.
+
+        Returns
+        -------
+        layers : list of ndarray of shape (n_samples, n_units)
+            Visible states without labels, and hidden states.
+        """
+        visible, hidden = super().layer_samples(
+            X, n_samples=n_samples, n_steps_between=n_steps_between, random_state=random_state
+        )
+        return [self._without_labels(visible), hidden]
+
+    @property
+    def _n_labels(self) -> int:
+        """Number of labels among the visible units, which are the last ones."""
+        return getattr(self.negative_phase, "n_labels", 0)
+
+    def _without_labels(self, columns) -> np.ndarray:
+        return columns[:, : columns.shape[1] - self._n_labels]
 
     @property
     def intercept_visible_(self) -> np.ndarray:

@@ -139,14 +139,14 @@ FAULTS: list[Fault] = [
     # 12: levels of a deep belief network
     Fault(
         12,
-        "dbn.py",
-        "template.set_params(**new_seeds(template, rng))",
-        "template.set_params(**new_seeds(template, check_random_state(self.random_state)))",
+        "_training/stacking.py",
+        "level.set_params(**new_seeds(level, rng))",
+        "level.set_params(**new_seeds(level, np.random.RandomState(0)))",
         "tests/test_dbn.py::test_levels_have_seeds_of_their_own",
     ),
     Fault(
         12,
-        "dbn.py",
+        "_training/stacking.py",
         'if self.upward == "samples":',
         'if self.upward == "never":',
         "tests/test_dbn.py::test_the_second_level_reads_samples_or_probabilities[samples]",
@@ -220,8 +220,9 @@ FAULTS: list[Fault] = [
     Fault(
         row=4,
         file="_machine/base.py",
-        old="""        machine._velocity = machine._log_partition = None""",
-        new="""        machine._velocity = None""",
+        old="""        self._forget()
+        self._set_sizes(""",
+        new="""        self._set_sizes(""",
         test="tests/test_rbm.py::test_kept_log_partition_is_dropped_with_units_and_connections[compact]",
     ),
     Fault(

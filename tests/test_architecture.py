@@ -48,13 +48,17 @@ IMPORT_ORDER = [
     "criteria",
     "likelihood",
     "_machine.directed",
+    "_machine.belief",
+    "_machine.generative",
     "_training.passes",
     "_training.contrastive",
     "_training.up_down",
     "_training.backprop",
     "_training.unrolling",
+    "_machine.layered",
     "_machine.base",
     "rbm",
+    "_training.stacking",
     "dbm",
     "dbn",
     "network",
@@ -71,10 +75,10 @@ IMPORT_ORDER = [
 ]
 
 # What there may be of each, at most. These numbers only ever fall.
-PRIVATE_ACCESSES = 45  # uses of a private member of another object
+PRIVATE_ACCESSES = 22  # uses of a private member of another object
 LONG_SIGNATURES = 30  # functions with ten or more arguments
 LONG_FUNCTIONS = 10  # functions whose body has more than 60 lines
-LONG_FILES = ("dbn", "network")  # modules of more than 700 lines
+LONG_FILES = ("network",)  # modules of more than 700 lines
 MANY_ARGUMENTS, LONG_BODY, LONG_FILE = 10, 60, 700
 
 

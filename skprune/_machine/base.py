@@ -1,4 +1,4 @@
-"""Base classes of machines: layers with prunable levels, training, scores and sampling."""
+"""The base class of machines: training, features, log Z and sampling."""
 
 from __future__ import annotations
 
@@ -13,140 +13,20 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .. import connectivity, likelihood
-from .._kernels.records import Stack, TrainingOptions
-from .._support.compat import CallbackSupportMixin, with_callbacks
+from .._kernels.records import TrainingOptions
+from .._support.compat import with_callbacks
 from .._support.options import check_number, resolve_function
 from .._support.random import new_key
-from .._support.threads import Team
 from .._support.validation import check_clamped, check_data, restored_on_error
 from .._training.contrastive import MEAN_RATE, ContrastiveTrainer, new_state, new_velocity
 from .._training.passes import LEARNING_RATE_SCHEDULES, run_passes
 from ..likelihood import LogPartition
 from ..samplers import check_gibbs_steps, check_negative_phase
 from . import inference
-from .levels import Level, as_dtype, check_arrays, check_layers, stack_of
-from .stored import StoredState
+from .layered import Layered
+from .levels import check_arrays
 
 LEAST_CHAINS = 100  # minimum if n_chains is None, see docs/design_notes.md
-
-
-class Layered(CallbackSupportMixin, StoredState):
-    """Base class of machines and networks: layers of units with prunable levels between them.
-
-    The fitted state is ``_levels``, with one :class:`Level` per pair of adjacent layers, and
-    ``_biases``, with one array per layer, lowest first. Pickles store levels as plain arrays.
-    """
-
-    _doc_link_module = "skprune"
-
-    # ------------------------------------------------------------- validation
-
-    def __sklearn_is_fitted__(self):
-        return hasattr(self, "_levels")
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
-
-    def __getstate__(self):
-        state = super().__getstate__()
-        if "_levels" in state:
-            state["_levels"] = [level.state() for level in self._levels]
-        return state
-
-    def __setstate__(self, state):
-        super().__setstate__(state)
-        if hasattr(self, "_levels"):
-            self._levels = [Level.from_state(stored) for stored in self._levels]
-            self._check_state()
-
-    def _check_state(self):
-        """Raise a ValueError if loaded arrays do not fit together. Kernels do not check them."""
-        check_layers(self._levels, self._biases)
-
-    # ----------------------------------------------------------- fitted state
-
-    def _stack(self) -> Stack:
-        """Return the arrays of the machine as kernels read them, without copies if possible."""
-        return stack_of(self._levels, self._biases)
-
-    def _stack_to_train(self) -> Stack:
-        """Return a copy of the arrays to train, so that a failed fit changes nothing."""
-        return as_dtype(self._stack(), self._biases[0].dtype)
-
-    def _team(self, n_samples) -> Team:
-        return Team(work=float(n_samples) * sum(level.n_connections for level in self._levels))
-
-    def _take(self, stack: Stack):
-        """Replace the weights and biases by those of a trained stack."""
-        self._levels = self._levels_of(stack)
-        self._biases = list(stack.biases)
-        self._forget()
-
-    def _levels_of(self, stack: Stack, copy=False) -> list:
-        """Return the levels with the weights of a stack that was trained."""
-        return [
-            level.with_weights_of(trained, copy=copy)
-            for level, trained in zip(self._levels, stack.levels, strict=True)
-        ]
-
-    @property
-    def connectivity_(self) -> list:
-        """Boolean masks (n_upper, n_lower), one per level, lowest level first."""
-        check_is_fitted(self)
-        return [level.mask() for level in self._levels[: self._n_prunable]]
-
-    @property
-    def _n_prunable(self) -> int:
-        """Number of levels that can be pruned, counted from the lowest."""
-        return len(self._levels)
-
-    def _forget(self):
-        """Delete state that is invalid after a change of weights or connections."""
-
-    def set_connectivity(self, masks):
-        """Set which connections exist. This method is part of the pruning protocol.
-
-        Weights of removed connections are 0 from then on. Weights of new connections start at 0.
-        Momentum and the stored log Z are deleted.
-
-        Parameters
-        ----------
-        masks : array-like or list of array-like of bool
-            One mask (n_upper, n_lower) per level, lowest level first. With one level, this may be
-            a single mask.
-
-        Returns
-        -------
-        self : object
-
-        Raises
-        ------
-        ValueError
-            If the number or shape of the masks is wrong, or a mask has no connection.
-        """
-        check_is_fitted(self)
-        if not isinstance(masks, list | tuple) or (
-            self._n_prunable == 1 and np.ndim(masks) == 2 and not sparse.issparse(masks[0])
-        ):
-            masks = [masks]
-        if len(masks) != self._n_prunable:
-            raise ValueError(
-                f"set_connectivity got {len(masks)} masks for {self._n_prunable} levels. "
-                "Pass one mask per level, lowest level first."
-            )
-        prunable, others = self._levels[: len(masks)], self._levels[len(masks) :]
-        masks = [
-            connectivity.check_mask(mask, level.shape)
-            for mask, level in zip(masks, prunable, strict=True)
-        ]
-        changed = [
-            level.with_connectivity(mask) for level, mask in zip(prunable, masks, strict=True)
-        ]
-        self._levels = [*changed, *others]
-        self._forget()
-        return self
 
 
 class BoltzmannMachine(
@@ -165,6 +45,12 @@ class BoltzmannMachine(
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+    @property
+    def activity_(self) -> list:
+        """Running means of each layer given the training data, visible layer first."""
+        check_is_fitted(self)
+        return self._activity
 
     def _forget(self):
         self._velocity = self._log_partition = None
@@ -228,28 +114,27 @@ class BoltzmannMachine(
                 f"{sizes[1:]}. Each array must keep at least one unit."
             )
         machine = deepcopy(self)
-        kept = [np.ones(sizes[0], dtype=bool), *units]
-        machine._levels = [
-            level.part(kept[number + 1], kept[number]) for number, level in enumerate(self._levels)
-        ]
-        if rescale:
-            machine._levels = [
-                new.scaled(old.shape[0] / new.shape[0])
-                for old, new in zip(self._levels, machine._levels, strict=True)
-            ]
+        machine._keep_units([np.ones(sizes[0], dtype=bool), *units], rescale, hidden_bias)
+        return machine
+
+    def _keep_units(self, kept, rescale, hidden_bias):
+        """Remove all units but those in ``kept``, in place (see :meth:`compact`)."""
+        for number, level in enumerate(self._levels):
+            part = level.part(kept[number + 1], kept[number])
+            if rescale:
+                part = part.scaled(level.shape[0] / part.shape[0])
+            self._levels[number] = part
         for number, stay in enumerate(kept):
-            machine._biases[number] = self._biases[number][stay]
-            machine._activity[number] = self._activity[number][stay]
+            self._biases[number] = self._biases[number][stay]
+            self._activity[number] = activity = self._activity[number][stay]
             if self._chains[number] is not None:
-                machine._chains[number] = self._chains[number][:, stay]
+                self._chains[number] = self._chains[number][:, stay]
             if number and hidden_bias:
-                activity = machine._activity[number]
                 if hidden_bias == "negative":
                     activity = -1 / (1 + np.exp(activity))
-                machine._biases[number] = activity.copy()
-        machine._velocity = machine._log_partition = None
-        machine._set_sizes([int(stay.sum()) for stay in units])
-        return machine
+                self._biases[number] = activity.copy()
+        self._forget()
+        self._set_sizes([int(stay.sum()) for stay in kept[1:]])
 
     def check_pruning(self, n_levels=None, target="connections"):
         """Raise an error before training if this machine cannot be pruned as planned.

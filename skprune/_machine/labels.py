@@ -53,3 +53,8 @@ def joined(features, labels) -> np.ndarray:
     if sparse.issparse(features):
         features = features.toarray()
     return np.hstack([features, labels.astype(features.dtype)])
+
+
+def with_labels(mask, n_labels) -> np.ndarray:
+    """Return a mask with columns for labels, which are connected to upper units that have others."""
+    return np.hstack([mask, np.tile(mask.any(axis=1)[:, None], (1, n_labels))])

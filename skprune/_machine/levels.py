@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._kernels.records import Edges, KernelLevel, Stack
+from .._support.threads import Team
 
 # Share of absent connections from which edge kernels are faster than BLAS (docs/design_notes.md).
 EDGE_SPARSITY = 0.5
@@ -133,6 +134,9 @@ class Level:
         copied.
     connections : Connections, default=None
         Existing connections. If None, the level is full.
+    kernel_form : KernelLevel, default=None
+        Form of the same weights and connections that kernels read. If None, it is created when it
+        is needed.
 
     Raises
     ------
@@ -140,9 +144,9 @@ class Level:
         If the lengths, types, pointers or indices do not fit together.
     """
 
-    def __init__(self, values, connections=None):
+    def __init__(self, values, connections=None, kernel_form=None):
         self.values, self.connections = values, connections
-        self._kernel_form = None
+        self._kernel_form = kernel_form
         self._check()
 
     @classmethod
@@ -231,9 +235,7 @@ class Level:
         values = kernel_level_values(kernel_level)
         if copy:
             return Level(values.copy(), self.connections)
-        level = Level(values, self.connections)
-        level._kernel_form = kernel_level
-        return level
+        return Level(values, self.connections, kernel_level)
 
     def scaled(self, factor) -> Level:
         """Return a level with all weights multiplied by a number."""
@@ -315,6 +317,10 @@ class Layers:
     def stack(self) -> Stack:
         """Return the arrays as kernels read them, without copies if possible."""
         return stack_of(self.levels, self.biases)
+
+    def team(self, n_samples) -> Team:
+        """Return the threads for work in which ``n_samples`` rows pass each connection once."""
+        return Team(work=float(n_samples) * sum(level.n_connections for level in self.levels))
 
     def with_weights_of(self, stack: Stack) -> Layers:
         """Return layers with the same connections and the parameters of a trained stack."""

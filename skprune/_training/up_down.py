@@ -12,10 +12,16 @@ from sklearn.base import BaseEstimator
 from .._kernels import blas, wake_sleep_steps
 from .._kernels.records import Stack
 from .._machine import inference
-from .._machine.levels import scale_weights
+from .._machine.levels import Layers, as_dtype, scale_weights
 from .._support.options import check_number, resolve, resolve_function
 from .._support.threads import Team
-from .passes import LEARNING_RATE_SCHEDULES, loaded_minibatches, minibatch_rates, one_hot
+from .passes import (
+    LEARNING_RATE_SCHEDULES,
+    loaded_minibatches,
+    minibatch_rates,
+    one_hot,
+    run_passes,
+)
 
 NEVER = np.iinfo(np.int64).max
 
@@ -220,3 +226,79 @@ class UpDownTrainer:
                     scale_weights(stack, share_left)
         self.n_steps += n_minibatches
         return {"learning_rate": rates[-1]}
+
+
+def generative_layers(machines, directed_top) -> Layers:
+    """Return the directed levels of a stack of machines, with their recognition weights.
+
+    Parameters
+    ----------
+    machines : list of PrunedBernoulliRBM
+        Fitted levels, lowest level first.
+    directed_top : bool
+        Whether the top level is directed, too. The biases of the top layer are then the log-odds
+        of its mean activity.
+
+    Returns
+    -------
+    layers : Layers
+        Directed levels, and biases of all their layers.
+    """
+    directed = machines if directed_top else machines[:-1]
+    n_top = directed[-1].intercept_hidden_.size
+    if directed_top:
+        prior = np.clip(machines[-1].activity_[1], 1e-3, 0.999)
+        prior = np.log(prior / (1 - prior))
+    else:  # the lower biases of the top level, without those of labels
+        prior = machines[-1].intercept_visible_[:n_top]
+    biases = [*(machine.intercept_visible_ for machine in directed), prior]
+    return Layers([machine.layers_.levels[0] for machine in directed], biases)
+
+
+def train_up_down(machines, start, *, network, context, **fields) -> tuple:
+    """Train a stack of machines by the up-down algorithm.
+
+    Parameters
+    ----------
+    machines : list of PrunedBernoulliRBM
+        Fitted levels, lowest level first. They get the trained weights.
+    start : Layers
+        Directed levels with generative weights.
+    network : estimator
+        Network to which callbacks and messages refer.
+    context : callback context
+        Context of ``fit`` of the network.
+    **fields : dict
+        Other fields of :class:`UpDownTrainer`.
+
+    Returns
+    -------
+    history : dict of ndarray
+        One value per pass of each quantity.
+    generative : Layers
+        Directed levels with trained generative weights.
+    n_steps : int
+        Number of minibatches, including those of earlier fits.
+    """
+    n_directed = len(start.levels)
+    layers = [machine.layers_ for machine in machines]
+    stacks = [as_dtype(level.stack(), level.biases[0].dtype) for level in layers]
+    trainer = UpDownTrainer(
+        recognition=Stack(
+            tuple(stack.levels[0] for stack in stacks[:n_directed]),
+            (stacks[0].biases[0], *(stack.biases[1] for stack in stacks[:n_directed])),
+        ),
+        generative=as_dtype(start.stack(), stacks[0].biases[0].dtype),
+        top=stacks[-1],
+        **fields,
+    )
+    history = run_passes(
+        trainer, trainer.n_passes, estimator=network, context=context, name="up-down pass"
+    )
+    generative = trainer.generative
+    for number, (machine, stack) in enumerate(zip(machines, stacks, strict=True)):
+        below, above = stack.biases
+        if number < n_directed:
+            below = generative.biases[number].copy()
+        machine.set_layers(layers[number].with_weights_of(stack._replace(biases=(below, above))))
+    return history, start.with_weights_of(generative), trainer.n_steps

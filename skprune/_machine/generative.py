@@ -1,0 +1,221 @@
+"""Likelihood and samples of networks with a generative model."""
+
+from __future__ import annotations
+
+import numbers
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from .._support.options import check_number
+from .._support.random import derived_key, new_key
+from .._support.threads import Team
+from .._support.validation import check_data
+from ..likelihood import LogPartition
+from .belief import BeliefNetwork
+
+
+class GenerativeNetwork:
+    """Mixin that gives a network its likelihood and its samples.
+
+    The network provides its parts as :class:`BeliefNetwork`, and keeps an estimate of log Z.
+    """
+
+    estimators_: list
+    join_labels: bool
+    classes_: np.ndarray
+    _directed_top: bool
+    _key: np.uint64
+    _log_partition: tuple | None
+
+    @abstractmethod
+    def _team(self, n_samples) -> Team:
+        """Return the threads for work on this number of rows."""
+
+    @abstractmethod
+    def _top(self) -> Any:
+        """Return the top of the network, an UndirectedTop or an IndependentTop."""
+
+    @abstractmethod
+    def _model(self) -> BeliefNetwork:
+        """Return the network as a generative model."""
+
+    # ------------------------------------------------------------- likelihood
+
+    def log_partition(self, method="auto", **options) -> LogPartition:
+        """Return log Z of the top level, in nats.
+
+        With labels, Z is the sum of one estimate per class. For a directed top level, log Z is 0.
+
+        Parameters
+        ----------
+        method : {"auto", "exact", "ais", "reverse_ais", "bracket"}, default="auto"
+            How log Z is computed (see :meth:`PrunedBernoulliRBM.log_partition`).
+        **options : dict
+            Other parameters of :meth:`PrunedBernoulliRBM.log_partition`.
+
+        Returns
+        -------
+        log_partition : LogPartition
+            The value, its standard error, its bracket, the method and the effective sample size.
+
+        Raises
+        ------
+        TypeError
+            If the top level is not a machine of this package.
+        """
+        check_is_fitted(self)
+        if self._directed_top:
+            return LogPartition(0.0, 0.0, (0.0, 0.0), "exact", np.inf)
+        machine = self.estimators_[-1]
+        if not hasattr(machine, "log_partition"):
+            raise TypeError(
+                f"log_partition is not available for a top level of type {type(machine).__name__}. "
+                "The top level must be a PrunedBernoulliRBM."
+            )
+        if not self.join_labels:
+            return machine.log_partition(method, **options)
+        for name, low in (("n_chains", 2), ("n_temperatures", 1)):
+            if name in options:
+                check_number(options[name], name, numbers.Integral, low=low)
+        key = derived_key(self._key, "log Z by class")
+        if options.get("random_state") is not None:
+            key = new_key(options["random_state"])
+        options = {name: value for name, value in options.items() if name != "random_state"}
+        with self._team(100_000) as team:
+            return self._top().log_partition_by_label(key, team, method, **options)
+
+    def lower_bound(self, X, n_samples=20) -> np.ndarray:
+        """Return a variational lower bound on log p(v) + log Z for each row, in nats.
+
+        .. math:: E_{q(h|v)} [\\log p(v | h_1) + \\dots + \\log p^*(h_{L-1}) - \\log q(h | v)]
+
+        Here q is the distribution of the recognition pass, p* is the unnormalised probability
+        under the top level, and Z is its partition function (Salakhutdinov & Murray 2008). If the
+        directed levels have at most 10 hidden units, the expectation is an exact sum over all
+        their states. Otherwise it is a mean over samples. Their random numbers are a function of
+        the row, so the bound of a row does not depend on the other rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data with values in [0, 1]. bool and uint8 data are read as they are.
+        n_samples : int, default=20
+            Number of samples of the hidden layers per row.
+
+        Returns
+        -------
+        bound : ndarray of float64 of shape (n_samples,)
+            Bounds in nats. Subtract log Z to get bounds on the log-likelihood.
+        """
+        check_is_fitted(self)
+        X = check_data(self, X, reset=False)
+        check_number(n_samples, "n_samples", numbers.Integral, low=1)
+        with self._team(X.shape[0] * n_samples) as team:
+            return self._model().lower_bound(X, n_samples, team)
+
+    def score_samples(self, X) -> np.ndarray:
+        """Return a variational lower bound on the log-likelihood of each row, in nats.
+
+        The result is :meth:`lower_bound` minus log Z of the top level. log Z is exact if one of
+        the two layers of the top level has at most 20 units. Otherwise it is estimated by annealed
+        importance sampling, and kept until the parameters change.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data with values in [0, 1]. bool and uint8 data are read as they are.
+
+        Returns
+        -------
+        bound : ndarray of float64 of shape (n_samples,)
+            Bounds in nats.
+        """
+        bound = self.lower_bound(X)
+        if self._log_partition is None:
+            self._log_partition = tuple(self.log_partition())
+        return bound - self._log_partition[0]
+
+    def score(self, X, y=None) -> float:
+        """Return the mean of :meth:`score_samples`, in nats.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data with values in [0, 1]. bool and uint8 data are read as they are.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        score : float
+            Mean lower bound on the log-likelihood, in nats.
+        """
+        return float(np.mean(self.score_samples(X)))
+
+    # --------------------------------------------------------------- sampling
+
+    def sample(
+        self, n_samples=1, *, n_gibbs_steps=1000, y=None, probabilities=False, random_state=None
+    ):
+        """Draw samples of the visible units.
+
+        The top level is sampled by Gibbs sampling. The layers below are drawn in one pass down.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of samples. Each one comes from an independent chain.
+        n_gibbs_steps : int, default=1000
+            Number of Gibbs steps per chain in the top level.
+        y : class or array-like of shape (n_samples,), default=None
+            One class for all samples, or one class per sample. Requires ``join_labels=True``. If
+            None, the class is drawn too.
+        probabilities : bool, default=False
+            If True, return the probabilities of the visible units instead of binary states.
+        random_state : int, RandomState instance or None, default=None
+            Determines the samples. Pass an int for reproducible results.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            Samples of the visible units, or their probabilities.
+
+        Raises
+        ------
+        ValueError
+            If ``y`` is given without ``join_labels=True``, has a wrong shape, or contains a class
+            that was not seen during ``fit``.
+        """
+        check_is_fitted(self)
+        check_number(n_samples, "n_samples", numbers.Integral, low=1)
+        check_number(n_gibbs_steps, "n_gibbs_steps", numbers.Integral, low=1)
+        rng = check_random_state(random_state)
+        clamped = self._clamped_labels(y, n_samples)
+        model = self._model()
+        with self._team(n_samples * n_gibbs_steps) as team:
+            layers, _ = model.top.draw(n_samples, rng, team, n_sweeps=n_gibbs_steps, labels=clamped)
+            if len(self.estimators_) == 1 and probabilities and not self._directed_top:
+                return model.top.means_down(layers[0], team)
+            return model.draw_down(layers, rng, team, probabilities)[-1]
+
+    def _clamped_labels(self, y, n_samples):
+        if y is None:
+            return None
+        if not self.join_labels:
+            raise ValueError(
+                "y was passed, but the network has no labels. Fit it with join_labels=True."
+            )
+        y = np.asarray(y)
+        if y.shape not in ((), (n_samples,)):
+            raise ValueError(
+                f"y has shape {y.shape}. Pass one class, or one for each of {n_samples} samples."
+            )
+        y = np.broadcast_to(y, (n_samples,))
+        unknown = np.setdiff1d(y, self.classes_)
+        if unknown.size:
+            raise ValueError(f"y contains {unknown[0]!r}, which was not among the classes in fit.")
+        return y[:, None] == self.classes_

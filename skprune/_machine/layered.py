@@ -1,0 +1,141 @@
+"""The base class of machines and networks: layers of units with prunable levels between them."""
+
+from __future__ import annotations
+
+from sklearn.utils.validation import check_is_fitted
+
+from .. import connectivity
+from .._kernels.records import Stack
+from .._support.compat import CallbackSupportMixin
+from .._support.threads import Team
+from .levels import Layers, Level, as_dtype, check_layers, stack_of
+from .stored import StoredState
+
+
+class Layered(CallbackSupportMixin, StoredState):
+    """Base class of machines and networks: layers of units with prunable levels between them.
+
+    The fitted state is ``_levels``, with one :class:`Level` per pair of adjacent layers, and
+    ``_biases``, with one array per layer, lowest first. Pickles store levels as plain arrays.
+    """
+
+    _doc_link_module = "skprune"
+
+    # ------------------------------------------------------------- validation
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "_levels")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        if "_levels" in state:
+            state["_levels"] = [level.state() for level in self._levels]
+        return state
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if hasattr(self, "_levels"):
+            self._levels = [Level.from_state(stored) for stored in self._levels]
+            self._check_state()
+
+    def _check_state(self):
+        """Raise a ValueError if loaded arrays do not fit together. Kernels do not check them."""
+        check_layers(self._levels, self._biases)
+
+    # ----------------------------------------------------------- fitted state
+
+    def _stack(self) -> Stack:
+        """Return the arrays of the machine as kernels read them, without copies if possible."""
+        return stack_of(self._levels, self._biases)
+
+    def _stack_to_train(self) -> Stack:
+        """Return a copy of the arrays to train, so that a failed fit changes nothing."""
+        return as_dtype(self._stack(), self._biases[0].dtype)
+
+    def _team(self, n_samples) -> Team:
+        return Layers(self._levels, self._biases).team(n_samples)
+
+    @property
+    def layers_(self) -> Layers:
+        """Fitted levels and biases, for code that works with several machines."""
+        check_is_fitted(self)
+        return Layers(self._levels, self._biases)
+
+    def set_layers(self, layers: Layers):
+        """Replace the fitted levels and biases by those of layers of the same sizes.
+
+        State that depends on them, such as momentum and the stored log Z, is deleted.
+
+        Parameters
+        ----------
+        layers : Layers
+            New levels and biases. They are not copied.
+
+        Returns
+        -------
+        self : object
+        """
+        self._levels, self._biases = layers.levels, layers.biases
+        self._forget()
+        return self
+
+    def _levels_of(self, stack: Stack, copy=False) -> list:
+        """Return the levels with the weights of a stack that was trained."""
+        return [
+            level.with_weights_of(trained, copy=copy)
+            for level, trained in zip(self._levels, stack.levels, strict=True)
+        ]
+
+    @property
+    def connectivity_(self) -> list:
+        """Boolean masks (n_upper, n_lower), one per level, lowest level first."""
+        check_is_fitted(self)
+        return [level.mask() for level in self._levels[: self._n_prunable]]
+
+    @property
+    def _n_prunable(self) -> int:
+        """Number of levels that can be pruned, counted from the lowest."""
+        return len(self._levels)
+
+    def _forget(self):
+        """Delete state that is invalid after a change of weights or connections."""
+
+    def set_connectivity(self, masks):
+        """Set which connections exist. This method is part of the pruning protocol.
+
+        Weights of removed connections are 0 from then on. Weights of new connections start at 0.
+        Momentum and the stored log Z are deleted.
+
+        Parameters
+        ----------
+        masks : array-like or list of array-like of bool
+            One mask (n_upper, n_lower) per level, lowest level first. With one level, this may be
+            a single mask.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If the number or shape of the masks is wrong, or a mask has no connection.
+        """
+        check_is_fitted(self)
+        masks = connectivity.one_per_level(masks, self._n_prunable)
+        prunable, others = self._levels[: len(masks)], self._levels[len(masks) :]
+        masks = [
+            connectivity.check_mask(mask, level.shape)
+            for mask, level in zip(masks, prunable, strict=True)
+        ]
+        changed = [
+            level.with_connectivity(mask) for level, mask in zip(prunable, masks, strict=True)
+        ]
+        self._levels = [*changed, *others]
+        self._forget()
+        return self

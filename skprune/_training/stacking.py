@@ -1,0 +1,265 @@
+"""Greedy training of a stack of levels, one level after the other."""
+
+from __future__ import annotations
+
+import time
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from .._machine.labels import joined
+from .._support.options import check_layer_sizes
+from .._support.random import new_seeds
+
+UNPRUNED = {  # parameters with which the pruner of a level prunes nothing, for n_iter=0
+    "sparsity": 0.0, "schedule": "geometric", "n_rounds": 1, "regrow": None, "retrain": None,
+    "sparsities": (0.0,),
+}  # fmt: skip
+
+
+def inner_machine(level):
+    """Return the machine of a level, which may be inside a pruner or a FrozenEstimator."""
+    return getattr(level, "estimator", level)
+
+
+def named_levels(entries, rbm, pruner) -> list:
+    """Return clones of levels that are given as pairs (name, estimator)."""
+    if rbm is not None or pruner is not None:
+        raise ValueError("rbm and pruner must be None if hidden_layer_sizes contains estimators.")
+    if not all(isinstance(entry, tuple) and len(entry) == 2 for entry in entries):
+        raise ValueError(
+            "hidden_layer_sizes must contain only ints, or only pairs (name, estimator)."
+        )
+    return [clone(estimator) for _, estimator in entries]
+
+
+def levels_of_sizes(sizes, rbm, pruner, default) -> list:
+    """Return one unfitted level per size, from a template and perhaps a pruner around it.
+
+    Parameters
+    ----------
+    sizes : int or sequence of int
+        Number of units of each layer, lowest layer first.
+    rbm : estimator or None
+        Template of the levels.
+    pruner : estimator or None
+        Pruner of each level. If its ``estimator`` is not None, this is the template.
+    default : estimator
+        Template if there is no other one.
+
+    Returns
+    -------
+    levels : list of estimator
+        Lowest level first.
+    """
+    sizes = check_layer_sizes(sizes)
+    if pruner is not None and not hasattr(pruner, "estimator"):
+        raise TypeError(f"pruner must be an IterativePruner or None, got {pruner!r}.")
+    template = default if rbm is None else rbm
+    if pruner is not None and pruner.estimator is not None:
+        if rbm is not None:
+            raise ValueError(
+                "rbm must be None if pruner has an estimator. To prune rbm instead, set "
+                "estimator=None in pruner."
+            )
+        template = pruner.estimator
+    levels = [clone(template).set_params(n_components=size) for size in sizes]
+    if pruner is not None:
+        levels = [clone(pruner).set_params(estimator=level) for level in levels]
+    return levels
+
+
+def check_levels(levels, machine_type, *, join_labels, transpose, tuning) -> None:
+    """Raise an error before training if levels lack what the parameters of a network need.
+
+    Parameters
+    ----------
+    levels : list of estimator
+        Unfitted or frozen levels, lowest level first.
+    machine_type : type
+        Class of the machines that labels, transposed levels and fine-tuning need.
+    join_labels, transpose : bool
+        Parameters of the network.
+    tuning : UpDown or None
+        Options of fine-tuning.
+    """
+    machines = [inner_machine(level) for level in levels]
+    for number, machine in enumerate(machines, start=1):
+        if not hasattr(machine, "transform"):
+            raise TypeError(
+                f"Level {number}, a {type(machine).__name__}, has no transform method. Each level "
+                "must be a transformer."
+            )
+    trained = [
+        level if isinstance(level, FrozenEstimator) else machine
+        for level, machine in zip(levels, machines, strict=True)
+    ]
+
+    def require(levels, what):
+        for level in levels:
+            if not isinstance(level, machine_type):
+                raise TypeError(f"{what} {machine_type.__name__}, got {type(level).__name__}.")
+
+    if join_labels:
+        require(trained[-1:], "join_labels=True needs a top level of type")
+    if join_labels and transpose:
+        raise ValueError(
+            "transpose=True is not possible with join_labels=True. Set one of the two to False."
+        )
+    if transpose:
+        require(machines, "transpose=True needs levels of type")
+    if tuning is not None:
+        require(trained, "fine_tune needs levels of type")
+        if len(levels) == 1 and tuning.undirected_top:
+            raise ValueError(
+                "fine_tune needs at least two hidden layers, got one. Add a hidden layer, or use "
+                "UpDown(undirected_top=False)."
+            )
+
+
+def set_seeds(levels, rng) -> None:
+    """Set the seeds of the levels, except for frozen ones."""
+    for level in levels:
+        if not isinstance(level, FrozenEstimator):
+            level.set_params(**new_seeds(level, rng))
+
+
+@dataclass
+class LevelTrainer:
+    """Fits the levels of a network one after the other, each on the features of the one below.
+
+    Attributes
+    ----------
+    network : estimator
+        Network whose levels are fitted. Callbacks and messages refer to it.
+    context : callback context
+        Context of ``fit`` of the network, in which each level is a task.
+    features : callable
+        ``features(machine, X)`` returns the features of a fitted level as an array.
+    n_iter : int or None
+        Number of passes per level. If None, the levels use their own.
+    upward : {"probabilities", "samples"}
+        What the next level is trained on.
+    transpose : bool
+        Whether each level after the first starts as the transpose of the level below.
+    going_on : bool
+        Whether the levels are fitted, and training continues from their state.
+    rng : numpy.random.RandomState
+        Draws the samples for ``upward="samples"``.
+    """
+
+    network: Any
+    context: Any
+    features: Any
+    n_iter: int | None
+    upward: str
+    transpose: bool
+    going_on: bool
+    rng: np.random.RandomState
+
+    def fit(self, levels, X, labels=None) -> tuple:
+        """Fit the levels.
+
+        Parameters
+        ----------
+        levels : list of estimator
+            Levels to fit, lowest level first. A FrozenEstimator is not fitted.
+        X : {ndarray, csr_array} of shape (n_samples, n_features)
+            Training data.
+        labels : ndarray of bool of shape (n_samples, n_labels), default=None
+            Labels that join the input of the top level.
+
+        Returns
+        -------
+        machines : list of estimator
+            Fitted machines, lowest level first, without their pruners.
+        histories : list of dict
+            History of each level.
+        """
+        machines: list = []
+        histories: list = []
+        below = X
+        for number, level in enumerate(levels):
+            started = time.perf_counter()
+            top = number == len(levels) - 1
+            given = joined(below, labels) if top and labels is not None else below
+            frozen = isinstance(level, FrozenEstimator)
+            turned = self.transpose and number > 0 and not (self.going_on or frozen)
+            task = self.context.subcontext(task_name="level")
+            task.call_on_fit_task_begin(estimator=self.network, X=X)
+            if frozen:
+                machine, history = deepcopy(level.estimator), {}
+                check_is_fitted(machine)
+            else:
+                machine, history = self._fit_level(
+                    level, number, given, machines[-1] if turned else None, task
+                )
+            task.call_on_fit_task_end(estimator=self.network, X=X)
+            machines.append(machine)
+            histories.append(history)
+            if not top:
+                below = self.features(machine, below)
+                if self.upward == "samples":
+                    below = (self.rng.uniform(size=below.shape) < below).astype(below.dtype)
+            if self.network.verbose:
+                seconds = time.perf_counter() - started
+                print(
+                    f"[{type(self.network).__name__}] Level {number + 1} of {len(levels)}, "
+                    f"time = {seconds:.2f}s"
+                )
+        return machines, histories
+
+    def _fit_level(self, level, number, X, below, task) -> tuple:
+        """Fit a level with temporarily changed parameters; return its machine and history."""
+        if self.going_on:
+            level = deepcopy(level)
+        lent = self._changed_parameters(level, number, below)
+        parameters = level.get_params()
+        own = {name: parameters[name] for name in lent}
+        level.set_params(**lent)
+        try:
+            with task.propagate_callback_context(level):
+                level.fit(X, None)
+        finally:
+            level.set_params(**own)
+        machine = getattr(level, "estimator_", level)
+        if machine is not level:  # the pruner fitted a clone, which has the changed parameters
+            start = "estimator__"
+            machine.set_params(
+                **{
+                    name.removeprefix(start): value
+                    for name, value in own.items()
+                    if name.startswith(start)
+                }
+            )
+        return machine, getattr(level, "history_", {})
+
+    def _changed_parameters(self, level, number, below) -> dict:
+        """Return the parameters of a level, or of the machine in its pruner, for this fit."""
+        parameters, inner = level.get_params(), inner_machine(level)
+        owner = "" if inner is level else "estimator__"
+        lent: dict[str, Any] = {}
+        if self.going_on:
+            if "warm_start" not in parameters:
+                raise TypeError(
+                    "warm_start=True requires every level to have a warm_start parameter, but "
+                    f"level {number + 1}, a {type(level).__name__}, has none."
+                )
+            lent["warm_start"] = True
+        if owner and self.n_iter == 0:
+            lent |= {name: value for name, value in UNPRUNED.items() if name in parameters}
+        if self.n_iter is not None:
+            if f"{owner}n_iter" not in parameters:
+                raise TypeError(
+                    f"n_iter={self.n_iter} requires every level to have an n_iter parameter, but "
+                    f"level {number + 1}, a {type(inner).__name__}, has none. Use n_iter=None."
+                )
+            lent[f"{owner}n_iter"] = self.n_iter
+        if below is not None:
+            lent[f"{owner}transpose_of"] = FrozenEstimator(below)
+        return lent
