@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 from numba import njit
+from sklearn.base import BaseEstimator
 
 from skprune import PrunedBernoulliRBM
 from skprune._kernels import blas, contrastive_steps, loading
@@ -33,7 +34,6 @@ from tests.machines import (
     pass_order,
     random_machine,
     running_means,
-    scale_level,
     twin_of,
     without_look_up,
 )
@@ -270,43 +270,129 @@ def test_packed_states_train_as_states_do_over_many_calls(monkeypatch, n_chains)
     assert (packed.h_samples_ != plain.h_samples_).mean() < 0.01
 
 
+@pytest.mark.parametrize("options", [{}, {"l2": 0.3}, {"l1": 0.02}, {"momentum": 0.9}])
 @pytest.mark.parametrize("sparsity", [0.0, 0.7])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_drop_connect_keeps_the_biases_of_the_steps_that_stay(sparsity, dtype):
-    """A centred step, dropped connections undone: as the step of the machine without them."""
-    rng = np.random.default_rng(1)
+def test_steps_of_drop_connect_follow_the_chain_rule(sparsity, dtype, options):
+    """Two steps are those that NumPy derives from steps of the machine without the connections."""
+    rng, rate, kept = np.random.default_rng(1), 0.3, 0.5
     X = (rng.uniform(size=(60, 20)) < 0.4).astype(dtype)
     start = PrunedBernoulliRBM(
         12, n_iter=0, batch_size=60, initial_sparsity=sparsity, random_state=0
     ).fit(X)
-    start.set_params(warm_start=True, n_iter=1, learning_rate=0.3)
-    seen = {}
+    start.set_params(warm_start=True, n_iter=1, learning_rate=rate)
+    stays = []
     drop = contrastive.drop_connections
 
-    def remember(stack, *args):
-        dropped = drop(stack, *args)
-        seen["weights"] = [level.weights.copy() for level in stack.levels]
-        seen["values"] = [level.values.copy() for level in stack.levels]
+    def remember(*args):
+        dropped = drop(*args)
+        stays.append(dropped[0][0])
         return dropped
 
+    whole = copy.deepcopy(start).set_params(drop_connect=1 - kept, **options)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(contrastive, "drop_connections", remember)
-        whole = copy.deepcopy(start).set_params(drop_connect=0.5).fit(X)
-    kept = seen["weights"][0] if sparsity == 0 else None
-    if kept is None:
-        kept = np.zeros((12, 20), dtype)
-        kept[start.connectivity_[0]] = seen["values"][0]
-    without = copy.deepcopy(start).set_connectivity([kept != 0])
-    scale_level(without, 0, 2)  # what stays makes up for what is gone
-    without.fit(X)
-    tolerance = 1e-6 if dtype == np.float32 else 1e-13
-    for name in ("intercept_hidden_", "intercept_visible_"):
-        np.testing.assert_allclose(getattr(whole, name), getattr(without, name), atol=tolerance)
-    np.testing.assert_allclose(
-        2 * whole.components_[kept != 0], without.components_[kept != 0], atol=tolerance
-    )
-    gone = start.connectivity_[0] & (kept == 0)
-    np.testing.assert_array_equal(whole.components_[gone], start.components_[gone])
+        whole.fit(X).fit(X)
+    mask, tolerance = start.connectivity_[0], 1e-5 if dtype == np.float32 else 1e-13
+    l1, l2, momentum = (options.get(name, 0) for name in ("l1", "l2", "momentum"))
+    weights, velocity, velocity_biases = start.components_.copy(), 0, [0, 0]
+    twin = start
+    for given in stays:
+        there = np.zeros(mask.shape, bool)
+        there[mask] = given.ravel() if given.ndim == 1 else given[mask]
+        # One step without penalties and momentum of the machine without the connections.
+        dropped = copy.deepcopy(twin)
+        dropped.set_parameters(
+            np.where(there, weights / kept, 0), connectivity=there, visible_means=np.full(20, 0.5)
+        )
+        dropped._activity = [mean.copy() for mean in twin.activity_]
+        before = [dropped.intercept_visible_, dropped.intercept_hidden_]
+        offsets = [mean.copy() for mean in dropped.activity_]
+        trained = dropped.components_.copy()
+        dropped.fit(X)
+        gradient = (dropped.components_ - trained) / rate
+        after = [dropped.intercept_visible_, dropped.intercept_hidden_]
+        # Its biases are those of the centred machine, converted with its weights.
+        inputs = [trained.T @ offsets[1], trained @ offsets[0]]
+        back = [dropped.components_.T @ offsets[1], dropped.components_ @ offsets[0]]
+        steps = [
+            (end + out) - (begin + into)
+            for begin, end, into, out in zip(before, after, inputs, back, strict=True)
+        ]
+        velocity = momentum * velocity + gradient / kept - l2 * weights
+        velocity_biases = [
+            momentum * old + step for old, step in zip(velocity_biases, steps, strict=True)
+        ]
+        weights = np.where(mask, weights + rate * velocity, 0)
+        new = np.where(there, weights, 0) / kept
+        converted = [new.T @ offsets[1], new @ offsets[0]]
+        biases = [
+            begin + into + step - out
+            for begin, into, step, out in zip(
+                before, inputs, velocity_biases, converted, strict=True
+            )
+        ]
+        weights = np.sign(weights) * np.maximum(np.abs(weights) - rate * l1, 0)
+        twin = copy.deepcopy(dropped).set_parameters(
+            weights, intercept_visible=biases[0], intercept_hidden=biases[1], connectivity=mask
+        )
+        twin._activity = dropped._activity
+    np.testing.assert_allclose(whole.components_, weights, atol=tolerance)
+    np.testing.assert_allclose(whole.intercept_visible_, biases[0], atol=tolerance)
+    np.testing.assert_allclose(whole.intercept_hidden_, biases[1], atol=tolerance)
+
+
+class ExactChains(BaseEstimator):
+    """A negative phase that draws the states of the model by enumeration."""
+
+    chains = "own"
+
+    def prepare(self, stack, chains, n_chains, visible_means, key):
+        return self
+
+    def advance(self, stack, chains, n_gibbs_steps, key, step, team):
+        weights, (below, above) = stack.levels[0].weights, stack.biases
+        states = oracles.all_states(below.size)
+        log_p = -oracles.free_energy([weights], [below, above], states)
+        p = np.exp(log_p - oracles.log_sum_exp(log_p))
+        rng = np.random.default_rng([int(key), step])
+        n_chains = chains[0].shape[1]
+        chains[0][:] = states[rng.choice(len(states), size=n_chains, p=p / p.sum())].T
+
+
+def test_drop_connect_climbs_the_likelihood_of_the_dropped_machine():
+    """The mean step is the derivative of log p of the dropped machine, by enumeration."""
+    rng = np.random.default_rng(0)
+    X = (rng.uniform(size=(8, 4)) < 0.5).astype(float)
+    machine = PrunedBernoulliRBM(
+        3, n_iter=0, batch_size=8, n_chains=60_000, negative_phase=ExactChains(), centered=False,
+        learning_rate=1e-3, learning_rate_schedule="constant", random_state=0,
+    ).fit(X)  # fmt: skip
+    machine.set_parameters(rng.normal(0, 0.7, (3, 4)))
+    before = machine.components_.copy()
+    biases = [machine.intercept_visible_, machine.intercept_hidden_]
+    seen = []
+    drop = contrastive.drop_connections
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            contrastive, "drop_connections", lambda *args: seen.append(drop(*args)) or seen[-1]
+        )
+        machine.set_params(n_iter=1, warm_start=True, drop_connect=0.4).fit(X)
+    stays = seen[0][0][0]
+
+    def log_likelihood(weights):
+        weights = [weights * stays / 0.6]
+        log_p = -oracles.free_energy(weights, biases, X) - oracles.log_z(weights, biases)
+        return log_p.mean()
+
+    gradient = np.zeros((3, 4))
+    for place in np.ndindex(3, 4):
+        step = np.zeros((3, 4))
+        step[place] = 1e-5
+        gradient[place] = (log_likelihood(before + step) - log_likelihood(before - step)) / 2e-5
+    found = (machine.components_ - before) / 1e-3
+    assert 0 < stays.sum() < 12 and not found[~stays].any()
+    np.testing.assert_allclose(found, gradient, atol=4 * 0.5 / 0.6 / np.sqrt(60_000))
 
 
 @pytest.mark.parametrize("sparsity", [0.0, 0.7])
@@ -492,7 +578,7 @@ def test_moment_gap_is_a_mean_distance():
     X = tiny_data(21)
     rbm = tiny_rbm(X, learning_rate=1e-12).set_params(warm_start=True, n_iter=1)
     on = np.arange(6) % 2
-    rbm.intercept_visible_[:] = 120 * on - 60
+    rbm.intercept_visible_ = 120 * on - 60
     rbm.fit(X)
     by_hand = np.abs(X.mean(axis=0) - on).mean()
     assert rbm.history_["moment_gap"][0] == pytest.approx(by_hand, abs=1e-12)

@@ -238,7 +238,8 @@ class ContrastiveTrainer:
         dropped = None
         if self.drop_connect:
             dropped = drop_connections(stack, state, self.drop_connect, self.key, step)
-            options = options._replace(max_norm=type(options.max_norm)(0))
+            zero, kept = dtype.type(0), dtype.type(1 - self.drop_connect)
+            options = options._replace(l1=zero, l2=options.l2 * kept**2, max_norm=zero)
         if self.sampler is not None:
             self.sampler.advance(stack, state.chains, n_gibbs_steps, self.key, step, self.team)
             n_gibbs_steps = 0
@@ -248,7 +249,9 @@ class ContrastiveTrainer:
             self.n_chains, options, self.key, step, workspace, blas.BLAS_ADDRESS[dtype],
         )  # fmt: skip
         if dropped is not None:
-            restore_connections(stack, state, dropped, self.drop_connect, self.options.max_norm)
+            restore_connections(
+                stack, state, dropped, self.drop_connect, float(rates[0]), self.options
+            )
 
     def _infer(self, X):
         """Set the positive phase of a deep machine to the mean field given the rows.
@@ -265,8 +268,9 @@ class ContrastiveTrainer:
 def drop_connections(stack, state, share, key, step) -> list:
     """Set a random share of the weights to 0, in place (DropConnect, Wan et al. 2013).
 
-    The other weights are scaled up, so that the mean inputs of units are those of the whole
-    machine.
+    The other weights are divided by ``1 - share``, so that the mean inputs of units are those of
+    the whole machine. The momentum is multiplied by it, so that :func:`restore_connections` can
+    divide the whole step.
 
     Returns
     -------
@@ -279,17 +283,25 @@ def drop_connections(stack, state, share, key, step) -> list:
         weights = parameters(level)
         stays = rng.random(weights.shape, dtype=np.float32) >= share
         result.append((stays, weights.copy(), velocity.copy()))
-        weights *= stays
-        weights /= weights.dtype.type(1 - share)
+        weights[...] = _remaining(weights, stays, share)
+        velocity *= velocity.dtype.type(1 - share)
     return result
 
 
-def restore_connections(stack, state, dropped, share, bound) -> None:
-    """Restore the weights and the momentum of dropped connections, in place.
+def _remaining(weights, stays, share) -> np.ndarray:
+    """Return the weights of the machine that is trained in place of the whole one."""
+    return weights * stays / weights.dtype.type(1 - share)
 
-    The kernel also updates the dropped connections, and includes these updates when it converts
-    the biases of the centred machine. The biases are corrected for that. Afterwards the norms of
-    the weights are bounded by ``bound``.
+
+def restore_connections(stack, state, dropped, share, rate, options) -> None:
+    """Turn the step of the machine with dropped connections into one of the whole machine.
+
+    A weight w that stays is trained as w / (1 - share), so by the chain rule its gradient is that
+    of the trained weight, divided by 1 - share. The gradient of a dropped weight is 0. Penalties
+    and momentum act on the weights of the whole machine.
+
+    The kernel has converted the biases of the centred machine with the weights that it trained.
+    The biases are corrected for the difference to the weights that this function sets.
 
     Parameters
     ----------
@@ -301,13 +313,22 @@ def restore_connections(stack, state, dropped, share, bound) -> None:
         Result of :func:`drop_connections`.
     share : float
         Share of the connections that were dropped.
-    bound : float
-        Maximum norm of the weights of an upper unit. If 0, there is no bound.
+    rate : float
+        Learning rate of the step.
+    options : TrainingOptions
+        Options of the step of the whole machine.
     """
     for number, (level, velocity) in enumerate(zip(stack.levels, state.velocity, strict=True)):
         stays, before, velocity_before = dropped[number]
         lower, upper = stack.biases[number : number + 2]
-        weights = parameters(level)
+        trained = parameters(level)
+        kept, step = trained.dtype.type(1 - share), trained.dtype.type(rate)
+        change = (trained - _remaining(before, stays, share)) / kept
+        still = -options.l2 * before  # the change per rate of dropped connections
+        if velocity.size:
+            still = still + options.momentum * velocity_before.reshape(before.shape)
+            velocity[:] = np.where(stays, velocity.reshape(before.shape) / kept, still).ravel()
+        new = before + np.where(stays, change, step * still)
         indptr, indices = level.edges.indptr, level.edges.indices.astype(np.int64)
 
         def matrix(values, shape=(upper.size, lower.size), indptr=indptr, indices=indices):
@@ -315,17 +336,16 @@ def restore_connections(stack, state, dropped, share, bound) -> None:
                 return values
             return sparse.csr_array((values, indices, indptr), shape=shape)
 
-        undone = matrix(np.where(stays, weights.dtype.type(0), weights))
+        undone = matrix(trained - _remaining(new, stays, share))
         upper += undone @ state.offsets[number]
         lower += undone.T @ state.offsets[number + 1]
-        weights *= weights.dtype.type(1 - share)
-        np.copyto(weights, before, where=~stays)
-        if velocity.size:
-            np.copyto(velocity, velocity_before, where=~stays.reshape(velocity.shape))
-        if bound > 0:
-            norms = np.sqrt(matrix(weights**2).sum(axis=1))
-            scale = np.minimum(1, bound / np.maximum(norms, bound)).astype(weights.dtype)
-            weights *= scale[:, None] if weights.ndim == 2 else np.repeat(scale, np.diff(indptr))
+        new -= np.clip(new, -step * options.l1, step * options.l1)
+        if options.max_norm > 0:
+            norms = np.sqrt(matrix(new**2).sum(axis=1))
+            scale = np.minimum(1, options.max_norm / np.maximum(norms, options.max_norm))
+            scale = scale.astype(new.dtype)
+            new *= scale[:, None] if new.ndim == 2 else np.repeat(scale, np.diff(indptr))
+        trained[...] = new
 
 
 def new_workspace(stack, state, n_packed, n_threads) -> Workspace:
