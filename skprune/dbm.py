@@ -18,7 +18,7 @@ from ._machine import inference
 from ._machine.base import BoltzmannMachine
 from ._machine.directed import means_below
 from ._machine.initial import full_level_parameters, log_odds, random_weights
-from ._machine.levels import Level, stack_of
+from ._machine.levels import Level, read_only, stack_of
 from ._support.options import check_layer_sizes, check_number
 from ._support.random import new_key, new_seeds
 from ._support.threads import blocks
@@ -316,7 +316,7 @@ class DBMTransformer(BoltzmannMachine):
             rng.randint(0, 2, (n_chains, size)).astype(np.uint8) if number % 2 else None
             for number, size in enumerate(sizes)
         ]
-        self._velocity = self._log_partition = None
+        self._forget()
         self._step = 0
         self._key = new_key(rng)
 
@@ -385,8 +385,8 @@ class DBMTransformer(BoltzmannMachine):
                 )
             )  # fmt: skip
             if number < last:
-                with machine._team(given.shape[0]) as team:
-                    means = inference.mean_field(machine._stack(), given, team)[-1]
+                with machine.layers_.team(given.shape[0]) as team:
+                    means = inference.mean_field(machine.layers_.stack(), given, team)[-1]
                 below = np.ascontiguousarray(means[:, :n_upper])
         return levels
 
@@ -433,11 +433,61 @@ class DBMTransformer(BoltzmannMachine):
         check_is_fitted(self)
         return [level.matrix() for level in self._levels]
 
+    @components_.setter
+    def components_(self, components):
+        self.set_parameters(components)
+
+    def set_parameters(
+        self, components=None, *, intercepts=None, connectivity=None, visible_means=None
+    ):
+        """Replace fitted parameters.
+
+        Momentum, log Z and the means of the units no longer hold, and are deleted. Assignment to
+        ``components_`` or ``intercepts_`` calls this method.
+
+        Parameters
+        ----------
+        components : list of {array-like, sparse matrix} of shape (n_upper, n_lower), default=None
+            New weights of each level. Those of absent connections must be 0. An entry of None
+            keeps the weights of its level.
+        intercepts : list of array-like of shape (n_units,), default=None
+            New biases of each layer, visible layer first. An entry of None keeps the biases.
+        connectivity : list of {array-like, sparse matrix} of bool, default=None
+            New mask of each level. An entry of None keeps the connections of its level.
+        visible_means : array-like of shape (n_features,), default=None
+            Means of the data, from which chains and annealed importance sampling start. If None,
+            they are estimated from tempered chains of the machine when they are needed.
+
+        Returns
+        -------
+        self : DBMTransformer
+
+        Raises
+        ------
+        ValueError
+            If the length of a list or a shape is wrong, a number is not finite, or a weight
+            without a connection is not 0.
+        """
+        check_is_fitted(self)
+        given = {"components": components, "intercepts": intercepts, "connectivity": connectivity}
+        lists = []
+        for name, entries in given.items():
+            n_entries = len(self._levels) + (name == "intercepts")
+            entries = [None] * n_entries if entries is None else list(entries)
+            if len(entries) != n_entries:
+                raise ValueError(f"{name} must have {n_entries} entries, got {len(entries)}.")
+            lists.append(entries)
+        return self._set_parameters(*lists, visible_means)
+
     @property
     def intercepts_(self) -> list:
         """Biases of the layers, visible layer first."""
         check_is_fitted(self)
-        return self._biases
+        return [read_only(bias) for bias in self._biases]
+
+    @intercepts_.setter
+    def intercepts_(self, intercepts):
+        self.set_parameters(intercepts=intercepts)
 
     @property
     def _n_features_out(self) -> int:
@@ -597,7 +647,7 @@ class DBMTransformer(BoltzmannMachine):
             self, X, dtype=(np.float64, np.float32), ensure_all_finite="allow-nan", reset=False
         )
         missing = np.isnan(X)
-        filled = np.where(missing, self._activity[0], X).astype(self._biases[0].dtype)
+        filled = np.where(missing, self.activity_[0], X).astype(self._biases[0].dtype)
         bottom = stack_of(self._levels[:1], self._biases[:2])
         rows = np.flatnonzero(missing.any(axis=1))
         for _ in range(max_updates):
@@ -624,10 +674,9 @@ def _tie(machine, tiles) -> None:
     """Set the weights and biases of the two copies of each doubled unit to their mean."""
     if tiles == (1, 1):
         return
-    level = machine._levels[0]
     axis = tiles.index(2)  # 0: hidden units, 1: visible units
-    mean = sum(np.split(level.matrix(), 2, axis=axis)) / 2
-    machine._levels = [Level.from_matrix(np.tile(mean, tiles).astype(level.dtype), level.mask())]
-    bias = machine._biases[1 - axis]
-    machine._biases[1 - axis] = np.tile(sum(np.split(bias, 2)) / 2, 2).astype(bias.dtype)
-    machine._velocity = None
+    weights = np.tile(sum(np.split(machine.components_, 2, axis=axis)) / 2, tiles)
+    biases = [None, None]
+    bias = machine.layers_.biases[1 - axis]
+    biases[1 - axis] = np.tile(sum(np.split(bias, 2)) / 2, 2)
+    machine.set_layers(machine.layers_.with_parameters([weights], biases, [None]))

@@ -317,7 +317,6 @@ default=(100, 100)
                 self._stack_is_trained = self.n_iter != 0
             if not going_on:
                 self._key, self._n_steps = key, 0
-            self._log_partition = None
             if tuning is not None:
                 history = self._fine_tune(tuning, X, labels, n_passes, context)
                 self.history_ = [*self.history_[: len(self.estimators_)], history]
@@ -378,7 +377,6 @@ default=(100, 100)
         if self._generative is not None:
             n_directed = len(self._generative.levels)
             self._generative = self._generative.with_connectivity(masks[:n_directed])
-        self._log_partition = None
         return self
 
     def layer_samples(self, X=None, *, n_samples=1000, n_steps_between=10, random_state=None):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -15,7 +16,7 @@ from ._machine import inference
 from ._machine.base import BoltzmannMachine
 from ._machine.initial import log_odds, random_weights
 from ._machine.labels import with_labels
-from ._machine.levels import Level
+from ._machine.levels import Level, read_only
 from ._support.options import check_number
 from ._support.random import new_key
 from ._support.validation import check_data, float_type
@@ -26,6 +27,7 @@ __all__ = ["PrunedBernoulliRBM"]
 # Scale of the random weights of hidden units that transpose_of does not provide. A hidden unit with
 # zero weights does not change p(v), so small weights change it little.
 START_SCALE = 0.01
+_counting = threading.Lock()
 
 
 class PrunedBernoulliRBM(BoltzmannMachine):
@@ -265,7 +267,7 @@ class PrunedBernoulliRBM(BoltzmannMachine):
         self._activity = [means.astype(dtype), np.full(self.n_components, 0.5, dtype)]
         n_chains = self._wanted_chains()
         self._chains = [None, rng.randint(0, 2, (n_chains, self.n_components)).astype(np.uint8)]
-        self._velocity = self._log_partition = None
+        self._forget()
         self._step = self._gibbs_calls = 0
         self._key = new_key(rng)
 
@@ -320,6 +322,55 @@ class PrunedBernoulliRBM(BoltzmannMachine):
         """Weights of shape (n_components, n_features), zero for absent connections."""
         check_is_fitted(self)
         return self._without_labels(self._levels[0].matrix())
+
+    @components_.setter
+    def components_(self, components):
+        self.set_parameters(components)
+
+    def set_parameters(
+        self,
+        components=None,
+        *,
+        intercept_hidden=None,
+        intercept_visible=None,
+        connectivity=None,
+        visible_means=None,
+    ):
+        """Replace fitted parameters, for example by those of an ablation.
+
+        Momentum, log Z and the means of the units no longer hold, and are deleted. Assignment to
+        ``components_``, ``intercept_hidden_`` or ``intercept_visible_`` calls this method.
+
+        Parameters
+        ----------
+        components : {array-like, sparse matrix} of shape (n_components, n_features), default=None
+            New weights. Those of absent connections must be 0. If None, keep the weights.
+        intercept_hidden : array-like of shape (n_components,), default=None
+            New biases of the hidden units. If None, keep the biases.
+        intercept_visible : array-like of shape (n_features,), default=None
+            New biases of the visible units. If None, keep the biases.
+        connectivity : {array-like, sparse matrix} of bool of shape (n_components, n_features), \
+default=None
+            New mask of existing connections. If None, keep the connections.
+        visible_means : array-like of shape (n_features,), default=None
+            Means of the data, from which chains and annealed importance sampling start. If None,
+            they are estimated from tempered chains of the machine when they are needed.
+
+        Returns
+        -------
+        self : PrunedBernoulliRBM
+
+        Raises
+        ------
+        ValueError
+            If a shape is wrong, a number is not finite, or a weight without a connection is not 0.
+        """
+        check_is_fitted(self)
+        if self._n_labels and np.shape(components) == self.components_.shape:
+            labels = self._levels[0].matrix()[:, -self._n_labels :]
+            components = np.hstack([components, labels])
+        biases = [intercept_visible, intercept_hidden]
+        return self._set_parameters([components], biases, [connectivity], visible_means)
 
     @property
     def connectivity_(self) -> list:
@@ -392,19 +443,27 @@ class PrunedBernoulliRBM(BoltzmannMachine):
     def intercept_visible_(self) -> np.ndarray:
         """Biases of the visible units."""
         check_is_fitted(self)
-        return self._biases[0]
+        return read_only(self._biases[0])
+
+    @intercept_visible_.setter
+    def intercept_visible_(self, biases):
+        self.set_parameters(intercept_visible=biases)
 
     @property
     def intercept_hidden_(self) -> np.ndarray:
         """Biases of the hidden units."""
         check_is_fitted(self)
-        return self._biases[1]
+        return read_only(self._biases[1])
+
+    @intercept_hidden_.setter
+    def intercept_hidden_(self, biases):
+        self.set_parameters(intercept_hidden=biases)
 
     @property
     def h_samples_(self) -> np.ndarray:
         """Hidden states of the chains."""
         check_is_fitted(self)
-        return self._chains[1]
+        return read_only(self._chains[1])
 
     @property
     def _n_features_out(self) -> int:
@@ -496,9 +555,9 @@ class PrunedBernoulliRBM(BoltzmannMachine):
         v = check_data(self, v, reset=False)
         n_samples = v.shape[0]
         hidden = np.zeros((n_samples, self._n_features_out), self._biases[0].dtype)
-        self._gibbs_calls += 1
+        with _counting:  # so that calls in two threads never share draws
+            self._gibbs_calls += 1
+            call = self._gibbs_calls
         key = np.uint64((int(self._key) ^ 0x6762) & (2**64 - 1))
         with self._team(n_samples) as team:
-            return inference.gibbs(
-                self._stack(), [v, hidden], 1, n_samples, key, team, self._gibbs_calls
-            )[0]
+            return inference.gibbs(self._stack(), [v, hidden], 1, n_samples, key, team, call)[0]

@@ -53,10 +53,15 @@ def machine_of(weights, biases, dtype=np.float64, **parameters):
     else:
         sizes = tuple(len(bias) for bias in biases[1:])
         machine = DBMTransformer(sizes, pretrain=False, **options).fit(rows)
-    for own, given in zip(stored_parameters(machine), (weights, biases), strict=True):
-        for array, values in zip(own, given, strict=True):
-            array[...] = values
-    return machine
+    means = np.full(len(biases[0]), 0.5)
+    if len(weights) == 1:
+        return machine.set_parameters(
+            weights[0],
+            intercept_visible=biases[0],
+            intercept_hidden=biases[1],
+            visible_means=means,
+        )
+    return machine.set_parameters(weights, intercepts=biases, visible_means=means)
 
 
 def stored_parameters(machine):

@@ -227,10 +227,10 @@ FAULTS: list[Fault] = [
     ),
     Fault(
         row=4,
-        file="dbn.py",
-        old="""        self._log_partition = None
-        return self""",
-        new="""        return self""",
+        file="_machine/layered.py",
+        old="""        self._levels = [*changed, *others]
+        self._forget()""",
+        new="""        self._levels = [*changed, *others]""",
         test="tests/test_dbn.py::test_kept_log_partition_is_dropped_with_connections",
     ),
     Fault(

@@ -299,9 +299,9 @@ class Nudged(PrunedBernoulliRBM):
         super().fit(X)
         self.set_params(n_iter=n_iter)
         rng = np.random.RandomState(1)
-        for array in (self.components_, self.intercept_visible_, self.intercept_hidden_):
-            array += n_iter * rng.normal(size=array.shape)
-        return self
+        arrays = (self.components_, self.intercept_visible_, self.intercept_hidden_)
+        moved = [array + n_iter * rng.normal(size=array.shape) for array in arrays]
+        return self.set_parameters(moved[0], intercept_visible=moved[1], intercept_hidden=moved[2])
 
 
 def test_copies_of_doubled_units_are_tied_before_and_after_their_training():
@@ -317,10 +317,11 @@ def test_copies_of_doubled_units_are_tied_before_and_after_their_training():
         for n_iter in (0, 1):
             rbm.set_params(n_iter=n_iter, warm_start=n_iter > 0).fit(rows)
             if axis is not None:
-                bias = (rbm.intercept_hidden_, rbm.intercept_visible_)[axis]
-                for array, along in ((rbm.components_, axis), (bias, 0)):
-                    halves = np.split(array.copy(), 2, axis=along)
-                    array[...] = np.concatenate([sum(halves) / 2] * 2, axis=along)
+                name = ("intercept_hidden_", "intercept_visible_")[axis]
+                for attribute, along in (("components_", axis), (name, 0)):
+                    halves = np.split(getattr(rbm, attribute), 2, axis=along)
+                    mean = np.concatenate([sum(halves) / 2] * 2, axis=along)
+                    setattr(rbm, attribute, mean)
         return rbm
 
     twice = np.hstack([X, X])

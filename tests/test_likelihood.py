@@ -383,7 +383,12 @@ def test_softened_base_rates_find_modes_far_from_the_data():
     rng = np.random.default_rng(0)
     data = (rng.uniform(size=(200, 12)) < 0.02).astype(np.float32)
     rbm = PrunedBernoulliRBM(2, n_iter=0, random_state=0).fit(data)
-    rbm.components_[:], rbm.intercept_visible_[:], rbm.intercept_hidden_[:] = 3, -3, -18
+    rbm.set_parameters(
+        np.full((2, 12), 3.0),
+        intercept_visible=np.full(12, -3.0),
+        intercept_hidden=[-18, -18],
+        visible_means=data.mean(axis=0),
+    )
     exact = rbm.log_partition("exact").value
     options = {"n_temperatures": 1000, "n_chains": 400, "random_state": 0}
     with warnings.catch_warnings():

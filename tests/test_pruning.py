@@ -476,10 +476,11 @@ def test_units_go_for_good(digits, criterion):
 def test_fewest_informative_units_go_first(digits):
     """A unit without weights tells nothing, one that copies a pixel tells most."""
     fitted = rbm(n_iter=0, n_components=3).fit(digits)
-    fitted.components_[:] = 0
-    fitted.components_[1, 20] = 30
-    fitted.components_[2, 20] = 1
-    fitted.intercept_hidden_[:] = [0, -15, -0.5]
+    weights = np.zeros((3, 64))
+    weights[1, 20], weights[2, 20] = 30, 1
+    fitted.set_parameters(
+        weights, intercept_hidden=[0, -15, -0.5], visible_means=fitted.activity_[0]
+    )
     pruner = IterativePruner(
         FrozenEstimator(fitted), target="units", criterion="mutual_information", sparsity=2 / 3,
         retrain=None, n_rounds=1,
@@ -641,7 +642,10 @@ def test_regrowth_by_gradient_prefers_what_the_model_lacks():
     weights = np.zeros((1, 6), np.float32)
     weights[0, 0], weights[0, 4] = 8, 0.1
     replace_level(fitted, 0, Level.from_matrix(weights, mask))
-    fitted.intercept_hidden_[:], fitted.intercept_visible_[0] = -4, -4
+    visible = [-4, *fitted.intercept_visible_[1:]]
+    fitted.set_parameters(
+        intercept_hidden=[-4], intercept_visible=visible, visible_means=fitted.activity_[0]
+    )
     pruner = IterativePruner(
         FrozenEstimator(fitted), sparsity=4 / 6, schedule=FractionOfRemaining(0.5), n_rounds=1,
         regrow="gradient", retrain=None,

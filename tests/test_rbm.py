@@ -40,8 +40,12 @@ def machine_of_zeros(n_hidden, n_visible):
     """A machine with all weights and biases zero, in float64, and rows for it."""
     X = np.random.default_rng(0).integers(0, 2, (5, n_visible)).astype(np.float64)
     rbm = PrunedBernoulliRBM(n_hidden, n_iter=0, random_state=0).fit(X)
-    for array in (rbm.components_, rbm.intercept_visible_, rbm.intercept_hidden_):
-        array[...] = 0
+    rbm.set_parameters(
+        np.zeros((n_hidden, n_visible)),
+        intercept_visible=np.zeros(n_visible),
+        intercept_hidden=np.zeros(n_hidden),
+        visible_means=X.mean(axis=0),
+    )
     return rbm, X
 
 
@@ -72,8 +76,8 @@ def test_free_energy_by_look_up_is_that_of_its_formula():
     X[300, 5] = 0.25
     mask = rng.uniform(size=(7, 12)) < 0.4
     rbm = PrunedBernoulliRBM(7, connectivity=mask, n_iter=0, random_state=0).fit(X)
-    rbm.intercept_visible_[:] = rng.normal(size=12)
-    rbm.intercept_hidden_[:] = rng.normal(size=7)
+    rbm.intercept_visible_ = rng.normal(size=12)
+    rbm.intercept_hidden_ = rng.normal(size=7)
     fields = X @ rbm.components_.T.astype(float) + rbm.intercept_hidden_
     expected = -X @ rbm.intercept_visible_.astype(float) - np.logaddexp(0, fields).sum(axis=1)
     np.testing.assert_allclose(rbm.free_energy(X), expected, atol=2e-5)
@@ -168,7 +172,7 @@ def test_set_connectivity(digits):
     kept = rbm.components_.copy()
     mask = np.arange(12 * 64).reshape(12, 64) % 4 == 0
     assert rbm.set_connectivity([mask]) is rbm
-    assert rbm._log_partition is None
+    assert "log Z" not in rbm._kept
     np.testing.assert_array_equal(rbm.components_, kept * mask)
     rbm.set_connectivity(np.ones((12, 64), bool))
     np.testing.assert_array_equal(rbm.components_, kept * mask)
@@ -297,7 +301,7 @@ def test_dropout_turns_this_share_of_the_hidden_units_off(digits, negative_phase
     dropped = []
     for seed in range(6):
         rbm = small(**options | {"n_iter": 0}, random_state=seed, warm_start=True).fit(digits)
-        rbm.intercept_hidden_[:] = 60  # on, unless dropped
+        rbm.intercept_hidden_ = np.full(12, 60)  # on, unless dropped
         dropped.append(rbm.set_params(n_iter=1, dropout=0.4).fit(digits).h_samples_)
     size = np.size(dropped)
     assert abs(np.mean(dropped) - 0.6) < 3 * np.sqrt(0.4 * 0.6 / size) < 0.02
@@ -384,10 +388,9 @@ def test_kept_log_partition_is_dropped_by_fitting(digits):
     rbm = PrunedBernoulliRBM(30, n_iter=2, random_state=0).fit(digits)
     assert rbm.log_partition().method == "ais"
     assert rbm.score(digits) == rbm.score(digits)
-    kept = rbm._log_partition
-    assert kept is not None
+    kept = rbm._kept["log Z"]
     assert kept == tuple(rbm.log_partition())
-    assert rbm.partial_fit(digits)._log_partition is None
+    assert not rbm.partial_fit(digits)._kept
 
 
 @pytest.mark.parametrize("change", ["compact", "set_connectivity"])
@@ -556,7 +559,7 @@ def test_unfitted_machines_say_so():
 def test_repr_evaluates_no_score(digits):
     rbm = PrunedBernoulliRBM(30, n_iter=1).fit(digits)
     assert "PrunedBernoulliRBM" in rbm._repr_html_()
-    assert rbm._log_partition is None
+    assert "log Z" not in rbm._kept
 
 
 def test_data_outside_zero_one_are_taken_without_a_warning():

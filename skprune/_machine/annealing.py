@@ -23,6 +23,8 @@ PILOT_CHAINS, PILOT_STEPS = 64, 200  # of the run that measures the length of a 
 # Path length between replicas, at which about half of the exchanges are accepted.
 EXCHANGE_LENGTH, MOST_REPLICAS = 1.0, 100
 
+MEANS_CHAINS, MEANS_SWEEPS = 100, 100  # of the estimate of the model's means
+
 
 def base_rates(stack: Stack, visible_means) -> tuple:
     """Return the biases of the base-rate model.
@@ -178,6 +180,19 @@ def tempered_samples(
         ensemble.read_coldest(layer, states)
         result.append(states.T)
     return result
+
+
+def model_means(stack: Stack, key, team: Team) -> list:
+    """Return estimates of the mean of each unit under the model, one array per layer.
+
+    They are means over independent tempered chains, and lie between 0 and 1, exclusively.
+    """
+    base = base_rates(stack, np.full(stack.biases[0].size, 0.5))
+    states = tempered_samples(stack, base, key, team, MEANS_CHAINS, MEANS_SWEEPS)
+    return [
+        ((layer.sum(axis=0) + 0.5) / (len(layer) + 1)).astype(bias.dtype)
+        for layer, bias in zip(states, stack.biases, strict=True)
+    ]
 
 
 def base_log_partition(stack: Stack, base) -> float:

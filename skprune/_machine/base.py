@@ -16,15 +16,16 @@ from .. import connectivity, likelihood
 from .._kernels.records import TrainingOptions
 from .._support.compat import with_callbacks
 from .._support.options import check_number, resolve_function
-from .._support.random import new_key
+from .._support.random import derived_key, new_key
 from .._support.validation import check_clamped, check_data, restored_on_error
 from .._training.contrastive import MEAN_RATE, ContrastiveTrainer, new_state, new_velocity
 from .._training.passes import LEARNING_RATE_SCHEDULES, run_passes
 from ..likelihood import LogPartition
 from ..samplers import check_gibbs_steps, check_negative_phase
 from . import inference
+from .annealing import MEANS_CHAINS, MEANS_SWEEPS, model_means
 from .layered import Layered
-from .levels import check_arrays
+from .levels import check_arrays, check_parameter, read_only
 
 LEAST_CHAINS = 100  # minimum if n_chains is None, see docs/design_notes.md
 
@@ -41,6 +42,8 @@ class BoltzmannMachine(
     states of the odd layers) and ``_velocity`` (momentum, or None).
     """
 
+    _activity: list | None
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
@@ -48,17 +51,64 @@ class BoltzmannMachine(
 
     @property
     def activity_(self) -> list:
-        """Running means of each layer given the training data, visible layer first."""
+        """Running means of each layer given the training data, visible layer first.
+
+        If the parameters were set after training, these are means of the model instead. They are
+        then estimated when they are first needed.
+        """
         check_is_fitted(self)
-        return self._activity
+        if self._activity is None:
+            stack, key = self._stack(), derived_key(self._key, "means of the model")
+            with self._team(MEANS_CHAINS * MEANS_SWEEPS) as team:
+                self._activity = model_means(stack, key, team)
+        return [read_only(mean) for mean in self._activity]
 
     def _forget(self):
-        self._velocity = self._log_partition = None
+        self._velocity, self._kept = None, {}
+
+    def kept(self, name, compute) -> tuple:
+        """Return a result that depends on the fitted parameters, and keep it until they change.
+
+        Parameters
+        ----------
+        name : str
+            Name under which the result is kept.
+        compute : callable
+            Computes the result, a tuple of numbers, if it is not known.
+
+        Returns
+        -------
+        result : tuple
+        """
+        check_is_fitted(self)
+        if name not in self._kept:
+            self._kept[name] = tuple(compute())
+        return self._kept[name]
+
+    def _set_parameters(self, matrices, biases, masks, visible_means):
+        """Replace weights, biases and connections, and forget what depends on them."""
+        check_is_fitted(self)
+        layers = self.layers_.with_parameters(matrices, biases, masks)
+        activity = None
+        if visible_means is not None:
+            size, dtype = layers.biases[0].size, layers.biases[0].dtype
+            means = check_parameter(visible_means, (size,), dtype, "visible_means")
+            if not ((means >= 0) & (means <= 1)).all():
+                raise ValueError("visible_means must be in [0, 1].")
+            with layers.team(1) as team:
+                above = inference.mean_field(
+                    layers.stack(), means[None], team, *(self._mean_field_limits() or ())
+                )
+            activity = [means, *(layer[0] for layer in above)]
+        self.set_layers(layers)
+        self._activity = activity
+        return self
 
     def _check_state(self):
         super()._check_state()
         sizes, dtype = [bias.size for bias in self._biases], self._biases[0].dtype
-        check_arrays(self._activity, sizes, dtype, "The running means")
+        if self._activity is not None:
+            check_arrays(self._activity, sizes, dtype, "The running means")
         for chains, size in zip(self._chains, sizes, strict=True):
             if chains is not None and (chains.ndim != 2 or chains.shape[1] != size):
                 raise ValueError(
@@ -124,9 +174,9 @@ class BoltzmannMachine(
             if rescale:
                 part = part.scaled(level.shape[0] / part.shape[0])
             self._levels[number] = part
-        for number, stay in enumerate(kept):
+        self._activity = [mean[stay] for mean, stay in zip(self.activity_, kept, strict=True)]
+        for number, (stay, activity) in enumerate(zip(kept, self._activity, strict=True)):
             self._biases[number] = self._biases[number][stay]
-            self._activity[number] = activity = self._activity[number][stay]
             if self._chains[number] is not None:
                 self._chains[number] = self._chains[number][:, stay]
             if number and hidden_bias:
@@ -252,10 +302,10 @@ class BoltzmannMachine(
             for states in self._chains
         ]
         velocity = self._starting_velocity(stack, self.momentum)
-        state = new_state(stack, batch_size, n_chains, chains, self._activity, velocity)
+        state = new_state(stack, batch_size, n_chains, chains, self.activity_, velocity)
         sampler = None
         if negative.chains == "own":
-            sampler = negative.prepare(stack, state.chains, n_chains, self._activity[0], self._key)
+            sampler = negative.prepare(stack, state.chains, n_chains, self.activity_[0], self._key)
         return ContrastiveTrainer(
             stack=stack,
             state=state,
@@ -335,12 +385,12 @@ class BoltzmannMachine(
             X = check_data(self, X, reset=first)
             if first:
                 self._initialize(X, check_random_state(self.random_state))
-            self._train(X, 1, schedule="constant", shuffle=False)
+            self.history_ = self._train(X, 1, schedule="constant", shuffle=False)
         return self
 
     def _train(self, X, n_passes, *, schedule, shuffle, context=None) -> dict:
         """Train for some passes, set the fitted attributes, and return the history."""
-        self._log_partition = None
+        self._kept = {}
         watched = X[: min(1000, X.shape[0])]
         with self._team(X.shape[0]) as team:
             trainer = self._trainer(X, n_passes, team, schedule=schedule, shuffle=shuffle)
@@ -459,15 +509,13 @@ class BoltzmannMachine(
         key = self._key if random_state is None else new_key(random_state)
         with self._team(n_chains * n_temperatures) as team:
             return likelihood.stack_log_partition(
-                self._stack(), self._activity[0], key, team, method, n_chains, n_temperatures,
+                self._stack(), self.activity_[0], key, team, method, n_chains, n_temperatures,
                 spacing, softening, n_tempered_sweeps,
             )  # fmt: skip
 
     def _kept_log_partition(self) -> LogPartition:
         """Return log Z of the fitted parameters, which is computed on the first call."""
-        if self._log_partition is None:
-            self._log_partition = tuple(self.log_partition())
-        return LogPartition(*self._log_partition)
+        return LogPartition(*self.kept("log Z", self.log_partition))
 
     @abstractmethod
     def score_samples(self, X):
@@ -493,7 +541,7 @@ class BoltzmannMachine(
 
     def _start(self, n_samples, rng) -> list:
         """Return initial states, with visible units drawn from the means of the data."""
-        visible = rng.uniform(size=(n_samples, self._biases[0].size)) < self._activity[0]
+        visible = rng.uniform(size=(n_samples, self._biases[0].size)) < self.activity_[0]
         dtype = self._biases[0].dtype
         states = [np.zeros((n_samples, bias.size), dtype) for bias in self._biases]
         states[0] = visible.astype(dtype)

@@ -21,7 +21,7 @@ from .belief import BeliefNetwork
 class GenerativeNetwork:
     """Mixin that gives a network its likelihood and its samples.
 
-    The network provides its parts as :class:`BeliefNetwork`, and keeps an estimate of log Z.
+    The network provides its parts as :class:`BeliefNetwork`. Its top machine keeps log Z.
     """
 
     estimators_: list
@@ -29,7 +29,6 @@ class GenerativeNetwork:
     classes_: np.ndarray
     _directed_top: bool
     _key: np.uint64
-    _log_partition: tuple | None
 
     @abstractmethod
     def _team(self, n_samples) -> Team:
@@ -71,7 +70,7 @@ class GenerativeNetwork:
         if self._directed_top:
             return LogPartition(0.0, 0.0, (0.0, 0.0), "exact", np.inf)
         machine = self.estimators_[-1]
-        if not hasattr(machine, "log_partition"):
+        if not hasattr(machine, "kept"):
             raise TypeError(
                 f"log_partition is not available for a top level of type {type(machine).__name__}. "
                 "The top level must be a PrunedBernoulliRBM."
@@ -135,9 +134,10 @@ class GenerativeNetwork:
             Bounds in nats.
         """
         bound = self.lower_bound(X)
-        if self._log_partition is None:
-            self._log_partition = tuple(self.log_partition())
-        return bound - self._log_partition[0]
+        if self._directed_top:
+            return bound
+        name = "log Z by label" if self.join_labels else "log Z"
+        return bound - self.estimators_[-1].kept(name, self.log_partition)[0]
 
     def score(self, X, y=None) -> float:
         """Return the mean of :meth:`score_samples`, in nats.

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
+LEAST_POWER = 1e-10  # sum of squared variances below which the lower units count as constant
+
 
 def random_weights(mask, lower_means, rng) -> np.ndarray:
     """Return random initial weights of a level.
 
     They are scaled so that the input of an upper unit has about unit variance if the lower units
     are independent and have the given means. Upper units then start different from each other, and
-    neither saturated nor linear (docs/design_notes.md).
+    neither saturated nor linear (docs/design_notes.md). An upper unit whose lower units are all
+    constant, as in a batch of one row, gets the weights for means of 1/2. Weights of 0 would be a
+    saddle point, which training never leaves.
 
     Parameters
     ----------
@@ -27,8 +31,15 @@ def random_weights(mask, lower_means, rng) -> np.ndarray:
         Weights. Those of absent connections are not 0.
     """
     variances = np.clip(lower_means, 0, 1) * (1 - np.clip(lower_means, 0, 1))
-    scale = 1 / np.sqrt(np.maximum(mask @ variances**2, 1.0))
-    return scale[:, None] * np.sqrt(variances) * rng.standard_normal(mask.shape)
+    draws = rng.standard_normal(mask.shape)
+    power = mask @ variances**2
+    scale = 1 / np.sqrt(np.maximum(power, 1.0))
+    weights = scale[:, None] * np.sqrt(variances) * draws
+    unknown = power < LEAST_POWER
+    if unknown.any():
+        power = mask[unknown].sum(axis=1) / 16
+        weights[unknown] = 0.5 / np.sqrt(np.maximum(power, 1.0))[:, None] * draws[unknown]
+    return weights
 
 
 def log_odds(means, n_rows) -> np.ndarray:

@@ -8,9 +8,11 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+from scipy import sparse
 
 from .._kernels.records import Edges, KernelLevel, Stack
 from .._support.threads import Team
+from ..connectivity import check_mask
 
 # Share of absent connections from which edge kernels are faster than BLAS (docs/design_notes.md).
 EDGE_SPARSITY = 0.5
@@ -205,20 +207,18 @@ class Level:
             mask = np.ones(self.shape, dtype=bool)
         else:
             mask = self.connections.mask()
-        mask.flags.writeable = False
-        return mask
+        return read_only(mask)
 
     def matrix(self) -> np.ndarray:
         """Return the weights as a matrix, with 0 for absent connections.
 
-        For a full level this is the stored array. For a pruned level it is a read-only copy.
+        It is read-only. For a full level it is a view of the stored array.
         """
         if self.connections is None:
-            return self.values
+            return read_only(self.values)
         matrix = np.zeros(self.shape, self.dtype)
         matrix[self.connections.mask()] = self.values
-        matrix.flags.writeable = False
-        return matrix
+        return read_only(matrix)
 
     def kernel_form(self) -> KernelLevel:
         """Return the form that kernels read.
@@ -240,6 +240,24 @@ class Level:
     def scaled(self, factor) -> Level:
         """Return a level with all weights multiplied by a number."""
         return Level(self.values * self.dtype.type(factor), self.connections)
+
+    def with_matrix(self, matrix, mask=None) -> Level:
+        """Return a level with new weights and, if ``mask`` is given, with new connections.
+
+        Raises
+        ------
+        ValueError
+            If the shape is wrong, or a weight is not finite, or is not 0 for an absent connection.
+        """
+        matrix = check_parameter(matrix, self.shape, self.dtype, "The weights of a level")
+        mask = self.mask() if mask is None else check_mask(mask, self.shape)
+        n_absent = np.count_nonzero(matrix[~mask])
+        if n_absent:
+            raise ValueError(
+                f"{n_absent} of the weights belong to connections that do not exist, but are not "
+                "0. Pass the connections that exist as connectivity, too."
+            )
+        return Level.from_matrix(matrix, mask)
 
     def with_connectivity(self, mask) -> Level:
         """Return a level with the same weights and a new mask. New connections have weight 0."""
@@ -330,6 +348,35 @@ class Layers:
         ]
         return Layers(levels, stack.biases)
 
+    def with_parameters(self, matrices, biases, masks) -> Layers:
+        """Return layers with new weights, biases and connections.
+
+        Parameters
+        ----------
+        matrices : list of {array-like, sparse matrix, None}
+            Weights of each level. None keeps them.
+        biases : list of {array-like, None}
+            Biases of each layer. None keeps them.
+        masks : list of {array-like of bool, None}
+            Connections of each level. None keeps them.
+
+        Raises
+        ------
+        ValueError
+            If a shape is wrong, a number is not finite, or a weight without a connection is not 0.
+        """
+        levels = [
+            level.with_matrix(level.matrix() if matrix is None else matrix, mask)
+            if not (matrix is None and mask is None)
+            else level
+            for level, matrix, mask in zip(self.levels, matrices, masks, strict=True)
+        ]
+        biases = [
+            own if new is None else check_parameter(new, own.shape, own.dtype, "Biases of a layer")
+            for own, new in zip(self.biases, biases, strict=True)
+        ]
+        return Layers(levels, biases)
+
     def with_connectivity(self, masks) -> Layers:
         """Return layers with the same weights and new masks, one per level."""
         levels = [
@@ -366,6 +413,24 @@ def stack_of(levels, biases) -> Stack:
     return Stack(
         tuple(level.kernel_form() for level in levels), tuple(writable(bias) for bias in biases)
     )
+
+
+def read_only(array) -> np.ndarray:
+    """Return a view of an array that cannot be written to."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def check_parameter(array, shape, dtype, what) -> np.ndarray:
+    """Return weights or biases as a new array of a type; raise a ValueError if they are invalid."""
+    array = array.toarray() if sparse.issparse(array) else np.asarray(array)
+    if array.shape != tuple(shape):
+        raise ValueError(f"{what} must have the shape {tuple(shape)}, got {array.shape}.")
+    array = np.array(array, dtype=dtype, order="C")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{what} must be finite numbers of type {np.dtype(dtype)}.")
+    return array
 
 
 def writable(array) -> np.ndarray:

@@ -43,6 +43,7 @@ STREAMS = {
     "up-down": 7,
     "samples of rows": 8,
     "log Z by class": 9,
+    "means of the model": 10,
 }
 
 
