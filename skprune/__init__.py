@@ -2,9 +2,10 @@
 
 from . import connectivity, criteria, datasets, likelihood, metrics, plotting, samplers, schedules
 from ._support.version import VERSION as __version__
+from .autoencoder import SparseDBNAutoencoder
+from .classifier import SparseDBNClassifier
 from .dbm import DBMTransformer
 from .dbn import SparseDBN
-from .network import SparseDBNAutoencoder, SparseDBNClassifier
 from .pruning import IterativePruner, IterativePrunerCV
 from .rbm import PrunedBernoulliRBM
 

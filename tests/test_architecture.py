@@ -61,7 +61,10 @@ IMPORT_ORDER = [
     "_training.stacking",
     "dbm",
     "dbn",
-    "network",
+    "_network.pretraining",
+    "_network.base",
+    "autoencoder",
+    "classifier",
     "_pruning.protocol",
     "_pruning.plan",
     "_pruning.rounds",
@@ -75,10 +78,10 @@ IMPORT_ORDER = [
 ]
 
 # What there may be of each, at most. These numbers only ever fall.
-PRIVATE_ACCESSES = 22  # uses of a private member of another object
+PRIVATE_ACCESSES = 18  # uses of a private member of another object
 LONG_SIGNATURES = 30  # functions with ten or more arguments
 LONG_FUNCTIONS = 10  # functions whose body has more than 60 lines
-LONG_FILES = ("network",)  # modules of more than 700 lines
+LONG_FILES = ()  # modules of more than 700 lines
 MANY_ARGUMENTS, LONG_BODY, LONG_FILE = 10, 60, 700
 
 

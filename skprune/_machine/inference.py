@@ -394,6 +394,37 @@ def mean_field(stack: Stack, X, team, tolerance=1e-6, max_updates=100, block=BLO
     return result
 
 
+def feed_forward(stack: Stack, kinds, X, team) -> np.ndarray:
+    """Return the activations of the top layer of a feed-forward network.
+
+    Parameters
+    ----------
+    stack : Stack
+        Weights and biases of the network. The biases of the input layer are not used.
+    kinds : ndarray of int of shape (n_layers,)
+        Activation function of each layer, as a constant of the kernels.
+    X : {ndarray, csr_array} of shape (n_samples, n_inputs)
+        Validated activations of the input layer.
+    team : Team
+        Threads that compute blocks of rows.
+
+    Returns
+    -------
+    activations : ndarray of shape (n_samples, n_units)
+    """
+    result = np.empty((X.shape[0], stack.biases[-1].size), stack.biases[-1].dtype)
+
+    def one_block(block):
+        rows = np.arange(block.start, block.stop)
+        states = row_states(stack, rows.size)
+        load(X, rows, states[0])
+        field_kernels.feed_forward(stack, states, kinds, rows.size)
+        loading.store_rows(states[-1], result[block])
+
+    team.map(one_block, blocks(X.shape[0]))
+    return result
+
+
 def gibbs(stack: Stack, states, n_sweeps, n_samples, key, team, first_step=0, clamped=None) -> list:
     """Advance chains by whole Gibbs sweeps and return the states of each layer.
 

@@ -1,0 +1,425 @@
+"""Base class of feed-forward networks: parameters, training by epochs, pruning and inference."""
+
+from __future__ import annotations
+
+import numbers
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import is_classifier
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from .._kernels import fields as field_kernels
+from .._kernels.records import DescentOptions, Moments, Stack
+from .._machine import inference
+from .._machine.layered import Layered
+from .._machine.level_list import LevelList
+from .._machine.levels import Level, as_dtype, check_arrays
+from .._support.options import check_layer_sizes, check_number, resolve_function
+from .._support.random import derived_key
+from .._support.validation import check_data, float_type
+from .._training.backprop import (
+    EPSILON,
+    FIRST_MOMENTUM,
+    SECOND_MOMENTUM,
+    BackpropTrainer,
+    new_moments,
+)
+from .._training.passes import LEARNING_RATE_SCHEDULES, run_passes
+from ..dbm import DBMTransformer
+from ..dbn import SparseDBN
+from . import pretraining
+
+SOLVERS = {"sgd": 0.1, "adam": 0.005}  # with their learning rates for learning_rate=None
+
+# Documentation of the parameters that all networks share.
+PARAMETERS = """
+    rbm : estimator, default=None
+        Template of the levels for ``pretrain="rbm"``. Its ``n_components`` is set for each level.
+        If None, a :class:`PrunedBernoulliRBM` with default parameters is used.
+    pruner : estimator, default=None
+        Meta-estimator that prunes each level for ``pretrain="rbm"`` (see :class:`SparseDBN`). If
+        None, the levels are not pruned.
+    pretrain : {"rbm", "autoencoder", "supervised"}, SparseDBN, DBMTransformer, FrozenEstimator \
+or None, default="rbm"
+        How the weights are initialized:
+
+        - "rbm": a :class:`SparseDBN` is fitted with ``hidden_layer_sizes``, ``rbm`` and ``pruner``.
+        - "autoencoder": each level is trained as the hidden layer of a shallow autoencoder.
+        - "supervised": each level is trained as the hidden layer of a shallow classifier.
+        - an unfitted :class:`SparseDBN`: a clone of it is fitted. For a classifier, it can also be
+          a :class:`DBMTransformer` with one or two hidden layers.
+        - a :class:`~sklearn.frozen.FrozenEstimator`: the fitted network in it is used.
+        - None: the weights are random.
+
+        The sizes of a network in ``pretrain`` replace ``hidden_layer_sizes``.
+    n_pretrain_iter : int, default=10
+        Number of epochs per level in pre-training, for "autoencoder" and "supervised".
+    solver : {"adam", "sgd"}, default="adam"
+        Optimizer: Adam (Kingma & Ba 2015) or stochastic gradient descent with momentum.
+    learning_rate : float, default=None
+        Step size. If None, it is 0.005 for "adam" and 0.1 for "sgd".
+    momentum : float in [0, 1), default=0.9
+        Momentum of the gradient steps. Used only if ``solver="sgd"``.
+    batch_size : int, default=32
+        Number of rows per minibatch. Within an epoch, minibatch sizes differ by at most one row.
+    n_iter : int, default=30
+        Number of epochs of fine-tuning.
+    l2 : float, default=0.0
+        L2 penalty on the weights, applied as a term of the gradient.
+    dropout : float in [0, 1), default=0.0
+        Share of the logistic hidden units that are switched off in training. The units are drawn
+        for each row, and the other units are scaled up to make up for them.
+    input_dropout : float in [0, 1), default=0.0
+        Share of the input units that are switched off in training, in the same way.
+    max_norm : float, default=None
+        Maximum Euclidean norm of the weights into each unit. If None, norms are not bounded.
+    learning_rate_schedule : {"linear", "constant"} or callable, default="linear"
+        Factor of the learning rate. "linear" decreases it to 0 over the epochs. A callable maps
+        the progress of training, in [0, 1), to the factor.
+    early_stopping : bool, default=False
+        If True, hold out a share of the training data for validation, and stop when the score on
+        it no longer improves. The fitted weights are those of the epoch with the best score.
+    validation_fraction : float in (0, 1), default=0.1
+        Share of the training data to hold out. Used only if ``early_stopping=True``.
+    n_iter_no_change : int, default=10
+        Number of epochs without an improvement after which training stops. Used only if
+        ``early_stopping=True``.
+    tol : float, default=1e-4
+        Smallest increase of the validation score that counts as an improvement. Used only if
+        ``early_stopping=True``."""
+
+
+class _Best:
+    """Copy of a stack at its highest score, or the stack itself before the first score."""
+
+    def __init__(self, stack):
+        self._now, self.stack, self._score = stack, stack, -np.inf
+
+    def keep(self, score):
+        """Copy the stack if this score is the highest so far."""
+        if score > self._score:
+            self._score, self.stack = score, as_dtype(self._now, self._now.biases[0].dtype)
+
+
+class FeedForwardNetwork(Layered, LevelList):
+    """Base class of networks: pre-training, training by epochs, and the pruning protocol.
+
+    ``_biases[0]`` belongs to the input layer and is always zero.
+    """
+
+    pretrained_: Any
+    _input_gain = 1.0  # factor of the data at the input layer
+
+    # ------------------------------------------------------------- validation
+
+    def _check_parameters(self):
+        integer = numbers.Integral
+        if not (isinstance(self.solver, str) and self.solver in SOLVERS):
+            raise ValueError(f"solver={self.solver!r} is not known. Use 'sgd' or 'adam'.")
+        if self.learning_rate is not None:
+            check_number(self.learning_rate, "learning_rate", low=0, closed="right")
+        check_number(self.momentum, "momentum", low=0, high=1, closed="left")
+        check_number(self.batch_size, "batch_size", integer, low=1)
+        check_number(self.n_iter, "n_iter", integer, low=0)
+        check_number(self.n_pretrain_iter, "n_pretrain_iter", integer, low=1)
+        check_number(self.l2, "l2", low=0)
+        check_number(self.dropout, "dropout", low=0, high=1, closed="left")
+        check_number(self.input_dropout, "input_dropout", low=0, high=1, closed="left")
+        check_number(
+            self.validation_fraction, "validation_fraction", low=0, high=1, closed="neither"
+        )
+        check_number(self.n_iter_no_change, "n_iter_no_change", integer, low=1)
+        check_number(self.tol, "tol", low=0)
+        if not isinstance(self.early_stopping, bool | np.bool_):
+            raise TypeError(f"early_stopping must be True or False, got {self.early_stopping!r}.")
+        if self.max_norm is not None:
+            check_number(self.max_norm, "max_norm", low=0, closed="right")
+        resolve_function(
+            self.learning_rate_schedule, LEARNING_RATE_SCHEDULES, "learning_rate_schedule"
+        )
+        ready = isinstance(self.pretrain, SparseDBN | DBMTransformer | FrozenEstimator)
+        named = isinstance(self.pretrain, str) and self.pretrain in pretraining.PRETRAIN
+        if not (self.pretrain is None or ready or named):
+            raise ValueError(
+                f"pretrain={self.pretrain!r} is not known. Use 'rbm', 'autoencoder', 'supervised', "
+                "None, a SparseDBN, a DBMTransformer, or a fitted one in a FrozenEstimator."
+            )
+        machine = getattr(self.pretrain, "estimator", self.pretrain)
+        if isinstance(machine, DBMTransformer):
+            n_layers = len(check_layer_sizes(machine.hidden_layer_sizes))
+            if not is_classifier(self) or n_layers > 2:
+                raise ValueError(
+                    "A DBMTransformer as pretrain requires a classifier and one or two hidden "
+                    f"layers, got {n_layers} hidden layers for a {type(self).__name__}."
+                )
+        if self.pretrain != "rbm" and (self.rbm is not None or self.pruner is not None):
+            raise ValueError(
+                f"rbm and pruner must be None if pretrain is not 'rbm', got {self.pretrain!r}. To "
+                "prune while fine-tuning, pass this estimator to an IterativePruner."
+            )
+        if self.pretrain is None or self.pretrain in ("autoencoder", "supervised"):
+            check_layer_sizes(self.hidden_layer_sizes)
+
+    def check_pruning(self, n_levels=None, target="connections"):
+        """Raise an error before training if the network does not support a kind of pruning.
+
+        Parameters
+        ----------
+        n_levels : int, default=None
+            Number of levels with a sparsity of their own. It is not checked, because the number of
+            levels of the network is known only after ``fit``.
+        target : {"connections", "units"}, default="connections"
+            What is to be pruned.
+
+        Raises
+        ------
+        TypeError
+            If ``target`` is "units".
+        """
+        if target == "units":
+            raise TypeError(
+                f"{type(self).__name__} does not support target='units'. Use target='connections', "
+                "or prune the units of a Boltzmann machine."
+            )
+
+    # ----------------------------------------------------------- first weights
+
+    def _starting_levels(self, X, y, rng, context, output="logistic") -> list:
+        """Return the hidden levels before fine-tuning, lowest level first.
+
+        ``output`` is the activation function of the first shallow autoencoder, which reconstructs
+        the data.
+        """
+        if hasattr(self, "pretrained_"):
+            del self.pretrained_
+        if self.pretrain is None:
+            sizes = check_layer_sizes(self.hidden_layer_sizes)
+            return pretraining.random_levels(X.shape[1], sizes, float_type(X), rng)
+        if self.pretrain in ("autoencoder", "supervised"):
+            shared = ("solver", "learning_rate", "momentum", "batch_size", "l2", "verbose")
+            return pretraining.greedy_levels(
+                X,
+                y,
+                check_layer_sizes(self.hidden_layer_sizes),
+                supervised=self.pretrain == "supervised",
+                output=output,
+                rng=rng,
+                n_iter=self.n_pretrain_iter,
+                **{name: getattr(self, name) for name in shared},
+            )
+        machine = self.pretrain
+        if machine == "rbm":
+            machine = SparseDBN(
+                self.hidden_layer_sizes, rbm=self.rbm, pruner=self.pruner, verbose=self.verbose
+            )
+        machine = pretraining.fitted_machine(machine, X, y, network=self, rng=rng, context=context)
+        levels, self.pretrained_ = machine.unrolled()
+        return levels
+
+    def _input(self, X):
+        """Return the input of the network, given validated rows."""
+        pretrained = getattr(self, "pretrained_", None)
+        return X if pretrained is None else pretrained.network_input(X)
+
+    def _take_levels(self, levels):
+        self._levels = [Level.from_matrix(matrix, mask) for matrix, mask, _, _ in levels]
+        self._biases = [np.zeros_like(levels[0].lower_bias)]
+        self._biases += [level.upper_bias.copy() for level in levels]
+        self._moments = None
+
+    @abstractmethod
+    def _kinds(self) -> np.ndarray:
+        """Return the type of each layer's activation function, input layer first."""
+
+    # --------------------------------------------------------------- training
+
+    def _start_moments(self, stack) -> tuple:
+        """Return the moments of the gradient and their number of steps.
+
+        Moments of the last ``partial_fit`` are used again if they belong to the same solver.
+        """
+        adam = self.solver == "adam"
+        if self._moments is not None:
+            *kept, n_steps = self._moments
+            first, second = (tuple(array.copy() for array in arrays) for arrays in kept)
+            if adam == any(array.size for array in second):
+                return Moments(first, second), n_steps
+        return new_moments(stack, adam), 0
+
+    def _descend(self, X, targets, weights, n_epochs, context=None, held=None, constant=False):
+        """Run epochs and return the history. If ``targets`` is None, reconstruct the data."""
+        stack = self._stack_to_train()
+        number_type = stack.biases[0].dtype.type
+        adam = self.solver == "adam"
+        options = DescentOptions(
+            momentum=number_type(FIRST_MOMENTUM if adam else self.momentum),
+            second_momentum=number_type(SECOND_MOMENTUM),
+            epsilon=number_type(EPSILON),
+            l2=number_type(self.l2),
+            max_norm=number_type(self.max_norm or 0),
+            dropout=number_type(self.dropout),
+            input_dropout=number_type(self.input_dropout),
+            input_gain=number_type(self._input_gain),
+        )
+        moments, n_known = self._start_moments(stack)
+        with self._team(X.shape[0]) as team:
+            trainer = BackpropTrainer(
+                stack=stack,
+                kinds=self._kinds(),
+                options=options,
+                moments=moments,
+                n_known=n_known,
+                adam=adam,
+                learning_rate=(
+                    SOLVERS[self.solver] if self.learning_rate is None else self.learning_rate
+                ),
+                schedule="constant" if constant else self.learning_rate_schedule,
+                batch_size=self.batch_size,
+                X=X,
+                targets=targets,
+                weights=weights,
+                n_passes=n_epochs,
+                key=self._key,
+                n_steps=self._n_steps,
+                team=team,
+            )
+            best = _Best(stack)
+
+            def watch(row):
+                if held is not None:
+                    row["validation_score"] = held(stack)
+                    best.keep(row["validation_score"])
+
+            history = run_passes(
+                trainer,
+                n_epochs,
+                estimator=self,
+                context=context,
+                name="epoch",
+                watch=watch,
+                stops=None if held is None else self._stops,
+                learned=lambda: self._learned(stack, copy=True),
+            )
+        for name, value in self._learned(best.stack).items():
+            setattr(self, name, value)
+        self.n_iter_, self._n_steps = len(history.get("loss", ())), trainer.n_steps
+        self._moments = (*moments, trainer.n_known) if constant else None
+        return history
+
+    def _stops(self, rows) -> bool:
+        """Return whether the validation score has not improved for ``n_iter_no_change`` epochs."""
+        scores = [row["validation_score"] for row in rows]
+        recent, earlier = scores[-self.n_iter_no_change :], scores[: -self.n_iter_no_change]
+        return bool(earlier) and max(recent) < max(earlier) + self.tol
+
+    def _learned(self, stack, copy=False) -> dict:
+        """Return the fitted attributes from the current parameters of the stack."""
+        take = np.array if copy else np.asarray
+        return {
+            "_levels": self._levels_of(stack, copy),
+            "_biases": [take(bias) for bias in stack.biases],
+        }
+
+    def _hold_back(self, n_samples, classes=None):
+        """Return the indices of training and validation rows, stratified by class if possible."""
+        if n_samples < 2:
+            raise ValueError(
+                f"early_stopping=True needs at least two samples, got n_samples = {n_samples}."
+            )
+        n_held = np.ceil(self.validation_fraction * n_samples)
+        if classes is not None:
+            counts = np.bincount(classes)
+            enough = counts.min() > 1 and min(n_held, n_samples - n_held) >= counts.size
+            classes = classes if enough else None
+        seed = int(derived_key(self._key, "rows held back")) % 2**32
+        return train_test_split(
+            np.arange(n_samples), test_size=self.validation_fraction, stratify=classes,
+            random_state=seed,
+        )  # fmt: skip
+
+    def _forget(self):
+        self._moments = None
+
+    def _check_state(self):
+        super()._check_state()
+        if self._moments is not None:
+            *kept, _ = self._moments
+            sizes = [level.n_parameters for level in self._levels]
+            sizes += [bias.size for bias in self._biases[1:]]
+            for arrays in kept:
+                found = sizes if any(array.size for array in arrays) else [0] * len(sizes)
+                check_arrays(
+                    arrays, found, self._biases[0].dtype, "The running means of the gradient"
+                )
+
+    # ------------------------------------------------------- pruning protocol
+
+    @property
+    def components_(self) -> list:
+        """Weights (n_upper, n_lower) of the prunable levels, built on each access."""
+        check_is_fitted(self)
+        return [level.matrix() for level in self._levels[: self._n_prunable]]
+
+    def layer_samples(self, X=None, *, n_samples=1000, n_steps_between=10, random_state=None):
+        """Return states of the layers between the prunable levels, given data.
+
+        This method is part of the pruning protocol. Logistic units are drawn given the layer below
+        them. The states of other units are their activations.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_rows, n_features)
+            Data to set the input layer to.
+        n_samples : int, default=1000
+            Ignored, because a network does not generate states.
+        n_steps_between : int, default=10
+            Ignored.
+        random_state : int, RandomState instance or None, default=None
+            Determines the states that are drawn. Pass an int for reproducible results.
+
+        Returns
+        -------
+        layers : list of ndarray of shape (n_rows, n_units)
+            States of each layer, input layer first.
+
+        Raises
+        ------
+        ValueError
+            If ``X`` is None.
+        """
+        check_is_fitted(self)
+        if X is None:
+            raise ValueError(
+                f"{type(self).__name__} does not generate states, so X must be passed. To prune, "
+                "use a criterion that reads data, such as criteria.Fisher(source='data')."
+            )
+        X = self._input(check_data(self, X, reset=False))
+        rng = check_random_state(random_state)
+        kinds = self._kinds()
+        layers = [X.toarray() if sparse.issparse(X) else X]
+        for number in range(self._n_prunable):
+            means = self._activations(layers[-1], number + 1, start=number)
+            if kinds[number + 1] == field_kernels.LOGISTIC:
+                means = (rng.uniform(size=means.shape) < means).astype(means.dtype)
+            layers.append(means)
+        return [layers[0].astype(self._biases[0].dtype), *layers[1:]]
+
+    # -------------------------------------------------------------- inference
+
+    def _activations(self, X, layer, start=0, stack=None) -> np.ndarray:
+        """Return the activations of a layer, given validated activations of layer ``start``."""
+        whole = self._stack() if stack is None else stack
+        part = Stack(whole.levels[start:layer], whole.biases[start : layer + 1])
+        with self._team(X.shape[0]) as team:
+            return inference.feed_forward(part, self._kinds()[start : layer + 1], X, team)
+
+
+def weighted_mean(values, weights) -> float:
+    """Return the weighted mean of values, or their mean if all weights are 0."""
+    return float(np.average(values, weights=weights if weights.any() else None))

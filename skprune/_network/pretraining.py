@@ -1,0 +1,170 @@
+"""Levels that a feed-forward network starts from: random, greedily trained, or those of a machine."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from .._kernels import fields as field_kernels
+from .._machine import inference
+from .._machine.levels import Level, stack_of
+from .._support.compat import NullCallbackContext
+from .._support.threads import Team
+from .._training.unrolling import FeedForwardLevel, random_level
+from ..dbm import DBMTransformer
+from ..dbn import SparseDBN
+
+PRETRAIN = ("rbm", "autoencoder", "supervised")
+
+# Networks with one hidden layer that train a level, by the value of pretrain. The modules of the
+# two networks enter their class here, because each network can be pre-trained by the other one.
+SHALLOW: dict[str, type] = {}
+
+
+def random_levels(n_inputs, sizes, dtype, rng) -> list:
+    """Return levels with random weights on the scale of Glorot & Bengio (2010).
+
+    Parameters
+    ----------
+    n_inputs : int
+        Number of input units.
+    sizes : list of int
+        Number of units of each hidden layer, lowest layer first.
+    dtype : dtype
+        Type of the weights.
+    rng : numpy.random.RandomState
+        Random number generator.
+
+    Returns
+    -------
+    levels : list of FeedForwardLevel
+        Lowest level first.
+    """
+    levels, n_lower = [], n_inputs
+    for size in sizes:
+        levels.append(random_level(n_lower, size, dtype, rng))
+        n_lower = size
+    return levels
+
+
+def greedy_levels(X, y, sizes, *, supervised, output, rng, **parameters) -> list:
+    """Train levels one by one as the hidden layer of a shallow network, and return them.
+
+    Parameters
+    ----------
+    X : {ndarray, csr_array} of shape (n_samples, n_inputs)
+        Input of the network.
+    y : array-like of shape (n_samples,) or None
+        Class of each row, for shallow classifiers.
+    sizes : list of int
+        Number of units of each hidden layer, lowest layer first.
+    supervised : bool
+        Whether the shallow networks are classifiers instead of autoencoders.
+    output : {"logistic", "linear", "softmax"}
+        Activation function of the output of the first autoencoder. The others reconstruct
+        activations of logistic units, so they have a logistic output.
+    rng : numpy.random.RandomState
+        Random number generator, which draws the seed of each shallow network.
+    **parameters : dict
+        Further parameters of the shallow networks.
+
+    Returns
+    -------
+    levels : list of FeedForwardLevel
+        Lowest level first.
+
+    Raises
+    ------
+    ValueError
+        If classes are needed and ``y`` is None.
+    """
+    if supervised and y is None:
+        raise ValueError("pretrain='supervised' needs y. Pass y, or use another pretrain.")
+    levels: list[FeedForwardLevel] = []
+    for size in sizes:
+        common = {
+            **parameters,
+            "pretrain": None,
+            "random_state": rng.randint(np.iinfo(np.int32).max),
+        }
+        if supervised:
+            shallow = SHALLOW["supervised"]((size,), **common).fit(X, y)
+            lower = np.zeros(X.shape[1], shallow.intercepts_[0].dtype)
+        else:
+            shallow = SHALLOW["autoencoder"](
+                (size,), code="logistic", output="logistic" if levels else output, **common
+            ).fit(X)
+            lower = shallow.intercepts_[1]
+        level = FeedForwardLevel(
+            shallow.components_[0], shallow.connectivity_[0], lower, shallow.intercepts_[0]
+        )
+        levels.append(level)
+        X = logistic_activations(level, X)
+    return levels
+
+
+def logistic_activations(level: FeedForwardLevel, X) -> np.ndarray:
+    """Return the activations of the logistic upper units of a level, given its lower units."""
+    stack = stack_of(
+        [Level.from_matrix(level.matrix, level.mask)], [level.lower_bias, level.upper_bias]
+    )
+    kinds = np.array([field_kernels.LINEAR, field_kernels.LOGISTIC])
+    with Team(work=float(X.shape[0]) * level.mask.size) as team:
+        return inference.feed_forward(stack, kinds, X, team)
+
+
+def fitted_machine(pretrain, X, y, *, network, rng, context):
+    """Return the fitted machine that a network starts from.
+
+    Parameters
+    ----------
+    pretrain : estimator
+        Machine of which a clone is fitted, or a fitted one in a ``FrozenEstimator``.
+    X : {ndarray, csr_array} of shape (n_samples, n_features)
+        Training data.
+    y : array-like of shape (n_samples,) or None
+        Class of each row, for machines that join labels.
+    network : estimator
+        Network that is being fitted. If it has a seed, it seeds the machine too.
+    rng : numpy.random.RandomState
+        Random number generator.
+    context : callback context or None
+        Context of ``fit`` of the network, in which the training of the machine is a task.
+
+    Returns
+    -------
+    machine : estimator
+
+    Raises
+    ------
+    TypeError
+        If a frozen machine cannot be unrolled.
+    ValueError
+        If a frozen machine has another number of visible units than X has features.
+    """
+    if isinstance(pretrain, FrozenEstimator):
+        machine = pretrain.estimator
+        check_is_fitted(machine)
+        if not isinstance(machine, SparseDBN | DBMTransformer):
+            raise TypeError(
+                "The FrozenEstimator in pretrain must hold a SparseDBN or a DBMTransformer, "
+                f"got a {type(machine).__name__}."
+            )
+        if machine.n_features_in_ != X.shape[1]:
+            raise ValueError(
+                f"The pre-trained network has {machine.n_features_in_} visible units, but X has "
+                f"{X.shape[1]} features. The two numbers must be equal."
+            )
+        return machine
+    machine = clone(pretrain)
+    if network.random_state is not None or machine.random_state is None:
+        machine.set_params(random_state=rng.randint(np.iinfo(np.int32).max))
+    context = NullCallbackContext() if context is None else context
+    task = context.subcontext(task_name="pretrain")
+    task.call_on_fit_task_begin(estimator=network, X=X, y=y)
+    with task.propagate_callback_context(machine):
+        machine.fit(X, y)
+    task.call_on_fit_task_end(estimator=network, X=X, y=y)
+    return machine
