@@ -112,6 +112,8 @@ default=(128, 32)
     ((100, 3), (100, 12))
     """
 
+    _has_decoder = True
+
     def __init__(
         self,
         hidden_layer_sizes: int | Sequence[int] | Sequence[tuple[str, BaseEstimator]] = (128, 32),

@@ -392,6 +392,31 @@ class DBMTransformer(BoltzmannMachine):
 
     # --------------------------------------------------------------- unrolling
 
+    def check_unrolling(self, decoder=False):
+        """Raise an error before training if the machine cannot be unrolled into a network.
+
+        Parameters
+        ----------
+        decoder : bool, default=False
+            Whether the network is an autoencoder.
+
+        Raises
+        ------
+        ValueError
+            If the network is an autoencoder, or the machine has more than two hidden layers.
+        """
+        if decoder:
+            raise ValueError(
+                "A DBMTransformer can be unrolled into a classifier, but not into an autoencoder. "
+                "Use a SparseDBN instead."
+            )
+        n_layers = len(check_layer_sizes(self.hidden_layer_sizes))
+        if n_layers > 2:
+            raise ValueError(
+                "A DBMTransformer can be unrolled if it has one or two hidden layers, got "
+                f"{n_layers}. Use fewer layers, or a SparseDBN."
+            )
+
     def unrolled(self) -> tuple:
         """Return the levels of a feed-forward network that begins as this machine.
 

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 from scipy import sparse
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -22,6 +22,7 @@ from skprune import (
 )
 from skprune._kernels import backprop_steps
 from skprune._kernels import draws as draw_kernels
+from skprune._training.unrolling import FeedForwardLevel
 from skprune.criteria import Fisher
 from tests.machines import (
     compute_by,
@@ -766,7 +767,53 @@ def test_a_deep_machine_unrolled_begins_as_its_mean_field(sizes):
 def test_deep_machines_that_cannot_be_unrolled():
     X, y = problem()
     deep = DBMTransformer((6, 5, 4), n_iter=1, random_state=0).fit(X)
-    with pytest.raises(ValueError, match="one or two hidden"):
+    with pytest.raises(ValueError, match="one or two hidden layers, got 3"):
         classifier(pretrain=FrozenEstimator(deep)).fit(X, y)
-    with pytest.raises(ValueError, match="for a SparseDBNAutoencoder"):
+    with pytest.raises(ValueError, match="but not into an autoencoder"):
         autoencoder(pretrain=DBMTransformer((6,), n_iter=1)).fit(X)
+
+
+class Halves(BaseEstimator):
+    """A machine that is not ours: its units are the sums of two halves of the features."""
+
+    def __init__(self, random_state=None):
+        self.random_state = random_state
+
+    def fit(self, X, y=None):
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def unrolled(self):
+        matrix = np.repeat(np.eye(2), self.n_features_in_ // 2, axis=1)
+        lower, upper = np.zeros(matrix.shape[1]), np.zeros(2)
+        return [FeedForwardLevel(matrix, matrix > 0, lower, upper)], self
+
+    def network_input(self, X):
+        return X
+
+
+class OnlyUp(Halves):
+    """A machine whose levels decode nothing."""
+
+    def check_unrolling(self, decoder=False):
+        if decoder:
+            raise ValueError("This machine only goes up.")
+
+
+def test_networks_start_from_every_machine_that_can_be_unrolled():
+    """Networks know the members of the protocol only."""
+    X, y = problem()
+    X = X.astype(float)
+    frozen = FrozenEstimator(Halves().fit(X))
+    for pretrain in (Halves(), OnlyUp(), frozen):
+        network = classifier(pretrain=pretrain, n_iter=0).fit(X, y)
+        assert isinstance(network.pretrained_, Halves)
+        np.testing.assert_array_equal(network.connectivity_[0], Halves().fit(X).unrolled()[0][0][1])
+        sums = X.reshape(-1, 2, 8).sum(axis=2)
+        np.testing.assert_allclose(network._activations(X, 1), sigmoid(sums), rtol=1e-12)
+    coder = autoencoder(pretrain=frozen, n_iter=0, code="logistic").fit(X)
+    np.testing.assert_array_equal(coder.components_[1], coder.components_[0].T)
+    with pytest.raises(ValueError, match="only goes up"):
+        autoencoder(pretrain=OnlyUp()).fit(X)
+    with pytest.raises(ValueError, match="is not known"):
+        classifier(pretrain=SparseDBN).fit(X, y)

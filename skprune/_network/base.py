@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import is_classifier
-from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -31,7 +29,6 @@ from .._training.backprop import (
     new_moments,
 )
 from .._training.passes import LEARNING_RATE_SCHEDULES, run_passes
-from ..dbm import DBMTransformer
 from ..dbn import SparseDBN
 from . import pretraining
 
@@ -114,6 +111,7 @@ class FeedForwardNetwork(Layered, LevelList):
     """
 
     pretrained_: Any
+    _has_decoder = False  # whether the levels are followed by their transposes
     _input_gain = 1.0  # factor of the data at the input layer
 
     # ------------------------------------------------------------- validation
@@ -143,21 +141,7 @@ class FeedForwardNetwork(Layered, LevelList):
         resolve_function(
             self.learning_rate_schedule, LEARNING_RATE_SCHEDULES, "learning_rate_schedule"
         )
-        ready = isinstance(self.pretrain, SparseDBN | DBMTransformer | FrozenEstimator)
-        named = isinstance(self.pretrain, str) and self.pretrain in pretraining.PRETRAIN
-        if not (self.pretrain is None or ready or named):
-            raise ValueError(
-                f"pretrain={self.pretrain!r} is not known. Use 'rbm', 'autoencoder', 'supervised', "
-                "None, a SparseDBN, a DBMTransformer, or a fitted one in a FrozenEstimator."
-            )
-        machine = getattr(self.pretrain, "estimator", self.pretrain)
-        if isinstance(machine, DBMTransformer):
-            n_layers = len(check_layer_sizes(machine.hidden_layer_sizes))
-            if not is_classifier(self) or n_layers > 2:
-                raise ValueError(
-                    "A DBMTransformer as pretrain requires a classifier and one or two hidden "
-                    f"layers, got {n_layers} hidden layers for a {type(self).__name__}."
-                )
+        pretraining.check_pretrain(self.pretrain, decoder=self._has_decoder)
         if self.pretrain != "rbm" and (self.rbm is not None or self.pruner is not None):
             raise ValueError(
                 f"rbm and pruner must be None if pretrain is not 'rbm', got {self.pretrain!r}. To "

@@ -12,15 +12,54 @@ from .._machine import inference
 from .._machine.levels import Level, stack_of
 from .._support.compat import NullCallbackContext
 from .._support.threads import Team
-from .._training.unrolling import FeedForwardLevel, random_level
-from ..dbm import DBMTransformer
-from ..dbn import SparseDBN
+from .._training.unrolling import (
+    FeedForwardLevel,
+    check_unrolling,
+    is_unrollable,
+    random_level,
+)
 
 PRETRAIN = ("rbm", "autoencoder", "supervised")
 
 # Networks with one hidden layer that train a level, by the value of pretrain. The modules of the
 # two networks enter their class here, because each network can be pre-trained by the other one.
 SHALLOW: dict[str, type] = {}
+
+
+def check_pretrain(pretrain, *, decoder) -> None:
+    """Raise an error if a network cannot start as the parameter ``pretrain`` says.
+
+    Parameters
+    ----------
+    pretrain : str, estimator or None
+        Value of the parameter.
+    decoder : bool
+        Whether the network is an autoencoder.
+
+    Raises
+    ------
+    TypeError
+        If a frozen machine cannot be unrolled.
+    ValueError
+        If the value is not known, or a machine cannot be unrolled into this kind of network.
+    """
+    if pretrain is None or (isinstance(pretrain, str) and pretrain in PRETRAIN):
+        return
+    is_frozen = isinstance(pretrain, FrozenEstimator)
+    machine = pretrain.estimator if is_frozen else pretrain
+    if is_unrollable(machine):
+        check_unrolling(machine, decoder)
+    elif is_frozen:
+        raise TypeError(
+            "The FrozenEstimator in pretrain must hold a machine that can be unrolled, such as a "
+            f"SparseDBN or a DBMTransformer, got a {type(machine).__name__}."
+        )
+    else:
+        raise ValueError(
+            f"pretrain={pretrain!r} is not known. Use 'rbm', 'autoencoder', 'supervised', None, a "
+            "machine that can be unrolled, such as a SparseDBN or a DBMTransformer, or a fitted "
+            "one in a FrozenEstimator."
+        )
 
 
 def random_levels(n_inputs, sizes, dtype, rng) -> list:
@@ -139,19 +178,14 @@ def fitted_machine(pretrain, X, y, *, network, rng, context):
 
     Raises
     ------
-    TypeError
-        If a frozen machine cannot be unrolled.
+    NotFittedError
+        If a frozen machine is not fitted.
     ValueError
         If a frozen machine has another number of visible units than X has features.
     """
     if isinstance(pretrain, FrozenEstimator):
         machine = pretrain.estimator
         check_is_fitted(machine)
-        if not isinstance(machine, SparseDBN | DBMTransformer):
-            raise TypeError(
-                "The FrozenEstimator in pretrain must hold a SparseDBN or a DBMTransformer, "
-                f"got a {type(machine).__name__}."
-            )
         if machine.n_features_in_ != X.shape[1]:
             raise ValueError(
                 f"The pre-trained network has {machine.n_features_in_} visible units, but X has "

@@ -1,10 +1,12 @@
-"""Conversion of machines to the levels of a feed-forward network."""
+"""Conversion of machines to the levels of a feed-forward network, and what a machine needs for it."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+
+REQUIRED = ("fit", "random_state", "unrolled", "network_input")
 
 
 class FeedForwardLevel(NamedTuple):
@@ -26,6 +28,85 @@ class FeedForwardLevel(NamedTuple):
     mask: np.ndarray
     lower_bias: np.ndarray
     upper_bias: np.ndarray
+
+
+class Unrollable(Protocol):
+    """The members of a machine that a feed-forward network can start from.
+
+    Networks use these members only. ``check_unrolling`` is optional.
+
+    Attributes
+    ----------
+    random_state : int, RandomState instance or None
+        Parameter of the machine that seeds it.
+    n_features_in_ : int
+        Number of features seen during ``fit``.
+    """
+
+    random_state: Any
+    n_features_in_: int
+
+    def fit(self, X, y=None):
+        """Fit the machine to data.
+
+        Parameters
+        ----------
+        X : {ndarray, csr_array} of shape (n_samples, n_features)
+            Validated data.
+        y : array-like of shape (n_samples,), default=None
+            Class of each row, if the network was given classes.
+
+        Returns
+        -------
+        self : object
+            The machine.
+        """
+
+    def unrolled(self) -> tuple:
+        """Return the levels of a feed-forward network that begins as this machine.
+
+        Returns
+        -------
+        levels : list of FeedForwardLevel
+            Lowest level first.
+        machine : object
+            Machine whose ``network_input`` computes the input of the network. The network keeps it
+            as ``pretrained_``.
+        """
+
+    def network_input(self, X):
+        """Return the input of the lowest level of the network.
+
+        Parameters
+        ----------
+        X : {ndarray, csr_array} of shape (n_samples, n_features)
+            Validated data.
+
+        Returns
+        -------
+        X : {ndarray, csr_array} of shape (n_samples, n_inputs)
+        """
+
+    def check_unrolling(self, decoder=False):
+        """Raise an error before training if the machine cannot be unrolled as planned (optional).
+
+        Parameters
+        ----------
+        decoder : bool, default=False
+            Whether the network also has the levels in the other direction, to decode what the
+            levels encode. Its input is then the data, so ``network_input`` must not change them.
+        """
+
+
+def is_unrollable(machine) -> bool:
+    """Return whether an estimator has the required members of :class:`Unrollable`."""
+    return not isinstance(machine, type) and all(hasattr(machine, name) for name in REQUIRED)
+
+
+def check_unrolling(machine, decoder) -> None:
+    """Raise an error if a machine says that it cannot be unrolled as planned."""
+    if hasattr(machine, "check_unrolling"):
+        machine.check_unrolling(decoder)
 
 
 def random_level(n_lower, n_upper, dtype, rng) -> FeedForwardLevel:
