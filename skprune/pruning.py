@@ -15,11 +15,8 @@ A pruner retrains it with ``warm_start=True`` and, if a number of passes is give
 
 from __future__ import annotations
 
-import numbers
-import time
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 
 import numpy as np
 from joblib import Memory
@@ -27,71 +24,20 @@ from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
-from sklearn.utils import Bunch, check_random_state, indexable
+from sklearn.utils import Bunch, indexable
 from sklearn.utils.metadata_routing import MethodMapping, process_routing
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
-from . import connectivity
 from ._pruning.cross_validation import fold_scores
 from ._pruning.delegation import FittedPruner
-from ._pruning.plan import Plan, check_schedule
-from ._pruning.protocol import check_prunable
-from ._pruning.rounds import (
-    ConnectionItems,
-    RoundStates,
-    UnitItems,
-    as_columns,
-    decide,
-    score_with,
-    scores_for_history,
-    targets_of,
-    without_units,
-)
-from ._pruning.training import RoundTrainer
+from ._pruning.loop import prune_in_rounds
+from ._pruning.plan import Rewind, Units, check_pruner
+from ._pruning.rounds import as_columns, score_with
 from ._support.compat import with_callbacks
-from ._support.options import check_choice, check_number, resolve
-from ._support.random import new_seeds, seeds_of
-from .criteria import CRITERIA, UNIT_CRITERIA
+from ._support.options import check_number
 
 __all__ = ["IterativePruner", "IterativePrunerCV", "Rewind", "Units", "pruning_path"]
-
-ORDERS = ("joint", "bottom_up", "top_down")
-
-
-@dataclass(eq=False, repr=False)
-class Rewind(BaseEstimator):
-    """Return to a machine from early in training after every round (Frankle & Carbin 2019).
-
-    Parameters
-    ----------
-    n_iter : int, default=0
-        Number of passes after which the machine is saved. If 0, it is saved before training.
-    """
-
-    n_iter: int = 0
-
-
-@dataclass(eq=False, repr=False)
-class Units(BaseEstimator):
-    """Prune whole hidden units and remove them permanently, with the options of the thesis.
-
-    Parameters
-    ----------
-    rescale : bool, default=False
-        Whether to multiply the remaining weights of a level by the number of its upper units
-        before removal, divided by their number after removal.
-    hidden_bias : {"mean_activity", "negative"}, default=None
-        If "mean_activity", set the biases of the remaining units to their mean activity a. If
-        "negative", set them to −1 / (1 + exp(a)). If None, keep them.
-    """
-
-    rescale: bool = False
-    hidden_bias: str | None = None
-
-
-TARGETS = {"connections": None, "units": Units()}
-RETRAIN = {"continue": "continue", "rewind": Rewind(), "reinitialize": "reinitialize"}
 
 
 class IterativePruner(FittedPruner):
@@ -223,77 +169,6 @@ class IterativePruner(FittedPruner):
         self.verbose = verbose
         self.random_state = random_state
 
-    def _check_parameters(self) -> Plan:
-        check_number(self.n_rounds, "n_rounds", numbers.Integral, low=1)
-        check_choice("scope", self.scope, ("level", "global", "unit"))
-        check_choice("order", self.order, ORDERS)
-        check_choice("remove", self.remove, ("least", "most"))
-        retrain = resolve(self.retrain, RETRAIN, "retrain")
-        if not (retrain is None or isinstance(retrain, str | Rewind)):
-            raise TypeError(f"retrain must be a name, a Rewind object or None, got {retrain!r}.")
-        if isinstance(retrain, Rewind):
-            check_number(retrain.n_iter, "n_iter of Rewind", numbers.Integral, low=0)
-        units = resolve(self.target, TARGETS, "target")
-        if self.target is None or not (units is None or isinstance(units, Units)):
-            raise TypeError(
-                f"target must be 'connections', 'units' or a Units object, got {self.target!r}."
-            )
-        if self.n_retrain_iter is not None:
-            check_number(self.n_retrain_iter, "n_retrain_iter", numbers.Integral, low=1)
-        if self.grace_rounds is not None:
-            check_number(self.grace_rounds, "grace_rounds", numbers.Integral, low=0)
-        if self.scope == "global" and self.order != "joint":
-            raise ValueError(
-                f"scope='global' prunes all levels together, but order={self.order!r} prunes them "
-                "one by one. Use order='joint' or scope='level'."
-            )
-        if self.scope == "unit" and units is not None:
-            raise ValueError("scope='unit' requires target='connections'. Use 'level' or 'global'.")
-        registry, noun = (UNIT_CRITERIA, "LayerView") if units else (CRITERIA, "LevelView")
-        criterion = resolve(self.criterion, registry, "criterion")
-        regrow = resolve(self.regrow, CRITERIA, "regrow")
-        for name, function in (("criterion", criterion), ("regrow", regrow)):
-            is_function = callable(function) and not isinstance(function, type)
-            if not is_function and (name, function) != ("regrow", None):
-                raise TypeError(
-                    f"{name} must be a name or a function of a {noun}, got {function!r}."
-                )
-        schedule, sparsities, listed = check_schedule(
-            self.schedule, self.sparsity, self.n_rounds, units=units, regrow=regrow
-        )
-        return Plan(
-            schedule=schedule,
-            criterion=criterion,
-            regrow=regrow,
-            scope=self.scope,
-            remove=self.remove,
-            units=units,
-            retrain="rewind" if isinstance(retrain, Rewind) else retrain,
-            rewind_to=retrain.n_iter if isinstance(retrain, Rewind) else None,
-            sparsities=sparsities,
-            listed=listed,
-        )
-
-    def _starting_estimator(self, rng):
-        """Return a copy of the estimator, and whether it must be fitted first."""
-        if self.estimator is None:
-            raise ValueError(f"{type(self).__name__} needs an estimator to prune, got None.")
-        if isinstance(self.estimator, FrozenEstimator):
-            return deepcopy(self.estimator.estimator), False
-        estimator = clone(self.estimator)
-        if self.random_state is not None:
-            estimator.set_params(**new_seeds(estimator, rng))
-        return estimator, True
-
-    def _check_before(self, estimator, plan):
-        """Raise an error before training if the estimator cannot be pruned as planned."""
-        if not hasattr(estimator, "check_pruning"):
-            return
-        target = "connections" if plan.units is None else "units"
-        for sparsity in plan.sparsities:
-            listed = isinstance(sparsity, list | tuple | np.ndarray)
-            estimator.check_pruning(len(sparsity) if listed else None, target)
-
     def _n_tasks(self, plan):
         """Return the number of fits, or None if it depends on the number of levels."""
         if self.order != "joint":
@@ -324,13 +199,13 @@ class IterativePruner(FittedPruner):
         ValueError, TypeError
             If a parameter is invalid, the estimator cannot be pruned, or a level would be empty.
         """
-        plan = self._check_parameters()
+        plan = check_pruner(self)
         fit_params = process_routing(self, "fit", **fit_params)["estimator"]["fit"]
         X, y = indexable(X, y)
         context = self._init_callback_context(max_subtasks=self._n_tasks(plan))
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         rows = []
-        for row, machine in self._rounds(context, X, y, fit_params):
+        for row, machine in prune_in_rounds(self, plan, X, y, fit_params, context):
             rows.append(row)
             estimator = machine
             if self.verbose:
@@ -344,73 +219,6 @@ class IterativePruner(FittedPruner):
         self.history_ = as_columns(rows)
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
-
-    def _rounds(self, context, X, y, fit_params):
-        """Yield (row of the history, machine) after each round, or after each level of a round."""
-        plan = self._check_parameters()
-        rng = check_random_state(self.random_state)
-        estimator, unfitted = self._starting_estimator(rng)
-        self._check_before(estimator, plan)
-        if self.random_state is None:
-            seed = seeds_of(estimator).get("random_state")
-            rng = rng if seed is None else check_random_state(deepcopy(seed))
-        # A separate stream: the machine drew its mask from the same seed.
-        rng = np.random.RandomState(rng.randint(np.iinfo(np.int32).max))
-        trainer = RoundTrainer(self, context, X, y, fit_params)
-        start = None
-        if unfitted:
-            estimator, start = trainer.first(estimator, plan.rewind_to)
-        elif plan.retrain == "rewind":
-            start = deepcopy(estimator)
-        check_prunable(estimator, trains_on=bool(plan.retrain))
-        kind = ConnectionItems if plan.units is None else UnitItems
-        masks = [np.array(mask) for mask in estimator.connectivity_]
-        levels = list(range(len(masks)))
-        sizes = [kind.size(mask) for mask in masks]
-        n_start = [int(kind.present(masks, k).sum()) for k in levels]
-        targets = [targets_of(share, sizes, n_start, kind) for share in plan.sparsities]
-        turns = {"joint": [levels], "bottom_up": [[k] for k in levels]}
-        turns["top_down"] = turns["bottom_up"][::-1]
-        turns = turns[self.order]
-        idle = [np.zeros(mask.shape[0], int) for mask in masks]
-        scorer = None if self.scoring is None else check_scoring(estimator, self.scoring)
-        for number, target in enumerate(targets):
-            for turn in turns:
-                started = time.perf_counter()
-                states = RoundStates(estimator, X, y, rng)
-                step = decide(plan, kind, estimator, turn, n_start, target, number, rng, states)
-                if step.n_regrown:  # regrown connections start at 0
-                    estimator.set_connectivity(step.survivors)
-                if step.n_pruned or step.n_regrown:
-                    estimator.set_connectivity(step.masks)
-                if plan.units is not None:
-                    stay = connectivity.connected_units(estimator.connectivity_)
-                    estimator, start, _ = without_units(estimator, start, stay, plan.units)
-                elif self.grace_rounds is not None and turn is turns[-1]:
-                    connected = connectivity.connected_units(step.masks)
-                    idle = [np.where(on, 0, n + 1) for on, n in zip(connected, idle, strict=True)]
-                    stay = [count <= self.grace_rounds for count in idle]
-                    estimator, start, idle = without_units(estimator, start, stay, Units(), idle)
-                masks = [np.asarray(mask) for mask in estimator.connectivity_]
-                present = [kind.present(masks, k) for k in levels]
-                before = scores_for_history(scorer, estimator, X, y, "score_pruned")
-                estimator = trainer.after_round(estimator, start, plan.retrain, rng)
-                yield (
-                    {
-                        "round": number + 1,
-                        "level": -1 if self.order == "joint" else turn[0],
-                        "sparsity": 1 - sum(int(p.sum()) for p in present) / sum(sizes),
-                        "n_connections": sum(int(mask.sum()) for mask in masks),
-                        "n_units": sum(int(UnitItems.present(masks, k).sum()) for k in levels),
-                        "n_pruned": step.n_pruned,
-                        "n_regrown": step.n_regrown,
-                        "threshold": step.threshold,
-                        "seconds": time.perf_counter() - started,
-                        **before,
-                        **scores_for_history(scorer, estimator, X, y, "score"),
-                    },
-                    estimator,
-                )
 
 
 def pruning_path(pruner, X, y=None, **fit_params) -> Bunch:
@@ -450,9 +258,8 @@ def pruning_path(pruner, X, y=None, **fit_params) -> Bunch:
     pruner = clone(pruner)
     X, y = indexable(X, y)
     routed = process_routing(pruner, "fit", **fit_params)["estimator"]["fit"]
-    context = pruner._init_callback_context(max_subtasks=None)
     rows, machines = [], []
-    for row, machine in pruner._rounds(context, X, y, routed):
+    for row, machine in prune_in_rounds(pruner, check_pruner(pruner), X, y, routed):
         rows.append(row)
         machines.append(deepcopy(machine))
     history = as_columns(rows)
@@ -584,7 +391,7 @@ class IterativePrunerCV(FittedPruner):
             n_retrain_iter=self.n_retrain_iter,
             **{name: getattr(self, name) for name in names},
         )
-        plan = pruner._check_parameters()
+        plan = check_pruner(pruner)
         inner = getattr(self.estimator, "estimator", self.estimator)  # of a FrozenEstimator
         n_iter = inner.get_params().get("n_iter")
         if self.n_retrain_iter is None and plan.retrain == "continue" and n_iter is not None:

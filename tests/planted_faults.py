@@ -308,7 +308,7 @@ FAULTS: list[Fault] = [
     ),
     Fault(
         row=16,
-        file="pruning.py",
+        file="_pruning/loop.py",
         old="""np.where(on, 0, n + 1)""",
         new="""np.where(on, n, n + 1)""",
         test="tests/test_pruning.py::test_units_that_are_connected_again_start_a_new_grace_period",

@@ -69,6 +69,7 @@ IMPORT_ORDER = [
     "_pruning.plan",
     "_pruning.rounds",
     "_pruning.training",
+    "_pruning.loop",
     "_pruning.cross_validation",
     "_pruning.delegation",
     "pruning",
@@ -78,11 +79,19 @@ IMPORT_ORDER = [
 ]
 
 # What there may be of each, at most. These numbers only ever fall.
-PRIVATE_ACCESSES = 18  # uses of a private member of another object
 LONG_SIGNATURES = 30  # functions with ten or more arguments
-LONG_FUNCTIONS = 10  # functions whose body has more than 60 lines
+LONG_FUNCTIONS = 9  # functions whose body has more than 60 lines
 LONG_FILES = ()  # modules of more than 700 lines
 MANY_ARGUMENTS, LONG_BODY, LONG_FILE = 10, 60, 700
+MOST_POSITIONAL = 12  # positional arguments of a function that is not a kernel
+
+# The only uses of a private member of another object, and why each is needed.
+PRIVATE_ACCESSES = {
+    "_kernels.compile dispatcher._cache": "numba has no public way to set where code is kept",
+    "_kernels.compile self._codegen._data_layout": "an override needs what numba's own method reads",
+    "_kernels.compile _KernelLibrary._optimize_functions": "two libraries share one override",
+    "_machine.base machine._keep_units": "a machine prepares a copy of itself before returning it",
+}
 
 
 def module_name(path):
@@ -210,8 +219,8 @@ def test_private_members_of_other_objects():
             inherited = isinstance(node.value, ast.Call) and ast.unparse(node.value) == "super()"
             external = isinstance(node.value, ast.Name) and node.value.id in modules
             if not (is_special or own or inherited or external):
-                found.append(f"{name}:{node.lineno} {ast.unparse(node)}")
-    check_ratchet(found, PRIVATE_ACCESSES, "PRIVATE_ACCESSES")
+                found.append(f"{name} {ast.unparse(node)}")
+    assert sorted(found) == sorted(PRIVATE_ACCESSES)
 
 
 def test_functions_with_many_arguments():
@@ -221,6 +230,15 @@ def test_functions_with_many_arguments():
         if count >= MANY_ARGUMENTS:
             found.append(f"{name}: {node.name} has {count}")
     check_ratchet(found, LONG_SIGNATURES, "LONG_SIGNATURES")
+
+
+def test_functions_with_many_positional_arguments():
+    found = []
+    for name, node in functions():
+        count = len(node.args.posonlyargs) + len(node.args.args)
+        if count > MOST_POSITIONAL and not name.startswith("_kernels."):
+            found.append(f"{name}: {node.name} has {count}")
+    assert not found
 
 
 def test_long_functions():

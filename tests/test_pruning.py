@@ -342,6 +342,16 @@ def test_callbacks_reach_the_machine(digits):
     assert pruner.sparsity_ == pytest.approx(0.9)
 
 
+def test_a_path_calls_no_callbacks(digits):
+    """Callbacks belong to ``fit``, which also tears them down."""
+    callback = pytest.importorskip("sklearn.callback")
+    pruner = IterativePruner(rbm(n_iter=1), schedule=[0.5])
+    plain = pruning_path(pruner, digits)
+    pruner.set_callbacks(callback.ProgressBar())
+    path = pruning_path(pruner, digits)
+    np.testing.assert_array_equal(path.estimators[0].components_, plain.estimators[0].components_)
+
+
 GRID = [0, 0.5, 0.8, 0.9, 0.95]
 
 

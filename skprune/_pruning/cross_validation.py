@@ -8,6 +8,8 @@ from sklearn.metrics import check_scoring
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params
 
+from .loop import prune_in_rounds
+from .plan import check_pruner
 from .rounds import score_with
 
 
@@ -22,16 +24,15 @@ def fold_scores(pruner, X, y, train, test, scoring, fit_params):
     X_train, y_train = _safe_split(pruner, X, y, train)
     X_test, y_test = _safe_split(pruner, X, y, test, train)
     fit_params = _check_method_params(X, fit_params, indices=train)
-    context = pruner._init_callback_context(max_subtasks=None)
-    rewinds = pruner._check_parameters().retrain == "rewind"
+    rewinds = check_pruner(pruner).retrain == "rewind"
     if not (isinstance(pruner.estimator, FrozenEstimator) or rewinds):  # shared training
         full = clone(pruner).set_params(schedule=[0.0], retrain=None)
-        ((_, start),) = full._rounds(context, X_train, y_train, fit_params)
+        start = full.fit(X_train, y_train, **fit_params).estimator_
         pruner = clone(pruner).set_params(estimator=FrozenEstimator(start))
     result = []
     for schedule in (pruner.schedule, [0.0] * len(pruner.schedule)):
         path = clone(pruner).set_params(schedule=schedule)
-        rounds = path._rounds(context, X_train, y_train, fit_params)
+        rounds = prune_in_rounds(path, check_pruner(path), X_train, y_train, fit_params)
         result.append(
             [
                 score_with(check_scoring(machine, scoring), machine, X_test, y_test)

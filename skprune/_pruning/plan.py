@@ -1,14 +1,55 @@
-"""Validation of the parameters of a pruner."""
+"""Options of a pruner, and the validation of its parameters."""
 
 from __future__ import annotations
 
 import itertools
+import numbers
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
-from .._support.options import check_number, resolve
+from .._support.options import check_choice, check_number, resolve
+from ..criteria import CRITERIA, UNIT_CRITERIA
 from ..schedules import SCHEDULES, OneShot
+
+ORDERS = ("joint", "bottom_up", "top_down")
+
+
+@dataclass(eq=False, repr=False)
+class Rewind(BaseEstimator):
+    """Return to a machine from early in training after every round (Frankle & Carbin 2019).
+
+    Parameters
+    ----------
+    n_iter : int, default=0
+        Number of passes after which the machine is saved. If 0, it is saved before training.
+    """
+
+    n_iter: int = 0
+
+
+@dataclass(eq=False, repr=False)
+class Units(BaseEstimator):
+    """Prune whole hidden units and remove them permanently, with the options of the thesis.
+
+    Parameters
+    ----------
+    rescale : bool, default=False
+        Whether to multiply the remaining weights of a level by the number of its upper units
+        before removal, divided by their number after removal.
+    hidden_bias : {"mean_activity", "negative"}, default=None
+        If "mean_activity", set the biases of the remaining units to their mean activity a. If
+        "negative", set them to −1 / (1 + exp(a)). If None, keep them.
+    """
+
+    rescale: bool = False
+    hidden_bias: str | None = None
+
+
+TARGETS = {"connections": None, "units": Units()}
+RETRAIN = {"continue": "continue", "rewind": Rewind(), "reinitialize": "reinitialize"}
 
 
 class Plan(NamedTuple):
@@ -48,6 +89,72 @@ class Plan(NamedTuple):
     rewind_to: int | None
     sparsities: list
     listed: bool
+
+
+def check_pruner(pruner) -> Plan:
+    """Validate the parameters of a pruner.
+
+    Parameters
+    ----------
+    pruner : IterativePruner
+        Pruner whose parameters are read.
+
+    Returns
+    -------
+    plan : Plan
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a parameter is invalid, or does not fit another one.
+    """
+    check_number(pruner.n_rounds, "n_rounds", numbers.Integral, low=1)
+    check_choice("scope", pruner.scope, ("level", "global", "unit"))
+    check_choice("order", pruner.order, ORDERS)
+    check_choice("remove", pruner.remove, ("least", "most"))
+    retrain = resolve(pruner.retrain, RETRAIN, "retrain")
+    if not (retrain is None or isinstance(retrain, str | Rewind)):
+        raise TypeError(f"retrain must be a name, a Rewind object or None, got {retrain!r}.")
+    if isinstance(retrain, Rewind):
+        check_number(retrain.n_iter, "n_iter of Rewind", numbers.Integral, low=0)
+    units = resolve(pruner.target, TARGETS, "target")
+    if pruner.target is None or not (units is None or isinstance(units, Units)):
+        raise TypeError(
+            f"target must be 'connections', 'units' or a Units object, got {pruner.target!r}."
+        )
+    if pruner.n_retrain_iter is not None:
+        check_number(pruner.n_retrain_iter, "n_retrain_iter", numbers.Integral, low=1)
+    if pruner.grace_rounds is not None:
+        check_number(pruner.grace_rounds, "grace_rounds", numbers.Integral, low=0)
+    if pruner.scope == "global" and pruner.order != "joint":
+        raise ValueError(
+            f"scope='global' prunes all levels together, but order={pruner.order!r} prunes them "
+            "one by one. Use order='joint' or scope='level'."
+        )
+    if pruner.scope == "unit" and units is not None:
+        raise ValueError("scope='unit' requires target='connections'. Use 'level' or 'global'.")
+    registry, noun = (UNIT_CRITERIA, "LayerView") if units else (CRITERIA, "LevelView")
+    criterion = resolve(pruner.criterion, registry, "criterion")
+    regrow = resolve(pruner.regrow, CRITERIA, "regrow")
+    for name, function in (("criterion", criterion), ("regrow", regrow)):
+        is_function = callable(function) and not isinstance(function, type)
+        if not is_function and (name, function) != ("regrow", None):
+            raise TypeError(f"{name} must be a name or a function of a {noun}, got {function!r}.")
+    schedule, sparsities, listed = check_schedule(
+        pruner.schedule, pruner.sparsity, pruner.n_rounds, units=units, regrow=regrow
+    )
+    return Plan(
+        schedule=schedule,
+        criterion=criterion,
+        regrow=regrow,
+        scope=pruner.scope,
+        remove=pruner.remove,
+        units=units,
+        retrain="rewind" if isinstance(retrain, Rewind) else retrain,
+        rewind_to=retrain.n_iter if isinstance(retrain, Rewind) else None,
+        sparsities=sparsities,
+        listed=listed,
+    )
 
 
 def check_schedule(given, sparsity, n_rounds, *, units, regrow) -> tuple:
