@@ -9,7 +9,7 @@ from copy import deepcopy
 import numpy as np
 from scipy import sparse
 from scipy.special import entr
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -17,12 +17,13 @@ from . import connectivity
 from ._machine import inference
 from ._machine.base import BoltzmannMachine
 from ._machine.directed import means_below
-from ._machine.initial import full_level_parameters, log_odds, random_weights
+from ._machine.initial import full_level_parameters
 from ._machine.levels import Level, read_only, stack_of
 from ._support.options import check_layer_sizes, check_number
-from ._support.random import new_key, new_seeds
+from ._support.random import new_key
 from ._support.threads import blocks
 from ._support.validation import check_codes, check_data, float_type
+from ._training.doubling import pretrained_levels, random_levels
 from ._training.unrolling import levels_of_dbm
 from .rbm import PrunedBernoulliRBM
 from .samplers import check_negative_phase
@@ -296,8 +297,8 @@ class DBMTransformer(BoltzmannMachine):
         ]
         levels = []
         if self.pretrain is not False:
-            levels = self._pretrained_levels(X, masks, rng)
-        levels += self._random_levels(X, masks, levels, rng)
+            levels = pretrained_levels(self._templates(), X, masks, rng)
+        levels += random_levels(X, masks, levels, rng)
         n_levels = len(masks)
         self._levels = [
             Level.from_matrix(matrix.astype(dtype), mask)
@@ -319,76 +320,6 @@ class DBMTransformer(BoltzmannMachine):
         self._forget()
         self._step = 0
         self._key = new_key(rng)
-
-    def _random_levels(self, X, masks, below, rng) -> list:
-        """Return weights, lower biases and upper biases of the levels above those in ``below``.
-
-        If ``below`` is empty, the visible biases are the log-odds of the data.
-        """
-        means, levels = inference.column_means(X), []
-        lower = below[-1][2] if below else log_odds(means, X.shape[0])
-        for mask in masks[len(below) :]:
-            n_upper = mask.shape[0]
-            if below:  # small weights, so that the levels below stay as they were trained
-                matrix = rng.normal(0, 0.01, mask.shape) * mask
-                # Subtract the mean input of this level, which is half the sum of the weights. The
-                # sum is not halved, because biases of a shared layer are averaged later.
-                lower = lower - matrix.sum(axis=0)
-            else:
-                matrix = random_weights(mask, means, rng)
-            levels.append((matrix, lower, np.zeros(n_upper)))
-            means, lower = np.full(n_upper, 0.5), np.zeros(n_upper)
-        return levels
-
-    def _pretrained_levels(self, X, masks, rng) -> list:
-        """Train machines one by one; return their weights, lower biases and upper biases.
-
-        The first machine has doubled visible units, and the last one has doubled hidden units.
-        Connections that a frozen machine does not have are removed from ``masks``.
-        """
-        levels, below = [], X
-        templates = self._templates()
-        last = len(templates) - 1
-        for number, template in enumerate(templates):
-            mask, given, share = masks[number], below, 1
-            n_upper, n_lower = mask.shape
-            if isinstance(template, FrozenEstimator):
-                machine = template.estimator
-                check_is_fitted(machine)
-                if machine.connectivity_[0].shape != mask.shape:
-                    raise ValueError(
-                        f"The frozen machine of level {number + 1} has weights of shape "
-                        f"{machine.connectivity_[0].shape}, but the level needs {mask.shape}. "
-                        "Change hidden_layer_sizes, or use a machine of the required shape."
-                    )
-                masks[number] = mask = mask & machine.connectivity_[0]
-            else:
-                doubled_below = number == 0 and last > 0
-                doubled_above = number == last and last > 0
-                tiles = (2, 1) if doubled_above else (1, 2) if doubled_below else (1, 1)
-                share = 2 if last > 0 and not (doubled_below or doubled_above) else 1
-                given = _twice(below) if doubled_below else below
-                machine = clone(template).set_params(
-                    n_components=n_upper * tiles[0], connectivity=np.tile(mask, tiles)
-                )
-                machine.set_params(**new_seeds(machine, rng))
-                n_iter = machine.n_iter
-                machine.set_params(n_iter=0).fit(given)
-                _tie(machine, tiles)
-                machine.set_params(n_iter=n_iter, warm_start=True).fit(given)
-                _tie(machine, tiles)
-            matrix = machine.components_[:n_upper, :n_lower] / share
-            levels.append(
-                (
-                    matrix, machine.intercept_visible_[:n_lower].copy(),
-                    machine.intercept_hidden_[:n_upper].copy(),
-                )
-            )  # fmt: skip
-            if number < last:
-                with machine.layers_.team(given.shape[0]) as team:
-                    means = inference.mean_field(machine.layers_.stack(), given, team)[-1]
-                below = np.ascontiguousarray(means[:, :n_upper])
-        return levels
 
     # --------------------------------------------------------------- unrolling
 
@@ -686,22 +617,3 @@ class DBMTransformer(BoltzmannMachine):
             filled[rows] = new
             rows = rows[moved > tolerance]
         return filled
-
-
-def _twice(X):
-    """Return the data with every feature twice, as two copies side by side."""
-    if sparse.issparse(X):
-        return sparse.csr_array(sparse.hstack([X, X]))
-    return np.hstack([X, X])
-
-
-def _tie(machine, tiles) -> None:
-    """Set the weights and biases of the two copies of each doubled unit to their mean."""
-    if tiles == (1, 1):
-        return
-    axis = tiles.index(2)  # 0: hidden units, 1: visible units
-    weights = np.tile(sum(np.split(machine.components_, 2, axis=axis)) / 2, tiles)
-    biases = [None, None]
-    bias = machine.layers_.biases[1 - axis]
-    biases[1 - axis] = np.tile(sum(np.split(bias, 2)) / 2, 2)
-    machine.set_layers(machine.layers_.with_parameters([weights], biases, [None]))

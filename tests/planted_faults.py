@@ -242,10 +242,10 @@ FAULTS: list[Fault] = [
     ),
     Fault(
         row=8,
-        file="dbm.py",
-        old="""                machine.set_params(n_iter=n_iter, warm_start=True).fit(given)
-                _tie(machine, tiles)""",
-        new="""                machine.set_params(n_iter=n_iter, warm_start=True).fit(given)""",
+        file="_training/doubling.py",
+        old="""            machine.set_params(n_iter=n_iter, warm_start=True).fit(given)
+            tie(machine, tiles)""",
+        new="""            machine.set_params(n_iter=n_iter, warm_start=True).fit(given)""",
         test="tests/test_dbm.py::test_copies_of_doubled_units_are_tied_before_and_after_their_training",
     ),
     Fault(

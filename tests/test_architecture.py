@@ -55,6 +55,7 @@ IMPORT_ORDER = [
     "_training.up_down",
     "_training.backprop",
     "_training.unrolling",
+    "_training.doubling",
     "_machine.layered",
     "_machine.base",
     "rbm",

@@ -17,7 +17,7 @@ from sklearn.svm import SVC
 from skprune import DBMTransformer, IterativePruner, PrunedBernoulliRBM
 from skprune._machine.levels import Level
 from skprune.connectivity import receptive_fields
-from skprune.dbm import _tie
+from skprune._training.doubling import tie
 from tests import oracles
 from tests.machines import (
     level_values,
@@ -256,14 +256,14 @@ def test_doubled_units_are_tied():
     """The first machine sees its inputs twice, the last has its units twice, others are halved."""
     X = data(100)
     machine = PrunedBernoulliRBM(4, n_iter=3, random_state=0).fit(np.hstack([X, X]))
-    _tie(machine, (1, 2))
+    tie(machine, (1, 2))
     W, b = machine.components_, machine.intercept_visible_
     np.testing.assert_array_equal(W[:, :5], W[:, 5:])
     np.testing.assert_array_equal(b[:5], b[5:])
     machine = PrunedBernoulliRBM(6, n_iter=3, initial_sparsity=0.5, random_state=0)
     mask = np.tile(np.random.RandomState(0).uniform(size=(3, 5)) < 0.5, (2, 1))
     machine.set_params(initial_sparsity=0.0, connectivity=mask).fit(X)
-    _tie(machine, (2, 1))
+    tie(machine, (2, 1))
     W, c = machine.components_, machine.intercept_hidden_
     np.testing.assert_array_equal(W[:3], W[3:])
     np.testing.assert_array_equal(c[:3], c[3:])
@@ -279,7 +279,7 @@ def test_pretraining_is_that_of_its_machines():
     seeds = np.random.RandomState(0)
     first = PrunedBernoulliRBM(4, n_iter=0, connectivity=np.ones((4, 10), bool))
     first.set_params(random_state=seeds.randint(np.iinfo(np.int32).max)).fit(np.hstack([X, X]))
-    _tie(first, (1, 2))
+    tie(first, (1, 2))
     np.testing.assert_allclose(machine.components_[0], first.components_[:, :5])
     second = PrunedBernoulliRBM(3, n_iter=0, connectivity=np.ones((3, 4), bool))
     second.set_params(random_state=seeds.randint(np.iinfo(np.int32).max))

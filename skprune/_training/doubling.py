@@ -1,0 +1,108 @@
+"""Initial levels of deep Boltzmann machines: random, or pre-trained with doubled units.
+
+A unit of a hidden layer receives input from two sides in the deep machine, but from one side in
+the machine of a single level. The first and the last of these machines make up for that with two
+copies of each unit of the layer at the end (Salakhutdinov & Hinton 2009).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from .._machine import inference
+from .._machine.initial import log_odds, random_weights
+from .._support.random import new_seeds
+
+
+def random_levels(X, masks, below, rng) -> list:
+    """Return weights, lower biases and upper biases of the levels above those in ``below``.
+
+    If ``below`` is empty, the visible biases are the log-odds of the data.
+    """
+    means, levels = inference.column_means(X), []
+    lower = below[-1][2] if below else log_odds(means, X.shape[0])
+    for mask in masks[len(below) :]:
+        n_upper = mask.shape[0]
+        if below:  # small weights, so that the levels below stay as they were trained
+            matrix = rng.normal(0, 0.01, mask.shape) * mask
+            # Subtract the mean input of this level, which is half the sum of the weights. The
+            # sum is not halved, because biases of a shared layer are averaged later.
+            lower = lower - matrix.sum(axis=0)
+        else:
+            matrix = random_weights(mask, means, rng)
+        levels.append((matrix, lower, np.zeros(n_upper)))
+        means, lower = np.full(n_upper, 0.5), np.zeros(n_upper)
+    return levels
+
+
+def pretrained_levels(templates, X, masks, rng) -> list:
+    """Train machines one by one; return their weights, lower biases and upper biases.
+
+    The first machine has doubled visible units, and the last one has doubled hidden units.
+    Connections that a frozen machine does not have are removed from ``masks``.
+    """
+    levels, below = [], X
+    last = len(templates) - 1
+    for number, template in enumerate(templates):
+        mask, given, share = masks[number], below, 1
+        n_upper, n_lower = mask.shape
+        if isinstance(template, FrozenEstimator):
+            machine = template.estimator
+            check_is_fitted(machine)
+            if machine.connectivity_[0].shape != mask.shape:
+                raise ValueError(
+                    f"The frozen machine of level {number + 1} has weights of shape "
+                    f"{machine.connectivity_[0].shape}, but the level needs {mask.shape}. "
+                    "Change hidden_layer_sizes, or use a machine of the required shape."
+                )
+            masks[number] = mask = mask & machine.connectivity_[0]
+        else:
+            doubled_below = number == 0 and last > 0
+            doubled_above = number == last and last > 0
+            tiles = (2, 1) if doubled_above else (1, 2) if doubled_below else (1, 1)
+            share = 2 if last > 0 and not (doubled_below or doubled_above) else 1
+            given = _twice(below) if doubled_below else below
+            machine = clone(template).set_params(
+                n_components=n_upper * tiles[0], connectivity=np.tile(mask, tiles)
+            )
+            machine.set_params(**new_seeds(machine, rng))
+            n_iter = machine.n_iter
+            machine.set_params(n_iter=0).fit(given)
+            tie(machine, tiles)
+            machine.set_params(n_iter=n_iter, warm_start=True).fit(given)
+            tie(machine, tiles)
+        matrix = machine.components_[:n_upper, :n_lower] / share
+        levels.append(
+            (
+                matrix, machine.intercept_visible_[:n_lower].copy(),
+                machine.intercept_hidden_[:n_upper].copy(),
+            )
+        )  # fmt: skip
+        if number < last:
+            with machine.layers_.team(given.shape[0]) as team:
+                means = inference.mean_field(machine.layers_.stack(), given, team)[-1]
+            below = np.ascontiguousarray(means[:, :n_upper])
+    return levels
+
+
+def _twice(X):
+    """Return the data with every feature twice, as two copies side by side."""
+    if sparse.issparse(X):
+        return sparse.csr_array(sparse.hstack([X, X]))
+    return np.hstack([X, X])
+
+
+def tie(machine, tiles) -> None:
+    """Set the weights and biases of the two copies of each doubled unit to their mean."""
+    if tiles == (1, 1):
+        return
+    axis = tiles.index(2)  # 0: hidden units, 1: visible units
+    weights = np.tile(sum(np.split(machine.components_, 2, axis=axis)) / 2, tiles)
+    biases = [None, None]
+    bias = machine.layers_.biases[1 - axis]
+    biases[1 - axis] = np.tile(sum(np.split(bias, 2)) / 2, 2)
+    machine.set_layers(machine.layers_.with_parameters([weights], biases, [None]))
