@@ -189,12 +189,6 @@ default=(128, 32)
         )
 
     @property
-    def intercepts_(self) -> list:
-        """Biases of the layers of the encoder, then of the decoder."""
-        check_is_fitted(self)
-        return self._biases[1:]
-
-    @property
     def _n_features_out(self) -> int:
         return self._biases[len(self._levels) // 2].size
 

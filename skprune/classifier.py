@@ -168,11 +168,13 @@ default=(100, 100)
         check_is_fitted(self)
         return self._levels[-1].matrix()
 
-    @property
-    def intercepts_(self) -> list:
-        """Biases of the hidden layers and of the output layer."""
+    @output_weights_.setter
+    def output_weights_(self, weights):
         check_is_fitted(self)
-        return self._biases[1:]
+        others = [None] * len(self._levels)
+        self.set_layers(
+            self.layers_.with_parameters([*others[1:], weights], [None, *others], others)
+        )
 
     def _initialize(self, X, y, context=None):
         rng = check_random_state(self.random_state)

@@ -18,7 +18,7 @@ from ._machine import inference
 from ._machine.base import BoltzmannMachine
 from ._machine.directed import means_below
 from ._machine.initial import full_level_parameters
-from ._machine.levels import Level, read_only, stack_of
+from ._machine.levels import Level, optional_list, read_only, stack_of
 from ._support.options import check_layer_sizes, check_number
 from ._support.random import new_key
 from ._support.threads import blocks
@@ -425,15 +425,13 @@ class DBMTransformer(BoltzmannMachine):
             without a connection is not 0.
         """
         check_is_fitted(self)
-        given = {"components": components, "intercepts": intercepts, "connectivity": connectivity}
-        lists = []
-        for name, entries in given.items():
-            n_entries = len(self._levels) + (name == "intercepts")
-            entries = [None] * n_entries if entries is None else list(entries)
-            if len(entries) != n_entries:
-                raise ValueError(f"{name} must have {n_entries} entries, got {len(entries)}.")
-            lists.append(entries)
-        return self._set_parameters(*lists, visible_means)
+        n_levels = len(self._levels)
+        return self._set_parameters(
+            optional_list(components, n_levels, "components"),
+            optional_list(intercepts, n_levels + 1, "intercepts"),
+            optional_list(connectivity, n_levels, "connectivity"),
+            visible_means,
+        )
 
     @property
     def intercepts_(self) -> list:

@@ -16,8 +16,8 @@ from sklearn.svm import SVC
 
 from skprune import DBMTransformer, IterativePruner, PrunedBernoulliRBM
 from skprune._machine.levels import Level
-from skprune.connectivity import receptive_fields
 from skprune._training.doubling import tie
+from skprune.connectivity import receptive_fields
 from tests import oracles
 from tests.machines import (
     level_values,

@@ -7,11 +7,18 @@ import threading
 import numpy as np
 import pytest
 from scipy import sparse
-from scipy.special import expit
+from scipy.special import expit, softmax
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.neural_network import BernoulliRBM
 
-from skprune import DBMTransformer, PrunedBernoulliRBM, SparseDBN
+from skprune import (
+    DBMTransformer,
+    PrunedBernoulliRBM,
+    SparseDBN,
+    SparseDBNAutoencoder,
+    SparseDBNClassifier,
+)
 from skprune._machine.initial import random_weights
 from tests import oracles
 from tests.machines import oracle_parameters
@@ -260,3 +267,52 @@ def test_history_and_n_iter_are_those_of_the_last_call(make):
         train(data())
         assert machine.n_iter_ == n_passes
         assert {len(values) for values in machine.history_.values()} == {n_passes}
+
+
+NETWORKS = {
+    "classifier": SparseDBNClassifier((5, 4), n_iter=1, n_pretrain_iter=1, random_state=0),
+    "autoencoder": SparseDBNAutoencoder((5, 3), n_iter=1, n_pretrain_iter=1, random_state=0),
+}
+
+
+def output_of(network, X):
+    """The output of a network by NumPy, from its public parameters."""
+    weights = list(network.components_)
+    if isinstance(network, SparseDBNClassifier):
+        weights.append(network.output_weights_)
+    for number, (matrix, bias) in enumerate(zip(weights, network.intercepts_, strict=True)):
+        X = X @ matrix.T + bias
+        linear_code = isinstance(network, SparseDBNAutoencoder) and number == len(weights) // 2 - 1
+        if number < len(weights) - 1 and not linear_code:
+            X = expit(X)
+    return softmax(X, axis=1) if isinstance(network, SparseDBNClassifier) else expit(X)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_parameters_of_networks(name):
+    X = data()
+    classes = [np.arange(60) % 2, [0, 1]] if name == "classifier" else []
+    network = clone(NETWORKS[name]).partial_fit(X, *classes)
+    for array in (*network.components_, *network.intercepts_, *network.connectivity_):
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0
+    assert network._moments is not None
+    network.components_ = [2 * matrix for matrix in network.components_]
+    network.intercepts_ = [bias + 0.5 for bias in network.intercepts_]
+    assert network._moments is None
+    if name == "classifier":
+        network.output_weights_ = -network.output_weights_
+        found = network.predict_proba(X)
+    else:
+        found = network.inverse_transform(network.transform(X))
+    np.testing.assert_allclose(found, output_of(network, X), atol=1e-12)
+    mask = np.eye(5, 6, dtype=bool)
+    others = [None] * (len(network.components_) - 1)
+    network.set_parameters([1.0 * mask, *others], connectivity=[mask, *others])
+    np.testing.assert_array_equal(network.connectivity_[0], mask)
+    with pytest.raises(ValueError, match="components must have"):
+        network.set_parameters([None])
+    with pytest.raises(ValueError, match="belong to connections that do not exist"):
+        network.components_ = [np.ones((5, 6)), *others]
+    with pytest.raises(NotFittedError):
+        clone(network).set_parameters()

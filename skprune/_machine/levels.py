@@ -433,6 +433,14 @@ def check_parameter(array, shape, dtype, what) -> np.ndarray:
     return array
 
 
+def optional_list(entries, n_entries, name) -> list:
+    """Return a list in which None stands for an entry that is not given."""
+    entries = [None] * n_entries if entries is None else list(entries)
+    if len(entries) != n_entries:
+        raise ValueError(f"{name} must have {n_entries} entries, got {len(entries)}.")
+    return entries
+
+
 def writable(array) -> np.ndarray:
     """Return the array, or a copy if it is read-only, such as a memory map.
 

@@ -17,7 +17,7 @@ from .._kernels.records import DescentOptions, Moments, Stack
 from .._machine import inference
 from .._machine.layered import Layered
 from .._machine.level_list import LevelList
-from .._machine.levels import Level, as_dtype, check_arrays
+from .._machine.levels import Level, as_dtype, check_arrays, optional_list, read_only
 from .._support.options import check_layer_sizes, check_number, resolve_function
 from .._support.random import derived_key
 from .._support.validation import check_data, float_type
@@ -349,6 +349,56 @@ class FeedForwardNetwork(Layered, LevelList):
         """Weights (n_upper, n_lower) of the prunable levels, built on each access."""
         check_is_fitted(self)
         return [level.matrix() for level in self._levels[: self._n_prunable]]
+
+    @components_.setter
+    def components_(self, components):
+        self.set_parameters(components)
+
+    @property
+    def intercepts_(self) -> list:
+        """Biases of all layers but the input layer, lowest layer first."""
+        check_is_fitted(self)
+        return [read_only(bias) for bias in self._biases[1:]]
+
+    @intercepts_.setter
+    def intercepts_(self, intercepts):
+        self.set_parameters(intercepts=intercepts)
+
+    def set_parameters(self, components=None, *, intercepts=None, connectivity=None):
+        """Replace fitted parameters.
+
+        The running means of the gradient no longer hold, and are deleted. Assignment to
+        ``components_`` or ``intercepts_`` calls this method.
+
+        Parameters
+        ----------
+        components : list of {array-like, sparse matrix} of shape (n_upper, n_lower), default=None
+            New weights of each level, in the order of ``components_``. Those of absent connections
+            must be 0. An entry of None keeps the weights of its level.
+        intercepts : list of array-like of shape (n_units,), default=None
+            New biases, in the order of ``intercepts_``. An entry of None keeps the biases.
+        connectivity : list of {array-like, sparse matrix} of bool, default=None
+            New mask of each level. An entry of None keeps the connections of its level.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If the length of a list or a shape is wrong, a number is not finite, or a weight
+            without a connection is not 0.
+        """
+        check_is_fitted(self)
+        n_others = len(self._levels) - self._n_prunable
+        matrices = optional_list(components, self._n_prunable, "components")
+        masks = optional_list(connectivity, self._n_prunable, "connectivity")
+        biases = optional_list(intercepts, len(self._levels), "intercepts")
+        others = [None] * n_others
+        return self.set_layers(
+            self.layers_.with_parameters([*matrices, *others], [None, *biases], [*masks, *others])
+        )
 
     def layer_samples(self, X=None, *, n_samples=1000, n_steps_between=10, random_state=None):
         """Return states of the layers between the prunable levels, given data.
