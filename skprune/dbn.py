@@ -22,10 +22,10 @@ from ._machine.belief import BeliefNetwork, IndependentTop, UndirectedTop
 from ._machine.generative import GenerativeNetwork
 from ._machine.level_list import LevelList
 from ._machine.levels import Layers, Level
-from ._machine.stored import StoredState
 from ._support.compat import CallbackSupportMixin, with_callbacks
 from ._support.options import check_number
 from ._support.random import RowUniforms, derived_key, new_key
+from ._support.stored import StoredState
 from ._support.threads import Team
 from ._support.validation import check_classes, check_codes, check_data, restored_on_error
 from ._training.stacking import (

@@ -12,6 +12,7 @@ PACKAGE = pathlib.Path(skprune.__file__).parent
 # A module imports only from modules above it.
 IMPORT_ORDER = [
     "_support.version",
+    "_support.stored",
     "_support.compat",
     "_support.options",
     "_support.threads",
@@ -39,7 +40,6 @@ IMPORT_ORDER = [
     "schedules",
     "_machine.initial",
     "_machine.level_list",
-    "_machine.stored",
     "_machine.levels",
     "_machine.inference",
     "_machine.annealing",

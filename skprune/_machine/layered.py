@@ -7,9 +7,9 @@ from sklearn.utils.validation import check_is_fitted
 from .. import connectivity
 from .._kernels.records import Stack
 from .._support.compat import CallbackSupportMixin
+from .._support.stored import StoredState
 from .._support.threads import Team
 from .levels import Layers, Level, as_dtype, check_layers, stack_of
-from .stored import StoredState
 
 
 class Layered(CallbackSupportMixin, StoredState):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from copy import deepcopy
 
 import numpy as np
-from sklearn.base import BaseEstimator, MetaEstimatorMixin
+from sklearn.base import MetaEstimatorMixin
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .._support.compat import CallbackSupportMixin
+from .._support.stored import StoredState
 
 
 def _estimator_has(name):
@@ -33,7 +34,7 @@ def _delegated(name):
     return available_if(_estimator_has(name))(method)
 
 
-class FittedPruner(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
+class FittedPruner(CallbackSupportMixin, MetaEstimatorMixin, StoredState):
     """Base class of pruners.
 
     A method of this class exists if the estimator has it. After ``fit`` this is the pruned

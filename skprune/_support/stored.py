@@ -7,7 +7,7 @@ import warnings
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import InconsistentVersionWarning
 
-from .._support.version import VERSION
+from .version import VERSION
 
 FORMAT = 1
 
