@@ -23,7 +23,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from ._kernels import draws, packing
-from ._kernels.records import Stack
+from ._kernels.records import Stack, Stream
 from ._machine.annealing import CHAIN_BLOCK, TemperedEnsemble, base_rates, new_chains
 from ._machine.labels import labelled_sweeps
 from ._support.options import check_number, resolve
@@ -166,26 +166,23 @@ class _ChainsOfOneFit:
     """The labelled chains of one fit, which move before each minibatch."""
 
     def __init__(self, stack, chains, n_chains, n_labels):
-        self._first = stack.biases[0].size - n_labels
+        self._n_labels = n_labels
         self._blocks = blocks(n_chains, CHAIN_BLOCK)
-        self._states = [new_chains(stack, block.stop - block.start) for block in self._blocks]
+        self._chains = [new_chains(stack, block) for block in self._blocks]
 
     def advance(self, stack, chains, n_gibbs_steps, key, step, team):
         """Run Gibbs sweeps that start from the hidden layer, and update the visible layer."""
         key = derived_key(key, "labelled chains")
 
         def one_block(number):
-            block, (states, packed) = self._blocks[number], self._states[number]
-            n_lanes = block.stop - block.start
-            states[1][:, :n_lanes] = chains[1][:, block]
-            if packed[1].size:
-                packing.pack_states(states[1], packed[1])
-            first_step = step * draws.DRAWS_PER_MINIBATCH
-            labelled_sweeps(
-                stack, states, packed, self._first, n_gibbs_steps, n_lanes, block.start, key,
-                first_step,
-            )  # fmt: skip
-            chains[0][:, block] = states[0][:, :n_lanes]
+            block, own = self._blocks[number], self._chains[number]
+            lower, upper = own.states
+            upper[:, : own.n_lanes] = chains[1][:, block]
+            if own.packed[1].size:
+                packing.pack_states(upper, own.packed[1])
+            stream = Stream(key, step * draws.DRAWS_PER_MINIBATCH)
+            labelled_sweeps(stack, own, self._n_labels, n_gibbs_steps, stream)
+            chains[0][:, block] = lower[:, : own.n_lanes]
 
         team.map(one_block, range(len(self._blocks)))
 

@@ -11,7 +11,7 @@ from numba import njit
 from skprune._kernels import draws as draw_kernels
 from skprune._kernels import fields as field_kernels
 from skprune._kernels import loading, packing, scores, simd, units
-from skprune._kernels.records import Stack
+from skprune._kernels.records import Chains, Stack, Stream
 from skprune._machine import inference
 from skprune._machine.levels import Connections, make_kernel_level
 from tests.instruction_sets import ENVIRONMENTS, executable
@@ -146,7 +146,8 @@ def test_table_look_up_is_edge_path(density, n_lanes):
     np.testing.assert_allclose(by_table, by_edges, atol=2e-5)
     for layer in (1, 0):
         key = np.uint64(5)
-        field_kernels.update_layer(stack, layer, states, packed, True, n_lanes, 7, key, 2)
+        chains = Chains(states, packed, n_lanes, 7)
+        field_kernels.update_layer(stack, layer, chains, True, Stream(key, 2))
         again = np.ones_like(packed[layer])
         packing.pack_states(states[layer], again)
         n_words = 16 * -(-states[layer].shape[1] // 64)
@@ -189,9 +190,8 @@ def test_draw_is_uniform_below_mean(dtype):
     stack, weights, biases = random_machine(1, "full", dtype=dtype)
     visible = np.random.default_rng(0).integers(0, 2, (9, 5)).astype(dtype)
     states = inference.load_states(stack, visible, None)
-    field_kernels.update_layer(
-        stack, 1, states, inference.unpacked(stack), True, 9, 100, np.uint64(3), 17
-    )  # fmt: skip
+    chains = Chains(states, inference.unpacked(stack), 9, 100)
+    field_kernels.update_layer(stack, 1, chains, True, Stream(np.uint64(3), 17))
     field = visible @ weights[0].T + biases[1]
     u = draws(3, 17, 1, (4, 109))[:, 100:].T
     margin = np.abs(1 / (1 + np.exp(-field)) - u) > 1e-5

@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from skprune import IterativePruner, PrunedBernoulliRBM, likelihood
 from skprune._kernels import chains as chain_kernels
 from skprune._kernels import packing
+from skprune._kernels.records import Chains, Stream
 from skprune._machine import annealing, inference
 from skprune._support.threads import Team
 from skprune.samplers import ParallelTempering
@@ -184,10 +185,9 @@ def test_slopes_of_a_tempered_sweep(depth, use_edges):
     stack, weights, biases = random_machine(depth, "random", use_edges=use_edges)
     base = annealing.base_rates(stack, np.full(SIZES[depth][0], 0.3))
     states = inference.new_states(stack, 40)
+    chains = Chains(states, inference.unpacked(stack), 40, 0)
     slopes = np.zeros(40)
-    chain_kernels.tempered_sweep(
-        stack, base, 0.4, states, inference.unpacked(stack), slopes, 40, 0, np.uint64(1), 0
-    )  # fmt: skip
+    chain_kernels.tempered_sweep(stack, base, 0.4, chains, slopes, Stream(np.uint64(1), 0))
     layers = [np.ascontiguousarray(x[:, :40].T) for x in states]
     assert all(set(np.unique(x)) == {0, 1} for x in layers)
     ends = [path_value(stack, weights, biases, base, beta, layers) for beta in (0.0, 1.0)]
@@ -205,19 +205,19 @@ def test_exchanged_lanes_and_their_packed_states():
             x[:, :64] = rng.uniform(size=(x.shape[0], 64)) < 0.5
             if own.size:
                 packing.pack_states(x, own)
-        sides.append((states, packed))
-    before = [[x.copy() for x in states] for states, _ in sides]
+        sides.append(Chains(states, packed, 64, 0))
+    before = [[x.copy() for x in side.states] for side in sides]
     exchanged = rng.uniform(size=64) < 0.3
-    chain_kernels.exchange_lanes(*sides[0], *sides[1], exchanged)
+    chain_kernels.exchange_lanes(*sides, exchanged)
     for layer in range(2):
         for own, other in ((0, 1), (1, 0)):
             expected = before[own][layer].copy()
             expected[:, :64][:, exchanged] = before[other][layer][:, :64][:, exchanged]
-            np.testing.assert_array_equal(sides[own][0][layer], expected)
-            packed = sides[own][1][layer]
+            np.testing.assert_array_equal(sides[own].states[layer], expected)
+            packed = sides[own].packed[layer]
             if packed.size:
                 again = np.zeros_like(packed)
-                packing.pack_states(sides[own][0][layer], again)
+                packing.pack_states(sides[own].states[layer], again)
                 np.testing.assert_array_equal(packed, again)
 
 
@@ -264,11 +264,10 @@ def test_tempered_chains_of_a_negative_phase_visit_both_modes(n_steps):
             phase.advance(stack, chains, n_steps, np.uint64(0), step, team)
             shares.append((chains[0][:, :200].sum(axis=0) > 3).mean())
     base = annealing.base_rates(stack, np.full(6, 0.5))
+    alone = Chains(plain, inference.unpacked(stack), 200, 0)
     for step in range(1200):
-        chain_kernels.tempered_sweep(
-            stack, base, 1.0, plain, inference.unpacked(stack), np.zeros(200), 200, 0,
-            np.uint64(1), step
-        )  # fmt: skip
+        stream = Stream(np.uint64(1), step)
+        chain_kernels.tempered_sweep(stack, base, 1.0, alone, np.zeros(200), stream)
     assert np.mean(shares[600 // n_steps :]) == pytest.approx(exact, abs=0.05)
     assert abs((plain[0][:, :200].sum(axis=0) > 3).mean() - exact) > 0.15
 

@@ -20,6 +20,7 @@ from .fields import (
     softmax,
 )
 from .packing import NO_PACKED
+from .records import Neighbour, Stream
 from .team import meet
 from .units import bound_norm, row_sum
 
@@ -31,7 +32,7 @@ def _drop_rows(out, layer, start, stop, n_lanes, dropout, key, step):
     """Set a share ``dropout`` of the units to 0, drawn per lane, and scale the others up."""
     gain = out.dtype.type(1) / (out.dtype.type(1) - dropout)
     for i in range(start, stop):
-        row = row_key(key, step, NETWORK_DROPOUT + layer, i)
+        row = row_key(Stream(key, step), NETWORK_DROPOUT + layer, i)
         for lane in range(n_lanes):
             if uniform(row, np.uint32(lane)) < dropout:
                 out[i, lane] = 0
@@ -43,7 +44,7 @@ def _drop_rows(out, layer, start, stop, n_lanes, dropout, key, step):
 def _backward_rows(stack, layer, states, deltas, kind, start, stop, n_lanes, dropout, blas):
     """Compute rows start..stop of the error at a layer's input, from the layer above."""
     out, values = deltas[layer], states[layer]
-    above = (deltas[layer + 1], NO_PACKED, stack.biases[layer], -1)
+    above = Neighbour(deltas[layer + 1], NO_PACKED, stack.biases[layer], -1)
     out[start:stop] = 0
     add_from_above(stack.levels[layer], above, out, start, stop, blas)
     if kind == LOGISTIC:

@@ -8,12 +8,13 @@ from .compile import called, kernel, kernel_with_arrays, part
 from .draws import row_key, uniform
 from .fields import EVEN, add_from_above, field_rows, layers_beside, update_layer
 from .packing import NO_BITS, pack_from_states
+from .records import Stream
 from .scores import LOG_EVERY
 from .units import exp, to_draw
 
 
 @kernel
-def gibbs_sweeps(stack, states, packed, clamped, n_sweeps, n_lanes, lane_0, key, first_step):
+def gibbs_sweeps(stack, chains, clamped, n_sweeps, stream):
     """Draw the odd layers given the even ones, then the even ones, ``n_sweeps`` times.
 
     ``clamped`` (n_visible, lanes) holds the values of visible units that are fixed, and NaN for
@@ -21,20 +22,20 @@ def gibbs_sweeps(stack, states, packed, clamped, n_sweeps, n_lanes, lane_0, key,
     packed.
     """
     for sweep in range(n_sweeps):
-        step = first_step + sweep
+        here = Stream(stream.key, stream.step + sweep)
         for parity in (1, 0):
-            for layer in range(parity, len(states), 2):
-                update_layer(stack, layer, states, packed, True, n_lanes, lane_0, key, step)
+            for layer in range(parity, len(chains.states), 2):
+                update_layer(stack, layer, chains, True, here)
         if clamped.size:
-            visible = states[0]
+            visible = chains.states[0]
             for i in range(visible.shape[0]):
-                for lane in range(n_lanes):
+                for lane in range(chains.n_lanes):
                     if not np.isnan(clamped[i, lane]):
                         visible[i, lane] = clamped[i, lane]
 
 
 @kernel_with_arrays
-def anneal(stack, base, betas, from_base, states, packed, log_weights, n_lanes, lane_0, key):
+def anneal(stack, base, betas, from_base, chains, log_weights, key):
     """Run annealed importance sampling (Neal 2001) on one block of chains, in either direction.
 
     The odd layers are summed out. The path scales the weights and the odd biases by beta, and
@@ -47,6 +48,7 @@ def anneal(stack, base, betas, from_base, states, packed, log_weights, n_lanes, 
     the given states of the even layers, which must be samples at ``betas[0]``. The logarithms of
     the importance weights are added to ``log_weights``.
     """
+    states, packed, n_lanes, lane_0 = chains
     n_layers = len(states)
     dtype = states[0].dtype
     lanes = states[0].shape[1]
@@ -59,7 +61,7 @@ def anneal(stack, base, betas, from_base, states, packed, log_weights, n_lanes, 
             x, own_packed = states[layer], packed[layer]
             for i in range(stack.biases[layer].size):
                 x[i] = 0
-                row = row_key(key, 0, layer, i)
+                row = row_key(Stream(key, 0), layer, i)
                 to_draw(x, i, base[layer][i], one, n_lanes, row, lane_0, NO_BITS, own_packed)
     for k in range(1, betas.size):
         old, new = dtype.type(betas[k - 1]), dtype.type(betas[k])
@@ -86,7 +88,7 @@ def anneal(stack, base, betas, from_base, states, packed, log_weights, n_lanes, 
                         linear[lane] += np.log(upper_product[lane] / lower_product[lane])
                     upper_product[:] = 1
                     lower_product[:] = 1
-                row = row_key(key, k, layer, i)
+                row = row_key(Stream(key, k), layer, i)
                 to_draw(x, i, new * bias, new, n_lanes, row, lane_0, NO_BITS, own_packed)
         for lane in range(n_lanes):
             log_weights[lane] += linear[lane]
@@ -99,17 +101,18 @@ def anneal(stack, base, betas, from_base, states, packed, log_weights, n_lanes, 
             field_rows(stack, layer, below, above, x, 0, n_units, None)
             for i in range(n_units):
                 shift = new * stack.biases[layer][i] + (one - new) * base[layer][i]
-                row = row_key(key, k, layer, i)
+                row = row_key(Stream(key, k), layer, i)
                 to_draw(x, i, shift, new, n_lanes, row, lane_0, NO_BITS, own_packed)
 
 
 @kernel_with_arrays
-def tempered_sweep(stack, base, beta, states, packed, slopes, n_lanes, lane_0, key, step):
+def tempered_sweep(stack, base, beta, chains, slopes, stream):
     """Run one Gibbs sweep on the path of :func:`anneal`: the even layers, then the odd ones.
 
     ``slopes`` is set to d log p*_beta(state) / d beta of each lane, which does not depend on beta.
     Exchanges between temperatures are accepted or rejected by it.
     """
+    states, packed, n_lanes, lane_0 = chains
     dtype = states[0].dtype
     factor, rest = dtype.type(beta), dtype.type(1 - beta)
     field = np.empty(states[0].shape[1], dtype)
@@ -121,7 +124,7 @@ def tempered_sweep(stack, base, beta, states, packed, slopes, n_lanes, lane_0, k
             below, above = layers_beside(stack, layer, states, packed)
             field_rows(stack, layer, below, above, x, 0, biases.size, None)
             for i in range(biases.size):
-                row = row_key(key, step, layer, i)
+                row = row_key(stream, layer, i)
                 shift = factor * biases[i] + rest * start[i]
                 for lane in range(n_lanes):  # each weight counts once, on the odd side
                     field[lane] = biases[i] - start[i] + (x[i, lane] if parity == 1 else 0)
@@ -131,29 +134,28 @@ def tempered_sweep(stack, base, beta, states, packed, slopes, n_lanes, lane_0, k
 
 
 @kernel
-def exchange_lanes(states, packed, other_states, other_packed, exchanged):
-    """Exchange the lanes of two sets of states for which ``exchanged`` is True."""
-    for layer in range(len(states)):
-        a, b = states[layer], other_states[layer]
+def exchange_lanes(chains, others, exchanged):
+    """Exchange the lanes of two blocks of chains for which ``exchanged`` is True."""
+    for layer in range(len(chains.states)):
+        a, b = chains.states[layer], others.states[layer]
         for i in range(a.shape[0]):
             for lane in range(exchanged.size):
                 if exchanged[lane]:
                     a[i, lane], b[i, lane] = b[i, lane], a[i, lane]
-            if packed[layer].shape[0] > 0:
-                pack_from_states(a, packed[layer], i)
-                pack_from_states(b, other_packed[layer], i)
+            if chains.packed[layer].shape[0] > 0:
+                pack_from_states(a, chains.packed[layer], i)
+                pack_from_states(b, others.packed[layer], i)
 
 
 @part
-def draw_one_hot(
-    level, biases, above, out, packed, first, n_draws, n_lanes, lane_0, key, step, weights, blas
-):
-    """Draw a one-hot group of units: the lower units from ``first`` on, given the upper units.
+def draw_one_hot(level, biases, above, out, packed, lanes, group, stream, blas):
+    """Draw a one-hot group of lower units of a level, given the upper units.
 
-    If ``n_draws`` is above 1, the result is the mean of this many draws. Each is drawn from the
-    softmax of the input divided by ``n_draws``.
+    ``lanes`` is a pair: the number of lanes, and the index of the first one among all chains.
     """
     called()
+    n_lanes, lane_0 = lanes
+    first, n_draws, weights = group
     n_units, share = biases.size, out.dtype.type(1) / out.dtype.type(n_draws)
     out[first:n_units] = 0
     add_from_above(level, above, out, first, n_units, blas)
@@ -168,7 +170,7 @@ def draw_one_hot(
             total += weights[i - first]
             out[i, lane] = 0
         for draw in range(n_draws):
-            row = row_key(key, step, EVEN, n_units + draw)
+            row = row_key(stream, EVEN, n_units + draw)
             left = uniform(row, np.uint32(lane_0 + lane)) * total
             chosen = n_units - 1
             for i in range(first, n_units):
@@ -185,10 +187,11 @@ def draw_one_hot(
 
 
 @kernel
-def draw_one_of(stack, states, packed, first, n_lanes, lane_0, key, step, weights):
-    """Replace the visible units from ``first`` on by a draw of this one-hot group."""
+def draw_one_of(stack, chains, group, stream):
+    """Replace some visible units by a draw of the one-hot group that they form."""
+    states, packed, n_lanes, lane_0 = chains
     _, above = layers_beside(stack, 0, states, packed)
     draw_one_hot(
-        stack.levels[0], stack.biases[0], above, states[0], packed[0], first, np.int64(1), n_lanes,
-        lane_0, key, step, weights, None,
+        stack.levels[0], stack.biases[0], above, states[0], packed[0], (n_lanes, lane_0), group,
+        stream, None,
     )  # fmt: skip

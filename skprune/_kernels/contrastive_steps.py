@@ -18,6 +18,7 @@ from .packing import (
     unpack,
     unpack_row,
 )
+from .records import Neighbour, Stream
 from .team import meet
 from .units import bound_norm, row_sum, to_draw, to_mean, to_mean_and_draw
 
@@ -222,14 +223,14 @@ def _team_layer(
         for i in range(start, stop):
             shift = biases[i] - out[i, n_lanes]
             if dropout > 0 and layer % 2 == 1:
-                row = row_key(key, step // DRAWS_PER_MINIBATCH, DROPOUT + layer, i)
+                row = row_key(Stream(key, step // DRAWS_PER_MINIBATCH), DROPOUT + layer, i)
                 for lane in range(n_lanes):
                     if uniform(row, np.uint32(lane)) < dropout:
                         out[i, lane] = OFF
             if what == MEAN:
                 to_mean(out, i, shift, one, n_lanes)
                 continue
-            row = row_key(key, step, layer, i)
+            row = row_key(Stream(key, step), layer, i)
             if what == DRAW:
                 to_draw(out, i, shift, one, n_lanes, row, 0, bits, packed)
                 out[i, n_lanes] = offsets[i]
@@ -262,13 +263,13 @@ def _chain_neighbours(stack, layer, state, workspace, lane, thread):
     below = layer - 1 if layer > 0 else layer
     above = layer + 1 if layer < len(stack.levels) else layer
     return (
-        (
+        Neighbour(
             workspace.local[below][thread],
             workspace.packed[below][thread],
             state.offsets[below],
             lane,
         ),
-        (
+        Neighbour(
             workspace.local[above][thread],
             workspace.packed[above][thread],
             state.offsets[above],
@@ -464,7 +465,7 @@ def train_minibatches(
         for i in range(visible.shape[0]):
             visible[i, n_data] = offsets[i]
         if infer:  # chains of contrastive divergence start from a draw of the hidden layer
-            below = (visible, workspace.packed_visible[thread], offsets, n_data)
+            below = Neighbour(visible, workspace.packed_visible[thread], offsets, n_data)
             _team_layer(
                 stack, ODD, (below, below), MEAN if persistent else MEAN_AND_DRAW,
                 state.positive[1], workspace.local[1][thread], workspace.bits[1], workspace.packed[1][thread],

@@ -11,6 +11,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from .compile import kernel, part
+from .records import Stream
 from .simd import splat
 
 DRAWS_PER_MINIBATCH = 4096
@@ -28,10 +29,10 @@ def _mix(x):
 
 
 @part
-def row_key(key, step, layer, unit):
-    """Return the 64-bit key for the draws of one unit at one step."""
+def row_key(stream, layer, unit):
+    """Return the 64-bit key for the draws of one unit at one step of a stream."""
     place = (np.uint64(layer) << np.uint64(40)) | np.uint64(unit)
-    return _mix(_mix(key + np.uint64(step) * _GOLDEN) ^ (place * _GOLDEN))
+    return _mix(_mix(stream.key + np.uint64(stream.step) * _GOLDEN) ^ (place * _GOLDEN))
 
 
 def emit_random(builder, row, lane):
@@ -79,7 +80,8 @@ def uniform(typing_context, row, lane):
 @kernel
 def uniforms(key, step, layer, out):
     """Fill ``out`` (units, lanes) with the uniform numbers of a layer at a step."""
+    stream = Stream(key, step)
     for i in range(out.shape[0]):
-        row = row_key(key, step, layer, i)
+        row = row_key(stream, layer, i)
         for lane in range(out.shape[1]):
             out[i, lane] = uniform(row, lane)

@@ -13,6 +13,7 @@ from .dense import add_dense
 from .draws import row_key
 from .edges import add_edges
 from .packing import NO_BITS, NO_PACKED, add_edges_by_table
+from .records import Neighbour
 from .units import exp, to_draw, to_mean
 
 EDGE_BLOCK = 16  # upper units per block on pruned levels
@@ -89,9 +90,7 @@ def add_from_above(level, above, out, start, stop, blas):
 def field_rows(stack, layer, below, above, out, start, stop, blas):
     """Compute rows start..stop of a layer's input from both neighbours, without its bias.
 
-    A neighbour is a tuple (states, packed states, offsets, lane). If packed states are given,
-    levels with edges read them instead of the states. Packed states have no spare lane for the
-    offsets. Their contribution is then added to ``lane``, unless ``lane`` is negative.
+    ``below`` and ``above`` are :class:`~.records.Neighbour` records.
     """
     out[start:stop] = 0
     if layer > 0:
@@ -130,8 +129,8 @@ def layers_beside(stack, layer, states, packed):
     below = layer - 1 if layer > 0 else layer
     above = layer + 1 if layer < len(stack.levels) else layer
     return (
-        (states[below], packed[below], stack.biases[below], -1),
-        (states[above], packed[above], stack.biases[above], -1),
+        Neighbour(states[below], packed[below], stack.biases[below], -1),
+        Neighbour(states[above], packed[above], stack.biases[above], -1),
     )
 
 
@@ -148,8 +147,9 @@ def fields(stack, layer, states, packed, out):
 
 
 @kernel
-def update_layer(stack, layer, states, packed, sample, n_lanes, lane_0, key, step):
+def update_layer(stack, layer, chains, sample, stream):
     """Replace a layer's states by its activation probabilities, or by draws from them."""
+    states, packed, n_lanes, lane_0 = chains
     out, own_packed = states[layer], packed[layer]
     below, above = layers_beside(stack, layer, states, packed)
     n_units = stack.biases[layer].size
@@ -161,7 +161,7 @@ def update_layer(stack, layer, states, packed, sample, n_lanes, lane_0, key, ste
         for i in range(start, stop):
             bias = stack.biases[layer][i]
             if sample:
-                row = row_key(key, step, layer, i)
+                row = row_key(stream, layer, i)
                 to_draw(out, i, bias, one, n_lanes, row, lane_0, NO_BITS, own_packed)
             else:
                 to_mean(out, i, bias, one, n_lanes)
@@ -173,7 +173,7 @@ def hidden_means(stack, states, packed, n_lanes):
 
     It is :func:`update_layer` without what a prediction does not need, so that it compiles faster.
     """
-    below = (states[0], packed[0], stack.biases[0], -1)
+    below = Neighbour(states[0], packed[0], stack.biases[0], -1)
     out, biases = states[1], stack.biases[1]
     one = out.dtype.type(1)
     block = block_rows(stack, 1)
@@ -244,7 +244,7 @@ LOGISTIC, LINEAR, SOFTMAX = (np.int64(kind) for kind in range(3))
 def activate_rows(stack, layer, states, kind, start, stop, n_lanes, blas):
     """Compute rows start..stop of a layer from the layer below; the caller applies softmax."""
     out, biases = states[layer], stack.biases[layer]
-    below = (states[layer - 1], NO_PACKED, biases, -1)
+    below = Neighbour(states[layer - 1], NO_PACKED, biases, -1)
     out[start:stop] = 0
     add_from_below(stack.levels[layer - 1], below, out, start, stop, blas)
     one = out.dtype.type(1)

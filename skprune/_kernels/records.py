@@ -64,6 +64,87 @@ class Stack(NamedTuple):
     biases: tuple
 
 
+class Stream(NamedTuple):
+    """A place in a stream of random numbers.
+
+    A random number is a function of the stream, a layer, a unit and a lane.
+
+    Attributes
+    ----------
+    key : uint64
+        Key of all random numbers of a machine or of one call.
+    step : int64
+        Number of the draw, such as a Gibbs sweep or a part of a minibatch.
+    """
+
+    key: np.uint64
+    step: int
+
+
+class Chains(NamedTuple):
+    """States of a block of chains, or of a block of rows of data.
+
+    Attributes
+    ----------
+    states : tuple of ndarray of shape (n_units, n_padded_lanes)
+        States of each layer. The number of lanes is rounded up to whole vectors.
+    packed : tuple of ndarray of shape (n_units, n_words), uint32
+        The same as packed states, where kernels read them by table look-up. They are empty
+        elsewhere.
+    n_lanes : int64
+        Number of chains.
+    lane_0 : int64
+        Index of the first chain among those of all blocks. Random numbers depend on it.
+    """
+
+    states: tuple
+    packed: tuple
+    n_lanes: int
+    lane_0: int
+
+
+class OneHot(NamedTuple):
+    """A one-hot group of units, which are the last ones of their layer.
+
+    Attributes
+    ----------
+    first : int64
+        The first unit of the group.
+    n_draws : int64
+        Number of draws. With more than one, the states are the mean of the draws, and each is
+        drawn from the softmax of the input divided by ``n_draws``.
+    weights : ndarray of shape (n_units_of_the_group or more,)
+        Scratch memory.
+    """
+
+    first: int
+    n_draws: int
+    weights: np.ndarray
+
+
+class Neighbour(NamedTuple):
+    """An adjacent layer, as sums over connections read it.
+
+    Attributes
+    ----------
+    states : ndarray of shape (n_units, n_lanes)
+        States of its units.
+    packed : ndarray of shape (n_units, n_words), uint32
+        The same as packed states. If they are not empty, levels with edges read them instead of
+        the states.
+    offsets : ndarray of shape (n_units,)
+        Offsets of the centred gradient. Packed states have no spare lane for them.
+    lane : int64
+        Lane to which the contribution of the offsets is added when packed states are read. If it
+        is negative, nothing is added.
+    """
+
+    states: np.ndarray
+    packed: np.ndarray
+    offsets: np.ndarray
+    lane: int
+
+
 class TrainingOptions(NamedTuple):
     """Numbers of the contrastive gradient step, in the machine's floating type."""
 

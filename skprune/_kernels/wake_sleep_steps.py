@@ -11,6 +11,7 @@ from .draws import DRAWS_PER_MINIBATCH, row_key
 from .edges import add_edge_products
 from .fields import EVEN, add_from_above, add_from_below, reads_matrix
 from .packing import NO_BITS, NO_PACKED
+from .records import Neighbour, OneHot, Stream
 from .team import meet
 from .units import row_sum, to_mean, to_mean_and_draw
 
@@ -20,7 +21,7 @@ DIRECTED_BLOCK = 64  # units per block
 @part
 def _directed_rows(level, downward, neighbour, biases, out, start, stop, blas):
     """Compute rows start..stop of the input of one side of a level, without its bias."""
-    given = (neighbour, NO_PACKED, biases, -1)
+    given = Neighbour(neighbour, NO_PACKED, biases, -1)
     out[start:stop] = 0
     if downward:
         add_from_above(level, given, out, start, stop, blas)
@@ -39,7 +40,7 @@ def _directed_draw(
         start, stop = b * DIRECTED_BLOCK, min((b + 1) * DIRECTED_BLOCK, n_units)
         _directed_rows(level, downward, neighbour, biases, means, start, stop, blas)
         for i in range(start, stop):
-            row = row_key(key, step, EVEN, i)
+            row = row_key(Stream(key, step), EVEN, i)
             to_mean_and_draw(means, i, biases[i], one, n_lanes, row, 0, NO_BITS, NO_PACKED, drawn)
 
 
@@ -173,10 +174,10 @@ def wake_sleep_minibatches(
                 meet(barrier, n_threads)
                 if n_labels > 0:
                     if thread == 0:
-                        given = (states, NO_PACKED, below, -1)
+                        given = Neighbour(states, NO_PACKED, below, -1)
                         draw_one_hot(
-                            level, below, given, dream[last], NO_PACKED, n_last, n_draws, n_data,
-                            np.int64(0), key, step + 1, own_work, blas,
+                            level, below, given, dream[last], NO_PACKED, (n_data, np.int64(0)),
+                            OneHot(n_last, n_draws, own_work), Stream(key, step + 1), blas,
                         )  # fmt: skip
                     meet(barrier, n_threads)
                 step += 2
@@ -206,7 +207,7 @@ def wake_sleep_minibatches(
         else:
             prior = generative.biases[last]
             for i in range(thread, n_last, n_threads):
-                row = row_key(key, step, EVEN, i)
+                row = row_key(Stream(key, step), EVEN, i)
                 out, one = errors[last], prior.dtype.type(1)
                 for lane in range(out.shape[1]):
                     out[i, lane] = 0

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._kernels import chains as chain_kernels
 from .._kernels import packing
-from .._kernels.records import Stack
+from .._kernels.records import Chains, Stack, Stream
 from .._support.random import derived_key
 from .._support.threads import Team, blocks
 from . import inference
@@ -55,25 +55,20 @@ def temperature_path(stack: Stack, base, key) -> tuple[np.ndarray, np.ndarray]:
     """
     betas = np.linspace(0, 1, PILOT_STEPS + 1)
     slopes = np.zeros((betas.size, PILOT_CHAINS))
-    states, packed = new_chains(stack, PILOT_CHAINS)
+    chains = new_chains(stack, slice(0, PILOT_CHAINS))
     for step, beta in enumerate(betas):
-        _sweep(stack, base, beta, states, packed, slopes[step], slice(0, PILOT_CHAINS), key, step)
+        chain_kernels.tempered_sweep(stack, base, beta, chains, slopes[step], Stream(key, step))
     speed = slopes.std(axis=1, ddof=1)
     steps = np.diff(betas) * (speed[1:] + speed[:-1]) / 2
     return betas, np.concatenate([[0.0], np.cumsum(steps)])
 
 
-def new_chains(stack, n_lanes):
-    """Return states and packed states of new chains."""
+def new_chains(stack, block) -> Chains:
+    """Return a new block of chains, all 0. ``block`` is a slice over all chains."""
+    n_lanes = block.stop - block.start
     states = inference.new_states(stack, n_lanes)
-    return states, inference.new_packed(stack, n_lanes, range(len(states)))
-
-
-def _sweep(stack, base, beta, states, packed, slopes, block, key, step):
-    """Run one Gibbs sweep of a block of chains at one temperature."""
-    chain_kernels.tempered_sweep(
-        stack, base, beta, states, packed, slopes, block.stop - block.start, block.start, key, step,
-    )  # fmt: skip
+    packed = inference.new_packed(stack, n_lanes, range(len(states)))
+    return Chains(states, packed, n_lanes, block.start)
 
 
 class TemperedEnsemble:
@@ -100,16 +95,13 @@ class TemperedEnsemble:
         self._keys = [derived_key(key, 1 + number) for number in range(betas.size)]
         self._n_sweeps = 0
         self._blocks = blocks(n_chains, CHAIN_BLOCK)
-        self._replicas = [
-            [new_chains(stack, block.stop - block.start) for _ in betas] for block in self._blocks
-        ]
+        self._replicas = [[new_chains(stack, block) for _ in betas] for block in self._blocks]
 
     def start_from(self, chains):
         """Set the odd layers at all temperatures to those of unit-major ``chains``."""
         for block, replicas in zip(self._blocks, self._replicas, strict=True):
-            for states, packed in replicas:
+            for states, packed, n_lanes, _ in replicas:
                 for layer in range(1, len(states), 2):
-                    n_lanes = block.stop - block.start
                     states[layer][:, :n_lanes] = chains[layer][:, block]
                     if packed[layer].size:
                         packing.pack_states(states[layer], packed[layer])
@@ -124,14 +116,14 @@ class TemperedEnsemble:
                 rng = np.random.default_rng([int(self.key), step])
                 chances = rng.uniform(size=(self.betas.size, self.n_chains))[:, block]
                 for a, beta in enumerate(self.betas):
-                    _sweep(
-                        stack, self.base, beta, *replicas[a], slopes[a], block, self._keys[a], step
+                    chain_kernels.tempered_sweep(
+                        stack, self.base, beta, replicas[a], slopes[a], Stream(self._keys[a], step)
                     )
                 for a in range((self._n_sweeps + done) % 2, self.betas.size - 1, 2):
                     gain = (self.betas[a + 1] - self.betas[a]) * (slopes[a] - slopes[a + 1])
                     exchanged = np.log(chances[a]) < gain
                     if exchanged.any():
-                        chain_kernels.exchange_lanes(*replicas[a], *replicas[a + 1], exchanged)
+                        chain_kernels.exchange_lanes(replicas[a], replicas[a + 1], exchanged)
 
         team.map(one_block, range(len(self._blocks)))
         self._n_sweeps += n_sweeps
@@ -139,7 +131,8 @@ class TemperedEnsemble:
     def read_coldest(self, layer, out):
         """Copy the states of a layer at inverse temperature 1 into unit-major ``out``."""
         for block, replicas in zip(self._blocks, self._replicas, strict=True):
-            out[:, block] = replicas[-1][0][layer][:, : block.stop - block.start]
+            coldest = replicas[-1]
+            out[:, block] = coldest.states[layer][:, : coldest.n_lanes]
 
 
 def tempered_samples(
@@ -217,18 +210,15 @@ def log_weights_along(stack, base, betas, key, team, n_chains, start=None) -> np
     log_weights = np.zeros(n_chains)
 
     def one_block(block):
-        n_lanes = block.stop - block.start
-        states = inference.new_states(stack, n_lanes)
-        packed = inference.new_packed(stack, n_lanes, range(len(states)))
+        chains = new_chains(stack, block)
+        states, packed, n_lanes, _ = chains
         if start is not None:
             for layer in range(0, len(states), 2):
                 states[layer][:, :n_lanes] = start[layer][block].T
                 if packed[layer].size:
                     packing.pack_states(states[layer], packed[layer])
         part = np.zeros(n_lanes)
-        chain_kernels.anneal(
-            stack, base, betas, start is None, states, packed, part, n_lanes, block.start, key,
-        )  # fmt: skip
+        chain_kernels.anneal(stack, base, betas, start is None, chains, part, key)
         log_weights[block] = part
 
     team.map(one_block, blocks(n_chains, CHAIN_BLOCK))

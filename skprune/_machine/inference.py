@@ -14,7 +14,7 @@ from scipy import sparse
 from .._kernels import chains as chain_kernels
 from .._kernels import fields as field_kernels
 from .._kernels import loading, packing, scores, simd
-from .._kernels.records import Stack
+from .._kernels.records import Chains, Stack, Stream
 from .._support.threads import BLOCK, blocks
 from .levels import Connections, reads_edges
 
@@ -361,8 +361,8 @@ def conditional_means(stack: Stack, layer, *layers) -> np.ndarray:
     """
     n_samples = next(x.shape[0] for x in layers if x is not None)
     states = load_states(stack, *layers)
-    key = np.uint64(0)
-    field_kernels.update_layer(stack, layer, states, unpacked(stack), False, n_samples, 0, key, 0)
+    rows = Chains(states, unpacked(stack), n_samples, 0)
+    field_kernels.update_layer(stack, layer, rows, False, Stream(np.uint64(0), 0))
     return to_rows(states[layer], n_samples)
 
 
@@ -470,9 +470,8 @@ def gibbs(stack: Stack, states, n_sweeps, n_samples, key, team, first_step=0, cl
         if clamped is not None:
             held = states_array(stack.biases[0].size, rows.size, stack.biases[0].dtype)
             load(clamped, rows, held)
-        chain_kernels.gibbs_sweeps(
-            stack, lanes_of_block, packed, held, n_sweeps, rows.size, block.start, key, first_step,
-        )  # fmt: skip
+        chains = Chains(lanes_of_block, packed, rows.size, block.start)
+        chain_kernels.gibbs_sweeps(stack, chains, held, n_sweeps, Stream(key, first_step))
         for source, out in zip(lanes_of_block, result, strict=True):
             loading.store_rows(source, out[block])
 

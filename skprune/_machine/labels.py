@@ -7,40 +7,38 @@ from scipy import sparse
 
 from .._kernels import chains as chain_kernels
 from .._kernels import fields as field_kernels
-from .._kernels.records import Stack
+from .._kernels.records import Chains, OneHot, Stack, Stream
 from .._support.threads import blocks
 from . import inference
 
 
-def labelled_sweeps(
-    stack: Stack, states, packed, first, n_sweeps, n_lanes, lane_0, key, first_step
-) -> None:
-    """Run Gibbs sweeps of an RBM whose visible units from ``first`` on are labels.
+def labelled_sweeps(stack: Stack, chains: Chains, n_labels, n_sweeps, stream: Stream) -> None:
+    """Run Gibbs sweeps of an RBM whose last ``n_labels`` visible units are labels.
 
     The hidden layer is drawn before each sweep but the first, so that sweeps start and end with
     the visible layer.
     """
-    weights = np.empty_like(stack.biases[0])
+    visible = stack.biases[0]
+    group = OneHot(visible.size - n_labels, 1, np.empty_like(visible))
     for sweep in range(n_sweeps):
-        step = first_step + sweep
+        here = Stream(stream.key, stream.step + sweep)
         if sweep:
-            field_kernels.update_layer(stack, 1, states, packed, True, n_lanes, lane_0, key, step)
-        field_kernels.update_layer(stack, 0, states, packed, True, n_lanes, lane_0, key, step)
-        chain_kernels.draw_one_of(stack, states, packed, first, n_lanes, lane_0, key, step, weights)
+            field_kernels.update_layer(stack, 1, chains, True, here)
+        field_kernels.update_layer(stack, 0, chains, True, here)
+        chain_kernels.draw_one_of(stack, chains, group, here)
 
 
 def labelled_chains(top: Stack, start, n_labels, n_sweeps, key, team) -> tuple:
     """Run chains whose last ``n_labels`` lower units are labels; return lower and upper states."""
-    first = top.biases[0].size - n_labels
     lower, upper = (np.empty((len(start), bias.size), bias.dtype) for bias in top.biases)
 
     def one_block(block):
         n_lanes = block.stop - block.start
         states = inference.new_states(top, n_lanes)
-        packed = inference.unpacked(top)
+        chains = Chains(states, inference.unpacked(top), n_lanes, block.start)
         inference.load(start, np.arange(block.start, block.stop), states[0])
-        field_kernels.update_layer(top, 1, states, packed, True, n_lanes, block.start, key, 0)
-        labelled_sweeps(top, states, packed, first, n_sweeps, n_lanes, block.start, key, 1)
+        field_kernels.update_layer(top, 1, chains, True, Stream(key, 0))
+        labelled_sweeps(top, chains, n_labels, n_sweeps, Stream(key, 1))
         lower[block] = states[0][:, :n_lanes].T
         upper[block] = states[1][:, :n_lanes].T
 
