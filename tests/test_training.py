@@ -10,7 +10,8 @@ from numba import njit
 from sklearn.base import BaseEstimator
 
 from skprune import PrunedBernoulliRBM
-from skprune._kernels import blas, contrastive_steps, loading
+from skprune._kernels import contrastive_steps, loading
+from skprune._kernels.records import Minibatches, PhaseOptions, Stream, Training
 from skprune._machine import inference
 from skprune._machine.levels import kernel_level_values
 from skprune._support import threads
@@ -57,11 +58,14 @@ def one_step(depth, mask, use_edges, positive, even, offsets=None, dtype=np.floa
     kind = dtype
     options = TrainingOptions(*(kind(x) for x in (0, 0, 0, 0, 0, 0, 0, 0)))
     with Team(n_threads=1) as team:
+        bits = np.zeros((1, 0, data.shape[1]), np.uint16)
         team.run(
-            contrastive_steps.train_minibatches, stack, state, data, np.zeros((1, 0, data.shape[1]), np.uint16),
-            np.array([1]), np.ones(1, dtype), False, 0, True, 1, options, np.uint64(0), 0,
-            new_workspace(stack, state, (1, 0), 1), blas.BLAS_ADDRESS[np.dtype(dtype)],
-        )  # fmt: skip
+            contrastive_steps.train_minibatches,
+            Training(stack, state, options, new_workspace(stack, state, (1, 0), 1)),
+            Minibatches(data, bits, np.array([1]), np.ones(1, dtype)),
+            PhaseOptions(infer=False, n_gibbs_steps=0, persistent=True, n_chains=1),
+            Stream(np.uint64(0), 0),
+        )
     dw = [kernel_level_values(level) - b for level, b in zip(stack.levels, before, strict=True)]
     db = [b - a for b, a in zip(stack.biases, before_b, strict=True)]
     return [*dw, *db]

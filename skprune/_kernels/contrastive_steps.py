@@ -18,7 +18,7 @@ from .packing import (
     unpack,
     unpack_row,
 )
-from .records import Neighbour, Stream
+from .records import Centring, Member, Minibatch, Neighbour, Phase, Stream
 from .team import meet
 from .units import bound_norm, row_sum, to_draw, to_mean, to_mean_and_draw
 
@@ -60,15 +60,14 @@ def _shrink(all_weights, first, count, threshold):
 
 
 @part
-def _update_dense_rows(
-    level, velocity, data, model, n_data, n_model, start, stop, rate, options, blas
-):
+def _update_dense_rows(level, velocity, data, model, start, stop, batch, options, blas):
     """Take a gradient step on rows start..stop of a dense level.
 
     BLAS adds both phases directly to the weights, or to their velocity if there is momentum. The
     gradient itself is not stored.
     """
     called()
+    rate = batch.rate
     n_lower = level.weights.shape[1]
     first, count = start * n_lower, (stop - start) * n_lower
     weights = level.weights.reshape(level.weights.size)
@@ -76,17 +75,15 @@ def _update_dense_rows(
     into, gain, keep = weights, rate, one - rate * options.l2
     if velocity.size:
         into, gain, keep = velocity, one, options.momentum
-    lower, _, upper = data
-    stride = lower.shape[1]
+    stride = data.lower.shape[1]
     gemm(
-        blas, True, False, n_lower, stop - start, stride, gain / weights.dtype.type(n_data),
-        lower, 0, stride, upper, start * stride, stride, keep, into, first, n_lower,
+        blas, True, False, n_lower, stop - start, stride, gain / weights.dtype.type(batch.n_data),
+        data.lower, 0, stride, data.upper, start * stride, stride, keep, into, first, n_lower,
     )  # fmt: skip
-    lower, _, upper = model
-    stride = lower.shape[1]
+    stride = model.lower.shape[1]
     gemm(
-        blas, True, False, n_lower, stop - start, stride, -gain / weights.dtype.type(n_model),
-        lower, 0, stride, upper, start * stride, stride, one, into, first, n_lower,
+        blas, True, False, n_lower, stop - start, stride, -gain / weights.dtype.type(batch.n_model),
+        model.lower, 0, stride, model.upper, start * stride, stride, one, into, first, n_lower,
     )  # fmt: skip
     if level.mask.shape[0] > 0:
         stepped = into[first : first + count]
@@ -106,75 +103,60 @@ def _update_dense_rows(
 
 
 @part
-def _update_edge_rows(
-    level, velocity, data, model, n_data, n_model, start, stop, centring, rate, options, work
-):
-    """Take a gradient step on the connections of upper units start..stop of a pruned level.
+def _edge_gradient(edges, data, model, centring, start, stop, batch, work):
+    """Set ``work`` to the gradient of the connections of upper units start..stop of a pruned level.
 
-    A phase is a tuple (lower states, packed lower states, upper states). Packed states have no
-    spare lanes for the terms of the centred gradient. These terms are then computed here, from
-    delta and offset of both layers.
+    Packed states have no spare lanes for the terms of the centred gradient. These terms are then
+    computed here, from delta and offset of both layers.
     """
     called()
     one = work.dtype.type(1)
-    indptr, indices = level.edges.indptr, level.edges.indices
-    lower, packed, upper = data
-    model_lower, model_packed, model_upper = model
-    lower_delta, lower_offset, upper_delta, upper_offset = centring
+    indptr, indices = edges.indptr, edges.indices
     block_first = indptr[start]
-    block_count = indptr[stop] - block_first
-    data_scale, model_scale = one / work.dtype.type(n_data), one / work.dtype.type(n_model)
-    both = packed.shape[0] > 0 and packed.shape[1] == model_packed.shape[1]
-    from_data, from_model = (packed, upper), (model_packed, model_upper)
-    work[:block_count] = 0
+    data_scale, model_scale = (
+        one / work.dtype.type(batch.n_data),
+        one / work.dtype.type(batch.n_model),
+    )
+    both = data.packed.shape[0] > 0 and data.packed.shape[1] == model.packed.shape[1]
+    from_data, from_model = (data.packed, data.upper), (model.packed, model.upper)
+    work[: indptr[stop] - block_first] = 0
     for i in range(start, stop):
         first = indptr[i]
         count = indptr[i + 1] - first
         place = first - block_first
         if both:
             add_packed_products(
-                work,
-                place,
-                i,
-                from_data,
-                from_model,
-                indices,
-                first,
-                count,
-                data_scale,
-                model_scale,
-            )
+                work, place, i, from_data, from_model, indices, first, count, data_scale, model_scale,
+            )  # fmt: skip
         else:
-            if packed.shape[0] > 0:
-                add_packed_products(
-                    work, place, i, from_data, None, indices, first, count, data_scale, data_scale
-                )
-            else:
-                add_edge_products(work, place, upper, i, lower, indices, first, count, data_scale)
-            if model_packed.shape[0] > 0:
-                add_packed_products(
-                    work,
-                    place,
-                    i,
-                    from_model,
-                    None,
-                    indices,
-                    first,
-                    count,
-                    -model_scale,
-                    -model_scale,
-                )
-            else:
-                add_edge_products(
-                    work, place, model_upper, i, model_lower, indices, first, count, -model_scale
-                )
-        if packed.shape[0] > 0:
+            _add_phase(work, place, i, data, indices, first, count, data_scale)
+            _add_phase(work, place, i, model, indices, first, count, -model_scale)
+        if data.packed.shape[0] > 0:
             stretch, neighbours = work[place : place + count], indices[first : first + count]
-            delta, offset = upper_delta[i], upper_offset[i]
+            delta, offset = centring.upper_delta[i], centring.upper_offset[i]
             for e in range(count):
                 j = np.uint64(neighbours[e])
-                stretch[e] -= delta * lower_offset[j] + offset * lower_delta[j]
-    _step_weights(level.values, block_first, work, block_count, velocity, rate, options)
+                stretch[e] -= delta * centring.lower_offset[j] + offset * centring.lower_delta[j]
+
+
+@part
+def _add_phase(work, place, i, phase, indices, first, count, scale):
+    """Add ``scale`` times the products of one phase over the connections of upper unit ``i``."""
+    if phase.packed.shape[0] > 0:
+        states = (phase.packed, phase.upper)
+        add_packed_products(work, place, i, states, None, indices, first, count, scale, scale)
+    else:
+        add_edge_products(work, place, phase.upper, i, phase.lower, indices, first, count, scale)
+
+
+@part
+def _step_edge_rows(level, velocity, gradient, start, stop, rate, options):
+    """Take a gradient step on the connections of upper units start..stop of a pruned level."""
+    called()
+    indptr = level.edges.indptr
+    first = indptr[start]
+    count = indptr[stop] - first
+    _step_weights(level.values, first, gradient, count, velocity, rate, options)
     if options.max_norm > 0:
         for i in range(start, stop):
             bound_norm(level.values, indptr[i], indptr[i + 1], options.max_norm)
@@ -200,37 +182,38 @@ MEAN, DRAW, MEAN_AND_DRAW = (np.int64(what) for what in range(3))
 
 
 @part
-def _team_layer(
-    stack, layer, neighbours, what, out, drawn, bits, packed, offsets, n_lanes, dropout, key, step,
-    blas, thread, n_threads,
-):  # fmt: skip
+def _team_layer(training, layer, neighbours, what, out, n_lanes, stream, member):
     """Compute this thread's rows of a layer given its neighbours.
 
     ``out`` receives the probabilities or the draws. If both are computed, it receives the
-    probabilities, and ``drawn`` the draws. In training, the lane after the last one holds what the
-    offsets contribute to an input. In a row of draws it holds the offset itself. ``dropout`` is the
-    share of units of odd layers that is off. It is drawn per lane and stays the same throughout a
-    minibatch.
+    probabilities, and the thread's own states of the layer receive the draws. In training, the
+    lane after the last one holds what the offsets contribute to an input. In a row of draws it
+    holds the offset itself. A share ``options.dropout`` of the units of odd layers is off. It is
+    drawn per lane and stays the same throughout a minibatch.
     """
     called()
+    stack, workspace = training.stack, training.workspace
     below, above = neighbours
-    biases = stack.biases[layer]
+    biases, offsets = stack.biases[layer], training.state.offsets[layer]
+    drawn, packed = workspace.local[layer][member.thread], workspace.packed[layer][member.thread]
+    bits, dropout = workspace.bits[layer], training.options.dropout
     block = block_rows(stack, layer)
     one = out.dtype.type(1)
-    for b in range(thread, (out.shape[0] + block - 1) // block, n_threads):
+    for b in range(member.thread, (out.shape[0] + block - 1) // block, member.n_threads):
         start, stop = b * block, min(b * block + block, out.shape[0])
-        field_rows(stack, layer, below, above, out, start, stop, blas)
+        field_rows(stack, layer, below, above, out, start, stop, workspace.blas)
         for i in range(start, stop):
             shift = biases[i] - out[i, n_lanes]
             if dropout > 0 and layer % 2 == 1:
-                row = row_key(Stream(key, step // DRAWS_PER_MINIBATCH), DROPOUT + layer, i)
+                minibatch = Stream(stream.key, stream.step // DRAWS_PER_MINIBATCH)
+                row = row_key(minibatch, DROPOUT + layer, i)
                 for lane in range(n_lanes):
                     if uniform(row, np.uint32(lane)) < dropout:
                         out[i, lane] = OFF
             if what == MEAN:
                 to_mean(out, i, shift, one, n_lanes)
                 continue
-            row = row_key(Stream(key, step), layer, i)
+            row = row_key(stream, layer, i)
             if what == DRAW:
                 to_draw(out, i, shift, one, n_lanes, row, 0, bits, packed)
                 out[i, n_lanes] = offsets[i]
@@ -240,41 +223,34 @@ def _team_layer(
 
 
 @part
-def _recentre(stack, state, workspace, sign, blas, thread, n_threads):
+def _recentre(training, sign, member):
     """Add ``sign`` times the input that the offsets alone would give to each bias.
 
     This converts the biases of the machine to those of the centred machine, whose inputs are
     W (s - offset) + b, or converts them back.
     """
+    stack, state, workspace = training.stack, training.state, training.workspace
     for layer in range(len(stack.biases)):
         out, biases = state.shifts[layer], stack.biases[layer]
         below, above = layers_beside(stack, layer, state.offset_states, workspace.unpacked)
         block = block_rows(stack, layer)
-        for b in range(thread, (biases.size + block - 1) // block, n_threads):
+        for b in range(member.thread, (biases.size + block - 1) // block, member.n_threads):
             start, stop = b * block, min(b * block + block, biases.size)
-            field_rows(stack, layer, below, above, out, start, stop, blas)
+            field_rows(stack, layer, below, above, out, start, stop, workspace.blas)
             for i in range(start, stop):
                 biases[i] += sign * out[i, 0]
 
 
 @part
-def _chain_neighbours(stack, layer, state, workspace, lane, thread):
+def _chain_neighbours(training, layer, lane, thread):
     """Return the neighbours of a layer in the chains, for ``field_rows``."""
+    local, packed = training.workspace.local, training.workspace.packed
+    offsets = training.state.offsets
     below = layer - 1 if layer > 0 else layer
-    above = layer + 1 if layer < len(stack.levels) else layer
+    above = layer + 1 if layer < len(training.stack.levels) else layer
     return (
-        Neighbour(
-            workspace.local[below][thread],
-            workspace.packed[below][thread],
-            state.offsets[below],
-            lane,
-        ),
-        Neighbour(
-            workspace.local[above][thread],
-            workspace.packed[above][thread],
-            state.offsets[above],
-            lane,
-        ),
+        Neighbour(local[below][thread], packed[below][thread], offsets[below], lane),
+        Neighbour(local[above][thread], packed[above][thread], offsets[above], lane),
     )
 
 
@@ -290,24 +266,21 @@ def _reads_states(stack, layer, packed):
 
 
 @part
-def _fetch(stack, state, workspace, parity, n_lanes, thread, n_threads):
+def _fetch(training, parity, n_lanes, member):
     """Copy what the other threads drew into this thread's own states.
 
     Threads share draws as bits, not as states. This divides the traffic between caches by 32.
     """
-    if n_threads == 1:
+    if member.n_threads == 1:
         return
+    stack, workspace = training.stack, training.workspace
     for layer in range(parity, len(stack.biases), 2):
-        out, offsets, bits = (
-            workspace.local[layer][thread],
-            state.offsets[layer],
-            workspace.bits[layer],
-        )
-        packed = workspace.packed[layer][thread]
+        out, offsets = workspace.local[layer][member.thread], training.state.offsets[layer]
+        bits, packed = workspace.bits[layer], workspace.packed[layer][member.thread]
         reads_states = _reads_states(stack, layer, packed)
         block = block_rows(stack, layer)
         for b in range((out.shape[0] + block - 1) // block):
-            if b % n_threads != thread:
+            if b % member.n_threads != member.thread:
                 for i in range(b * block, min(b * block + block, out.shape[0])):
                     if packed.shape[0] > 0:
                         pack_from_bits(bits, packed, i)
@@ -317,9 +290,7 @@ def _fetch(stack, state, workspace, parity, n_lanes, thread, n_threads):
 
 
 @part
-def _statistics(
-    stack, layer, state, positive, bits, negative, n_data, n_model, rate, options, thread, n_threads
-):
+def _statistics(training, layer, bits, batch, member):
     """Compute the difference of means of a layer, step its biases, and fill the spare lanes.
 
     Let d be the difference between the means of data and model, and o the offset of a unit. The
@@ -328,13 +299,17 @@ def _statistics(
     (o, d) in even layers, and -n_data (d, o) in odd layers. The means of visible data that came as
     ``bits`` are computed by counting.
     """
+    stack, state, options, workspace = training
+    n_data, n_model = batch.n_data, batch.n_model
+    positive = workspace.visible[member.thread] if layer == 0 else state.positive[layer]
+    negative = workspace.local[layer][member.thread] if layer % 2 == 0 else state.chain_means[layer]
     counted = layer == 0 and bits.shape[0] > 0
     size = positive.dtype.type(n_data)
     delta, offset, activity, gap = (
         state.delta[layer], state.offsets[layer], state.activity[layer], state.gap
     )  # fmt: skip
     block = block_rows(stack, layer)
-    for b in range(thread, (delta.size + block - 1) // block, n_threads):
+    for b in range(member.thread, (delta.size + block - 1) // block, member.n_threads):
         start, stop = b * block, min(b * block + block, delta.size)
         for i in range(start, stop):
             if counted:
@@ -351,76 +326,149 @@ def _statistics(
                 positive[i, n_data + 1] = -size * offset[i]
             if layer == 0:
                 gap[i] += abs(delta[i])
-        _step_biases(stack, layer, state, rate, options, start, stop)
+        _step_biases(stack, layer, state, batch.rate, options, start, stop)
 
 
 @part
-def _own_rows(stack, layer, i, thread, n_threads):
+def _own_rows(stack, layer, i, member):
     """Return whether unit ``i`` of a layer belongs to this thread."""
-    return (i // block_rows(stack, layer)) % n_threads == thread
+    return (i // block_rows(stack, layer)) % member.n_threads == member.thread
 
 
 @part
-def _update_level(
-    stack,
-    number,
-    state,
-    visible,
-    workspace,
-    n_data,
-    n_model,
-    rate,
-    options,
-    blas,
-    thread,
-    n_threads,
-):
+def _update_level(training, number, batch, member):
     """Take a gradient step on this thread's rows of a level."""
-    level = stack.levels[number]
-    n_upper = stack.biases[number + 1].size
+    stack, state, options, workspace = training
+    thread = member.thread
+    level, n_upper = stack.levels[number], stack.biases[number + 1].size
     nothing = workspace.unpacked[0]
-    data = (state.positive[number], nothing, state.positive[number + 1])
+    data = Phase(state.positive[number], nothing, state.positive[number + 1])
     if number == 0:
-        data = (visible, workspace.packed_visible[thread], state.positive[1])
-    model = (state.chain_means[number], nothing, workspace.local[number + 1][thread])
+        data = Phase(workspace.visible[thread], workspace.packed_visible[thread], state.positive[1])
+    model = Phase(state.chain_means[number], nothing, workspace.local[number + 1][thread])
     if number % 2 == 0:
         lower = workspace.local[number][thread]
-        model = (lower, workspace.packed[number][thread], state.chain_means[number + 1])
+        model = Phase(lower, workspace.packed[number][thread], state.chain_means[number + 1])
     delta, offsets = state.delta, state.offsets
-    centring = (delta[number], offsets[number], delta[number + 1], offsets[number + 1])
+    centring = Centring(delta[number], offsets[number], delta[number + 1], offsets[number + 1])
     velocity, work = state.velocity[number], workspace.gradient[thread]
     block = block_rows(stack, number + 1)
-    for b in range(thread, (n_upper + block - 1) // block, n_threads):
+    for b in range(thread, (n_upper + block - 1) // block, member.n_threads):
         start, stop = b * block, min(b * block + block, n_upper)
         if reads_matrix(level):
-            _update_dense_rows(
-                level, velocity, data, model, n_data, n_model, start, stop, rate, options, blas
-            )
+            blas = workspace.blas
+            _update_dense_rows(level, velocity, data, model, start, stop, batch, options, blas)
         else:
-            _update_edge_rows(
-                level, velocity, data, model, n_data, n_model, start, stop, centring, rate, options,
-                work,
-            )  # fmt: skip
+            _edge_gradient(level.edges, data, model, centring, start, stop, batch, work)
+            _step_edge_rows(level, velocity, work, start, stop, batch.rate, options)
+
+
+@part
+def _take_chains(training, n_chains, thread):
+    """Copy the chains into this thread's own states, and pack them."""
+    workspace = training.workspace
+    for layer in range(len(training.stack.biases)):
+        own, packed = workspace.local[layer][thread], workspace.packed[layer][thread]
+        shared, offsets = training.state.chains[layer], training.state.offsets[layer]
+        for i in range(own.shape[0]):
+            for lane in range(own.shape[1]):  # spare lanes may hold offsets
+                own[i, lane] = shared[i, lane] if lane < n_chains else 0
+            if packed.shape[0] > 0:
+                pack_from_states(own, packed, i)
+            own[i, n_chains] = offsets[i]
+
+
+@part
+def _return_chains(training, member):
+    """Copy this thread's rows of its own states back into the chains."""
+    stack = training.stack
+    for layer in range(len(stack.biases)):
+        own, shared = training.workspace.local[layer][member.thread], training.state.chains[layer]
+        for i in range(own.shape[0]):
+            if _own_rows(stack, layer, i, member):
+                for lane in range(own.shape[1]):
+                    shared[i, lane] = own[i, lane]
+
+
+@part
+def _take_data(training, minibatches, m, thread):
+    """Copy minibatch ``m`` into this thread's own visible states, and pack them."""
+    workspace, offsets = training.workspace, training.state.offsets[0]
+    visible, packed = workspace.visible[thread], workspace.packed_visible[thread]
+    bits, n_data = minibatches.bits[m], minibatches.sizes[m]
+    if bits.shape[0] > 0:
+        if _reads_states(training.stack, EVEN, packed):
+            unpack(bits, visible)
+        pack_bits(bits, packed)
+    else:
+        given = minibatches.data[m]
+        for i in range(visible.shape[0]):
+            for lane in range(visible.shape[1]):
+                visible[i, lane] = given[i, lane]
+    for i in range(visible.shape[0]):
+        visible[i, n_data] = offsets[i]
+
+
+@part
+def _infer(training, what, n_data, stream, member):
+    """Compute the only hidden layer given the data."""
+    workspace, state = training.workspace, training.state
+    visible, packed = workspace.visible[member.thread], workspace.packed_visible[member.thread]
+    below = Neighbour(visible, packed, state.offsets[0], n_data)
+    out = state.positive[1]
+    _team_layer(training, ODD, (below, below), what, out, n_data, stream, member)
+
+
+@part
+def _run_chains(training, phases, n_lanes, stream, member):
+    """Run the Gibbs steps of a minibatch, and compute the means of the odd layers at their end."""
+    workspace, n_layers = training.workspace, len(training.stack.biases)
+    barrier, thread, n_threads = member
+    for sweep in range(phases.n_gibbs_steps):
+        here = Stream(stream.key, stream.step + sweep + 1)
+        for parity in (0, 1):
+            if parity == 0 or sweep < phases.n_gibbs_steps - 1:
+                for layer in range(parity, n_layers, 2):
+                    neighbours = _chain_neighbours(training, layer, n_lanes, thread)
+                    out = workspace.local[layer][thread]
+                    _team_layer(training, layer, neighbours, DRAW, out, n_lanes, here, member)
+                meet(barrier, n_threads)
+                _fetch(training, parity, n_lanes, member)
+    last = Stream(stream.key, stream.step + phases.n_gibbs_steps + 1)
+    what = MEAN_AND_DRAW if phases.persistent else MEAN  # persistent chains continue from a draw
+    for layer in range(1, n_layers, 2):
+        neighbours = _chain_neighbours(training, layer, n_lanes, thread)
+        out = training.state.chain_means[layer]
+        _team_layer(training, layer, neighbours, what, out, n_lanes, last, member)
+
+
+@part
+def _step(training, bits, batch, member):
+    """Take the gradient step of a minibatch on all biases and weights."""
+    barrier, thread, n_threads = member
+    n_layers = len(training.stack.biases)
+    for layer in range(n_layers):
+        _statistics(training, layer, bits, batch, member)
+    meet(barrier, n_threads)
+    visible, delta = training.workspace.visible[thread], training.state.delta[0]
+    for i in range(visible.shape[0]):
+        visible[i, batch.n_data + 1] = delta[i]
+    for number in range(n_layers - 1):
+        _update_level(training, number, batch, member)
+    meet(barrier, n_threads)
 
 
 @kernel
-def train_minibatches(
-    stack, state, data, data_bits, sizes, rates, infer, n_gibbs_steps, persistent, n_chains, options,
-    key, first_step, workspace, blas, barrier, thread, n_threads,
-):  # fmt: skip
+def train_minibatches(training, minibatches, phases, stream, barrier, thread, n_threads):
     """Take gradient steps on consecutive minibatches, by a team.
 
-    ``state`` holds the positive phase, the chains and the running means (see
-    ``records.TrainingState``). ``workspace`` holds the scratch memory of each thread. Minibatches
-    are read as states from ``data``, or as bits from ``data_bits`` if all values are 0 or 1.
-
-    Positive phase: with ``infer``, the probabilities of the only hidden layer are computed.
+    Positive phase: with ``phases.infer``, the probabilities of the only hidden layer are computed.
     Otherwise the caller has computed the positive phase, for any number of layers.
 
-    Negative phase: chains run ``n_gibbs_steps`` Gibbs steps. They start from the data (contrastive
-    divergence), or from their current states if ``persistent``. With 0 steps, the even layers stay
-    as the caller set them. The final states enter the gradient as probabilities for odd layers,
-    and as drawn for even layers.
+    Negative phase: chains run ``phases.n_gibbs_steps`` Gibbs steps. They start from the data
+    (contrastive divergence), or from their current states if ``phases.persistent``. With 0 steps,
+    the even layers stay as the caller set them. The final states enter the gradient as
+    probabilities for odd layers, and as drawn for even layers.
 
     During training, the biases are those of the centred machine. The lane after the last chain
     holds the offsets, so that this lane of each input holds what the offsets contribute to it. The
@@ -429,96 +477,24 @@ def train_minibatches(
     """
     if not meet(barrier, n_threads):
         return
-    n_layers = len(stack.biases)
-    _recentre(stack, state, workspace, 1.0, blas, thread, n_threads)
-    for layer in range(n_layers):
-        own, shared, offsets = (
-            workspace.local[layer][thread],
-            state.chains[layer],
-            state.offsets[layer],
-        )
-        packed = workspace.packed[layer][thread]
-        for i in range(own.shape[0]):
-            for lane in range(own.shape[1]):  # spare lanes may hold offsets
-                own[i, lane] = shared[i, lane] if lane < n_chains else 0
-            if packed.shape[0] > 0:
-                pack_from_states(own, packed, i)
-            own[i, n_chains] = offsets[i]
+    member = Member(barrier, thread, n_threads)
+    _recentre(training, 1.0, member)
+    _take_chains(training, phases.n_chains, thread)
     meet(barrier, n_threads)
-    offsets, delta = state.offsets[0], state.delta[0]
-    for m in range(sizes.size):
-        n_data = sizes[m]
-        n_model = n_chains if persistent else n_data
-        rate = rates[m]
-        step = (first_step + m) * DRAWS_PER_MINIBATCH
-        visible = workspace.visible[thread]
-        bits, packed = data_bits[m], workspace.packed_visible[thread]
-        if bits.shape[0] > 0:
-            if _reads_states(stack, EVEN, packed):
-                unpack(bits, visible)
-            pack_bits(bits, packed)
-        else:
-            given = data[m]
-            for i in range(visible.shape[0]):
-                for lane in range(visible.shape[1]):
-                    visible[i, lane] = given[i, lane]
-        for i in range(visible.shape[0]):
-            visible[i, n_data] = offsets[i]
-        if infer:  # chains of contrastive divergence start from a draw of the hidden layer
-            below = Neighbour(visible, workspace.packed_visible[thread], offsets, n_data)
-            _team_layer(
-                stack, ODD, (below, below), MEAN if persistent else MEAN_AND_DRAW,
-                state.positive[1], workspace.local[1][thread], workspace.bits[1], workspace.packed[1][thread],
-                state.offsets[1], n_data, options.dropout, key, step, blas, thread, n_threads,
-            )  # fmt: skip
-        if not persistent:
+    for m in range(minibatches.sizes.size):
+        n_data = minibatches.sizes[m]
+        n_model = phases.n_chains if phases.persistent else n_data
+        here = Stream(stream.key, (stream.step + m) * DRAWS_PER_MINIBATCH)
+        _take_data(training, minibatches, m, thread)
+        if phases.infer:  # chains of contrastive divergence start from a draw of the hidden layer
+            _infer(training, MEAN if phases.persistent else MEAN_AND_DRAW, n_data, here, member)
+        if not phases.persistent:
             meet(barrier, n_threads)
-            _fetch(stack, state, workspace, ODD, n_model, thread, n_threads)
-        for sweep in range(n_gibbs_steps):
-            for parity in (0, 1):
-                if parity == 0 or sweep < n_gibbs_steps - 1:
-                    for layer in range(parity, n_layers, 2):
-                        out = workspace.local[layer][thread]
-                        _team_layer(
-                            stack, layer, _chain_neighbours(stack, layer, state, workspace, n_model, thread),
-                            DRAW, out, out, workspace.bits[layer], workspace.packed[layer][thread],
-                            state.offsets[layer], n_model, options.dropout, key, step + sweep + 1,
-                            blas, thread, n_threads,
-                        )  # fmt: skip
-                    meet(barrier, n_threads)
-                    _fetch(stack, state, workspace, parity, n_model, thread, n_threads)
-        for layer in range(1, n_layers, 2):  # persistent chains continue from a draw
-            _team_layer(
-                stack, layer, _chain_neighbours(stack, layer, state, workspace, n_model, thread),
-                MEAN_AND_DRAW if persistent else MEAN, state.chain_means[layer],
-                workspace.local[layer][thread], workspace.bits[layer], workspace.packed[layer][thread],
-                state.offsets[layer], n_model, options.dropout, key, step + n_gibbs_steps + 1,
-                blas, thread, n_threads,
-            )  # fmt: skip
-        for layer in range(n_layers):
-            positive = visible if layer == 0 else state.positive[layer]
-            negative = (
-                workspace.local[layer][thread] if layer % 2 == 0 else state.chain_means[layer]
-            )
-            _statistics(
-                stack, layer, state, positive, bits, negative, n_data, n_model, rate, options,
-                thread, n_threads,
-            )  # fmt: skip
-        meet(barrier, n_threads)
-        for i in range(visible.shape[0]):
-            visible[i, n_data + 1] = delta[i]
-        for number in range(n_layers - 1):
-            _update_level(
-                stack, number, state, visible, workspace, n_data, n_model, rate, options, blas, thread,
-                n_threads,
-            )  # fmt: skip
-        meet(barrier, n_threads)
-        if persistent:
-            _fetch(stack, state, workspace, ODD, n_model, thread, n_threads)
-    _recentre(stack, state, workspace, -1.0, blas, thread, n_threads)
-    for layer in range(n_layers):
-        own, shared = workspace.local[layer][thread], state.chains[layer]
-        for i in range(own.shape[0]):
-            if _own_rows(stack, layer, i, thread, n_threads):
-                for lane in range(own.shape[1]):
-                    shared[i, lane] = own[i, lane]
+            _fetch(training, ODD, n_model, member)
+        _run_chains(training, phases, n_model, here, member)
+        batch = Minibatch(n_data, n_model, minibatches.rates[m])
+        _step(training, minibatches.bits[m], batch, member)
+        if phases.persistent:
+            _fetch(training, ODD, n_model, member)
+    _recentre(training, -1.0, member)
+    _return_chains(training, member)

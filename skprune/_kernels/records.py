@@ -145,8 +145,138 @@ class Neighbour(NamedTuple):
     lane: int
 
 
+class Member(NamedTuple):
+    """The place of a thread in the team that runs a kernel.
+
+    Attributes
+    ----------
+    barrier : ndarray of int64
+        Barrier at which the threads of the team meet.
+    thread : int64
+        Index of this thread.
+    n_threads : int64
+        Number of threads.
+    """
+
+    barrier: np.ndarray
+    thread: int
+    n_threads: int
+
+
+class Minibatches(NamedTuple):
+    """Consecutive minibatches of contrastive training.
+
+    Attributes
+    ----------
+    data : ndarray of shape (n_minibatches, n_visible, n_lanes)
+        States of the visible units. It is empty if ``bits`` is not.
+    bits : ndarray of shape (n_minibatches, n_groups, n_visible), uint16
+        The same as bits, 16 lanes per group, if all data are 0 or 1. Otherwise ``n_groups`` is 0.
+    sizes : ndarray of shape (n_minibatches,), int64
+        Number of rows of each minibatch.
+    rates : ndarray of shape (n_minibatches,)
+        Learning rate of each minibatch.
+    """
+
+    data: np.ndarray
+    bits: np.ndarray
+    sizes: np.ndarray
+    rates: np.ndarray
+
+
+class Minibatch(NamedTuple):
+    """Numbers of one minibatch of contrastive training.
+
+    Attributes
+    ----------
+    n_data : int64
+        Number of rows of data.
+    n_model : int64
+        Number of chains.
+    rate : float
+        Learning rate.
+    """
+
+    n_data: int
+    n_model: int
+    rate: float
+
+
+class PhaseOptions(NamedTuple):
+    """How the two phases of contrastive training are computed.
+
+    Attributes
+    ----------
+    infer : bool
+        Whether the kernel computes the positive phase, which is possible with one hidden layer.
+        Otherwise the caller has computed it.
+    n_gibbs_steps : int64
+        Number of Gibbs steps per minibatch. With 0, the caller has moved the chains.
+    persistent : bool
+        Whether chains continue from one minibatch to the next. Otherwise they start from the data.
+    n_chains : int64
+        Number of persistent chains.
+    """
+
+    infer: bool
+    n_gibbs_steps: int
+    persistent: bool
+    n_chains: int
+
+
+class Phase(NamedTuple):
+    """States of both layers of a level, given data or from the model.
+
+    Attributes
+    ----------
+    lower : ndarray of shape (n_lower, n_lanes)
+        States of the lower units.
+    packed : ndarray of shape (n_lower, n_words), uint32
+        The same as packed states. They are empty if they are not read.
+    upper : ndarray of shape (n_upper, n_lanes)
+        Probabilities or states of the upper units.
+    """
+
+    lower: np.ndarray
+    packed: np.ndarray
+    upper: np.ndarray
+
+
+class Centring(NamedTuple):
+    """What the centred gradient of a level reads besides the states.
+
+    Attributes
+    ----------
+    lower_delta, upper_delta : ndarray of shape (n_units,)
+        Difference between the means of data and model.
+    lower_offset, upper_offset : ndarray of shape (n_units,)
+        Offsets of the units.
+    """
+
+    lower_delta: np.ndarray
+    lower_offset: np.ndarray
+    upper_delta: np.ndarray
+    upper_offset: np.ndarray
+
+
 class TrainingOptions(NamedTuple):
-    """Numbers of the contrastive gradient step, in the machine's floating type."""
+    """Numbers of the contrastive gradient step, in the machine's floating type.
+
+    Attributes
+    ----------
+    momentum : float
+        Share of the last step that is added to the next one.
+    l1, l2 : float
+        Penalties on the weights.
+    max_norm : float
+        Maximum norm of the weights of an upper unit. If 0, there is no bound.
+    activity_target, activity_strength : float
+        Mean that hidden units are drawn to, and how strongly.
+    dropout : float
+        Share of the units of odd layers that is off in a minibatch.
+    mean_rate : float
+        Rate of the running means.
+    """
 
     momentum: float
     l1: float
@@ -159,13 +289,33 @@ class TrainingOptions(NamedTuple):
 
 
 class TrainingState(NamedTuple):
-    """Arrays of contrastive training, each a tuple over layers or levels.
+    """Arrays of contrastive training.
 
-    ``activity`` holds running means of the positive phase. ``offsets`` is what
-    the gradient subtracts (the activity when the minibatches were last loaded,
-    or zeros), ``offset_states`` the same as states, and ``shifts`` scratch
-    memory for the fields they make. ``delta`` is the data minus the model means
-    of a minibatch; ``gap`` adds up ``|delta|`` of the visible units over a pass.
+    Attributes
+    ----------
+    positive : tuple of ndarray of shape (n_units, n_lanes)
+        Positive phase of each layer. The visible layer is not used.
+    chains : tuple of ndarray of shape (n_units, n_lanes)
+        States of the chains of each layer, between two calls of the kernel.
+    chain_means : tuple of ndarray of shape (n_units, n_lanes)
+        Probabilities of each odd layer at the end of the Gibbs steps.
+    delta : tuple of ndarray of shape (n_units,)
+        Mean of the data minus mean of the model in a minibatch, of each layer.
+    activity : tuple of ndarray of shape (n_units,)
+        Running means of the positive phase of each layer.
+    offsets : tuple of ndarray of shape (n_units,)
+        What the centred gradient subtracts from the states of each layer: the activity when the
+        minibatches were last loaded, or zeros.
+    offset_states : tuple of ndarray of shape (n_units, n_lanes)
+        The offsets as states, in the first lane.
+    shifts : tuple of ndarray of shape (n_units, n_lanes)
+        Scratch memory for the inputs that the offsets give.
+    velocity : tuple of ndarray of shape (n_parameters,)
+        Momentum of each level. It is empty without momentum.
+    bias_velocity : tuple of ndarray of shape (n_units,)
+        Momentum of the biases of each layer. It is empty without momentum.
+    gap : ndarray of shape (n_visible,)
+        Sum of ``|delta|`` of the visible units over a pass.
     """
 
     positive: tuple
@@ -182,13 +332,26 @@ class TrainingState(NamedTuple):
 
 
 class Workspace(NamedTuple):
-    """Scratch memory of each thread, and the bits through which threads share draws.
+    """What the threads of contrastive training compute with.
 
-    ``gradient`` has one row per thread. ``local`` (a tuple over the layers)
-    and ``visible`` are states of each thread; ``packed`` and
-    ``packed_visible`` are the same as packed states where table look-up reads
-    them, else empty. ``bits`` are shared. ``unpacked`` stands for states that
-    are not 0/1.
+    Attributes
+    ----------
+    gradient : ndarray of shape (n_threads, n_connections)
+        Gradient of the largest block of connections, for each thread.
+    local : tuple of ndarray of shape (n_threads, n_units, n_lanes)
+        States of the chains of each layer, for each thread.
+    visible : ndarray of shape (n_threads, n_visible, n_lanes)
+        States of the data of a minibatch, for each thread.
+    packed : tuple of ndarray of shape (n_threads, n_units, n_words), uint32
+        ``local`` as packed states where table look-up reads them, else empty.
+    packed_visible : ndarray of shape (n_threads, n_visible, n_words), uint32
+        ``visible`` as packed states where table look-up reads them, else empty.
+    bits : tuple of ndarray of shape (n_groups, n_units), uint16
+        States of the chains of each layer as bits, through which the threads share draws.
+    unpacked : tuple of ndarray of shape (0, 0), uint32
+        Empty packed states of each layer, for states that are not 0 or 1.
+    blas : int64
+        Address of the matrix product of BLAS for this floating type.
     """
 
     gradient: np.ndarray
@@ -198,6 +361,28 @@ class Workspace(NamedTuple):
     packed_visible: np.ndarray
     bits: tuple
     unpacked: tuple
+    blas: int
+
+
+class Training(NamedTuple):
+    """All that contrastive training of one machine reads and changes.
+
+    Attributes
+    ----------
+    stack : Stack
+        Weights and biases.
+    state : TrainingState
+        Phases, running means and momentum.
+    options : TrainingOptions
+        Numbers of the gradient step.
+    workspace : Workspace
+        Memory of the threads.
+    """
+
+    stack: Stack
+    state: TrainingState
+    options: TrainingOptions
+    workspace: Workspace
 
 
 class DescentOptions(NamedTuple):

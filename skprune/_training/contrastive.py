@@ -10,7 +10,16 @@ from scipy import sparse
 
 from .._kernels import blas, contrastive_steps
 from .._kernels import fields as field_kernels
-from .._kernels.records import Stack, TrainingOptions, TrainingState, Workspace
+from .._kernels.records import (
+    Minibatches,
+    PhaseOptions,
+    Stack,
+    Stream,
+    Training,
+    TrainingOptions,
+    TrainingState,
+    Workspace,
+)
 from .._machine import inference
 from .._machine.levels import parameters, reads_edges
 from .._support.threads import Team
@@ -196,15 +205,8 @@ class ContrastiveTrainer:
             load_minibatches(self.X, rows, sizes[part], buffer, bits, self.team)
             if self.mean_field:
                 self._infer(self.X[rows])
-            self._step(
-                buffer,
-                bits,
-                sizes[part],
-                rates[part],
-                n_gibbs_steps,
-                self.n_steps + first,
-                workspace,
-            )
+            minibatches = Minibatches(buffer, bits, sizes[part], rates[part].astype(buffer.dtype))
+            self._step(minibatches, n_gibbs_steps, self.n_steps + first, workspace)
         self.n_steps += n_minibatches
         return {
             "learning_rate": float(rates[-1]),
@@ -229,10 +231,9 @@ class ContrastiveTrainer:
         """Return the number of chains and the number of rows whose states are packed."""
         return self.n_chains, self.batch_size if self.binary else 0
 
-    def _step(self, buffer, bits, sizes, rates, n_gibbs_steps, step, workspace):
+    def _step(self, minibatches, n_gibbs_steps, step, workspace):
         """Run the gradient steps of a group of minibatches."""
         stack, state, options = self.stack, self.state, self.options
-        dtype = stack.biases[0].dtype
         if self.centered:
             set_offsets(state)
         dropped = None
@@ -243,11 +244,10 @@ class ContrastiveTrainer:
         if self.sampler is not None:
             self.sampler.advance(stack, state.chains, n_gibbs_steps, self.key, step, self.team)
             n_gibbs_steps = 0
-        self.team.run(
-            contrastive_steps.train_minibatches, stack, state, buffer, bits, sizes,
-            rates.astype(dtype), not self.mean_field, n_gibbs_steps, self.persistent,
-            self.n_chains, options, self.key, step, workspace, blas.BLAS_ADDRESS[dtype],
-        )  # fmt: skip
+        training = Training(stack, state, options, workspace)
+        phases = PhaseOptions(not self.mean_field, n_gibbs_steps, self.persistent, self.n_chains)
+        stream = Stream(self.key, step)
+        self.team.run(contrastive_steps.train_minibatches, training, minibatches, phases, stream)
         if dropped is not None:
             restore_connections(
                 stack, state, dropped, self.drop_connect, float(rates[0]), self.options
@@ -390,4 +390,5 @@ def new_workspace(stack, state, n_packed, n_threads) -> Workspace:
             for states in state.chains
         ),
         inference.unpacked(stack),
+        blas.BLAS_ADDRESS[dtype],
     )
