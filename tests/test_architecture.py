@@ -80,8 +80,8 @@ IMPORT_ORDER = [
 ]
 
 # What there may be of each, at most. These numbers only ever fall.
-LONG_SIGNATURES = 21  # functions with ten or more arguments
-LONG_FUNCTIONS = 8  # functions whose body has more than 60 lines
+LONG_SIGNATURES = 18  # functions with ten or more arguments
+LONG_FUNCTIONS = 7  # functions whose body has more than 60 lines
 LONG_FILES = ()  # modules of more than 700 lines
 MANY_ARGUMENTS, LONG_BODY, LONG_FILE = 10, 60, 700
 MOST_POSITIONAL = 12  # positional arguments of a function that is not a kernel

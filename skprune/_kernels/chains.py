@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .compile import called, kernel, kernel_with_arrays, part
-from .draws import row_key, uniform
+from .draws import later, row_key, uniform
 from .fields import EVEN, add_from_above, field_rows, layers_beside, update_layer
 from .packing import NO_BITS, pack_from_states
 from .records import Stream
@@ -22,7 +22,7 @@ def gibbs_sweeps(stack, chains, clamped, n_sweeps, stream):
     packed.
     """
     for sweep in range(n_sweeps):
-        here = Stream(stream.key, stream.step + sweep)
+        here = later(stream, sweep)
         for parity in (1, 0):
             for layer in range(parity, len(chains.states), 2):
                 update_layer(stack, layer, chains, True, here)

@@ -6,7 +6,7 @@ import numpy as np
 
 from .blas import gemm
 from .compile import called, kernel, part
-from .draws import DRAWS_PER_MINIBATCH, row_key, uniform
+from .draws import DRAWS_PER_MINIBATCH, later, row_key, uniform
 from .edges import add_edge_products
 from .fields import EVEN, ODD, block_rows, field_rows, layers_beside, reads_matrix
 from .packing import (
@@ -425,7 +425,7 @@ def _run_chains(training, phases, n_lanes, stream, member):
     workspace, n_layers = training.workspace, len(training.stack.biases)
     barrier, thread, n_threads = member
     for sweep in range(phases.n_gibbs_steps):
-        here = Stream(stream.key, stream.step + sweep + 1)
+        here = later(stream, sweep + 1)
         for parity in (0, 1):
             if parity == 0 or sweep < phases.n_gibbs_steps - 1:
                 for layer in range(parity, n_layers, 2):
@@ -434,7 +434,7 @@ def _run_chains(training, phases, n_lanes, stream, member):
                     _team_layer(training, layer, neighbours, DRAW, out, n_lanes, here, member)
                 meet(barrier, n_threads)
                 _fetch(training, parity, n_lanes, member)
-    last = Stream(stream.key, stream.step + phases.n_gibbs_steps + 1)
+    last = later(stream, phases.n_gibbs_steps + 1)
     what = MEAN_AND_DRAW if phases.persistent else MEAN  # persistent chains continue from a draw
     for layer in range(1, n_layers, 2):
         neighbours = _chain_neighbours(training, layer, n_lanes, thread)

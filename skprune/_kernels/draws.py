@@ -29,6 +29,12 @@ def _mix(x):
 
 
 @part
+def later(stream, n_steps):
+    """Return the place ``n_steps`` steps further on in a stream."""
+    return Stream(stream.key, stream.step + n_steps)
+
+
+@part
 def row_key(stream, layer, unit):
     """Return the 64-bit key for the draws of one unit at one step of a stream."""
     place = (np.uint64(layer) << np.uint64(40)) | np.uint64(unit)

@@ -385,6 +385,119 @@ class Training(NamedTuple):
     workspace: Workspace
 
 
+class Side(NamedTuple):
+    """A layer that is computed from one neighbour, as the directed levels of the up-down algorithm do.
+
+    Attributes
+    ----------
+    level : KernelLevel
+        Weights between the layer and its neighbour.
+    downward : bool
+        Whether the layer is below the level, and its neighbour above.
+    biases : ndarray of shape (n_units,)
+        Biases of the layer.
+    """
+
+    level: KernelLevel
+    downward: bool
+    biases: np.ndarray
+
+
+class LabelledMinibatches(NamedTuple):
+    """Consecutive minibatches of the up-down algorithm.
+
+    Attributes
+    ----------
+    data : ndarray of shape (n_minibatches, n_visible, n_lanes)
+        States of the visible units.
+    labels : ndarray of shape (n_minibatches, n_labels, n_lanes)
+        One-hot labels. They are empty if there are none.
+    sizes : ndarray of shape (n_minibatches,), int64
+        Number of rows of each minibatch.
+    rates : ndarray of shape (n_minibatches,)
+        Learning rate of each minibatch.
+    """
+
+    data: np.ndarray
+    labels: np.ndarray
+    sizes: np.ndarray
+    rates: np.ndarray
+
+
+class TopOptions(NamedTuple):
+    """How the up-down algorithm trains the top level.
+
+    Attributes
+    ----------
+    undirected : bool
+        Whether there is an undirected level. Otherwise the last layer has independent units.
+    n_labels : int64
+        Number of labels. They are the last lower units of the undirected level.
+    n_gibbs_steps : int64
+        Number of Gibbs steps per minibatch.
+    chains_from : int64
+        Number of the first minibatch whose chains do not start at the data but continue.
+    n_draws : int64
+        Number of draws of a label that share their weights.
+    """
+
+    undirected: bool
+    n_labels: int
+    n_gibbs_steps: int
+    chains_from: int
+    n_draws: int
+
+
+class UpDownWorkspace(NamedTuple):
+    """What the threads of the up-down algorithm compute with.
+
+    Attributes
+    ----------
+    wake, dream : tuple of ndarray of shape (n_units, n_lanes)
+        States of each layer of the directed levels, drawn upwards and drawn downwards. The last
+        layer is followed by the labels.
+    errors : tuple of ndarray of shape (n_units, n_lanes)
+        Means of each layer while it is drawn, and what it predicts wrongly while it learns.
+    top_wake, top_dream : tuple of ndarray of shape (n_units, n_lanes)
+        Means and states of the upper units of the undirected level, given data and in its chains.
+    gradient : ndarray of shape (n_threads, n_connections)
+        Scratch memory of each thread, for the connections of one unit or the states of the labels.
+    blas : int64
+        Address of the matrix product of BLAS for this floating type.
+    """
+
+    wake: tuple
+    dream: tuple
+    errors: tuple
+    top_wake: tuple
+    top_dream: tuple
+    gradient: np.ndarray
+    blas: int
+
+
+class UpDownTraining(NamedTuple):
+    """All that the up-down algorithm reads and changes.
+
+    Attributes
+    ----------
+    recognition, generative : Stack
+        Directed levels, in the upward and in the downward direction. Without an undirected level,
+        the last layer of ``generative`` has independent units.
+    top : Stack
+        Undirected level above them. Its lower units are the last directed layer and the labels.
+    options : TopOptions
+        How the top level learns.
+    workspace : UpDownWorkspace
+        Memory of the threads.
+    """
+
+    recognition: Stack
+    generative: Stack
+    top: Stack
+    options: TopOptions
+    workspace: UpDownWorkspace
+
+
 class DescentOptions(NamedTuple):
     """Numbers of the backpropagation step, in the network's floating type."""
 

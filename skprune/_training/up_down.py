@@ -10,7 +10,14 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from .._kernels import blas, wake_sleep_steps
-from .._kernels.records import Stack
+from .._kernels.records import (
+    LabelledMinibatches,
+    Stack,
+    Stream,
+    TopOptions,
+    UpDownTraining,
+    UpDownWorkspace,
+)
 from .._machine import inference
 from .._machine.levels import Layers, as_dtype, scale_weights
 from .._support.options import check_number, resolve, resolve_function
@@ -183,13 +190,31 @@ class UpDownTrainer:
         sizes[-1] += self.n_labels
         n_top = self.top.biases[1].size
 
-        def workspace(sizes):
+        def states(sizes):
             return tuple(inference.states_array(n, self._batch_size, dtype) for n in sizes)
 
-        self._wake, self._dream, self._errors = (workspace(sizes) for _ in range(3))
-        self._top_wake, self._top_dream = (workspace([n_top, n_top]) for _ in range(2))
-        self._work = np.empty((self.team.n_threads, max(*sizes, n_top)), dtype)
-        self._chains_from = self.n_steps + 1 if self.options.negative_phase == "pcd" else NEVER
+        options = self.options
+        self._training = UpDownTraining(
+            self.recognition,
+            self.generative,
+            self.top,
+            TopOptions(
+                undirected=options.undirected_top,
+                n_labels=self.n_labels,
+                n_gibbs_steps=options.n_gibbs_steps,
+                chains_from=self.n_steps + 1 if options.negative_phase == "pcd" else NEVER,
+                n_draws=options.n_label_draws,
+            ),
+            UpDownWorkspace(
+                wake=states(sizes),
+                dream=states(sizes),
+                errors=states(sizes),
+                top_wake=states([n_top, n_top]),
+                top_dream=states([n_top, n_top]),
+                gradient=np.empty((self.team.n_threads, max(*sizes, n_top)), dtype),
+                blas=blas.BLAS_ADDRESS[dtype],
+            ),
+        )
 
     @property
     def stacks(self) -> tuple:
@@ -212,14 +237,11 @@ class UpDownTrainer:
             if self.n_labels:
                 labels = one_hot(rows, sizes, self.labels, self.n_labels, data.shape[2], dtype)
             group_rates = rates[first : first + sizes.size]
+            minibatches = LabelledMinibatches(data, labels, sizes, group_rates.astype(dtype))
+            stream = Stream(self.key, self.n_steps + first)
             self.team.run(
-                wake_sleep_steps.wake_sleep_minibatches, self.recognition, self.generative,
-                self.top, options.undirected_top, self.n_labels, self._wake, self._dream,
-                self._errors, self._top_wake, self._top_dream, data, labels, sizes,
-                group_rates.astype(dtype), options.n_gibbs_steps, self._chains_from,
-                options.n_label_draws, self.key, self.n_steps + first, self._work,
-                blas.BLAS_ADDRESS[dtype],
-            )  # fmt: skip
+                wake_sleep_steps.wake_sleep_minibatches, self._training, minibatches, stream
+            )
             if options.l2:
                 share_left = dtype.type(np.exp(-options.l2 * group_rates.sum()))
                 for stack in self.stacks:
