@@ -6,7 +6,7 @@ import numpy as np
 
 from .blas import gemm
 from .compile import called, kernel, part
-from .draws import row_key, uniform
+from .draws import later, row_key, uniform
 from .edges import add_edge_products
 from .fields import (
     LINEAR,
@@ -20,7 +20,7 @@ from .fields import (
     softmax,
 )
 from .packing import NO_PACKED
-from .records import Neighbour, Stream
+from .records import Member, Neighbour
 from .team import meet
 from .units import bound_norm, row_sum
 
@@ -28,11 +28,11 @@ NETWORK_DROPOUT = 2000  # added to the layer in the keys of dropout
 
 
 @part
-def _drop_rows(out, layer, start, stop, n_lanes, dropout, key, step):
+def _drop_rows(out, layer, start, stop, n_lanes, dropout, stream):
     """Set a share ``dropout`` of the units to 0, drawn per lane, and scale the others up."""
     gain = out.dtype.type(1) / (out.dtype.type(1) - dropout)
     for i in range(start, stop):
-        row = row_key(Stream(key, step), NETWORK_DROPOUT + layer, i)
+        row = row_key(stream, NETWORK_DROPOUT + layer, i)
         for lane in range(n_lanes):
             if uniform(row, np.uint32(lane)) < dropout:
                 out[i, lane] = 0
@@ -41,15 +41,16 @@ def _drop_rows(out, layer, start, stop, n_lanes, dropout, key, step):
 
 
 @part
-def _backward_rows(stack, layer, states, deltas, kind, start, stop, n_lanes, dropout, blas):
+def _backward_rows(training, layer, kind, start, stop, n_lanes):
     """Compute rows start..stop of the error at a layer's input, from the layer above."""
-    out, values = deltas[layer], states[layer]
+    stack, deltas = training.stack, training.workspace.deltas
+    out, values = deltas[layer], training.workspace.states[layer]
     above = Neighbour(deltas[layer + 1], NO_PACKED, stack.biases[layer], -1)
     out[start:stop] = 0
-    add_from_above(stack.levels[layer], above, out, start, stop, blas)
+    add_from_above(stack.levels[layer], above, out, start, stop, training.workspace.blas)
     if kind == LOGISTIC:
         one = out.dtype.type(1)
-        stays = one - dropout
+        stays = one - training.options.dropout
         for i in range(start, stop):
             for lane in range(n_lanes):
                 value = values[i, lane]
@@ -81,38 +82,45 @@ def _descend(all_weights, first, count, gradient, all_first, all_second, rate, o
 
 
 @part
-def _descend_level(
-    stack, number, states, deltas, moments, n_data, rate, options, work, blas, thread, n_threads
-):
+def _level_gradient(level, lower, upper, start, stop, scale, work, blas):
+    """Set ``work`` to ``scale`` times the gradient of rows start..stop of a level."""
+    n_lower, stride = lower.shape
+    zero = work.dtype.type(0)
+    if reads_matrix(level):
+        gemm(
+            blas, True, False, n_lower, stop - start, stride, scale, lower, 0, stride,
+            upper, start * stride, stride, zero, work, 0, n_lower,
+        )  # fmt: skip
+        return
+    indptr, indices = level.edges.indptr, level.edges.indices
+    first = indptr[start]
+    work[: indptr[stop] - first] = 0
+    for i in range(start, stop):
+        place, count = indptr[i] - first, indptr[i + 1] - indptr[i]
+        add_edge_products(work, place, upper, i, lower, indices, indptr[i], count, scale)
+
+
+@part
+def _descend_level(training, number, n_data, rate, member):
     """Take a gradient step on this thread's rows of a level, and on the biases above it."""
     called()
+    stack, moments, options, workspace = training
     level, biases = stack.levels[number], stack.biases[number + 1]
-    lower, upper = states[number], deltas[number + 1]
-    one = biases.dtype.type(1)
-    scale = one / biases.dtype.type(n_data)
+    lower, upper = workspace.states[number], workspace.deltas[number + 1]
+    work = workspace.gradient[member.thread]
+    scale = biases.dtype.type(1) / biases.dtype.type(n_data)
     block = descent_rows(stack, number + 1)
-    n_lower, stride = lower.shape
-    for b in range(thread, (biases.size + block - 1) // block, n_threads):
+    n_lower = lower.shape[0]
+    for b in range(member.thread, (biases.size + block - 1) // block, member.n_threads):
         start, stop = b * block, min(b * block + block, biases.size)
+        _level_gradient(level, lower, upper, start, stop, scale, work, workspace.blas)
         if reads_matrix(level):
             weights = level.weights.reshape(level.weights.size)
             first, count = start * n_lower, (stop - start) * n_lower
-            gemm(
-                blas, True, False, n_lower, stop - start, stride, scale, lower, 0, stride,
-                upper, start * stride, stride, one - one, work, 0, n_lower,
-            )  # fmt: skip
         else:
             weights = level.values
-            indptr, indices = level.edges.indptr, level.edges.indices
-            first = indptr[start]
-            count = indptr[stop] - first
-            work[:count] = 0
-            for i in range(start, stop):
-                place = indptr[i] - first
-                add_edge_products(
-                    work, place, upper, i, lower, indices, indptr[i], indptr[i + 1] - indptr[i],
-                    scale,
-                )  # fmt: skip
+            first = level.edges.indptr[start]
+            count = level.edges.indptr[stop] - first
         gradient, stepped = work[:count], weights[first : first + count]
         for e in range(count):
             gradient[e] += options.l2 * stepped[e]
@@ -120,16 +128,8 @@ def _descend_level(
             mask = level.mask.reshape(level.mask.size)[first : first + count]
             for e in range(count):
                 gradient[e] *= mask[e]
-        _descend(
-            weights,
-            first,
-            count,
-            work,
-            moments.first[number],
-            moments.second[number],
-            rate,
-            options,
-        )
+        first_moment, second_moment = moments.first[number], moments.second[number]
+        _descend(weights, first, count, work, first_moment, second_moment, rate, options)
         if options.max_norm > 0:
             for i in range(start, stop):
                 if reads_matrix(level):
@@ -141,10 +141,8 @@ def _descend_level(
         for i in range(start, stop):
             work[i - start] = row_sum(upper, i, n_data) * scale
         place = len(stack.levels) + number
-        _descend(
-            biases, start, stop - start, work, moments.first[place], moments.second[place], rate,
-            options,
-        )  # fmt: skip
+        first_moment, second_moment = moments.first[place], moments.second[place]
+        _descend(biases, start, stop - start, work, first_moment, second_moment, rate, options)
 
 
 @part
@@ -168,69 +166,92 @@ def _output_error(out, target, weights, error, i, kind, n_lanes):
     return total
 
 
+@part
+def _take_data(training, data, n_data, stream, member):
+    """Copy this thread's rows of a minibatch into the states, with gain and dropout."""
+    barrier, thread, n_threads = member
+    states, options = training.workspace.states[0], training.options
+    for i in range(thread, states.shape[0], n_threads):
+        for lane in range(states.shape[1]):
+            states[i, lane] = options.input_gain * data[i, lane]
+    if options.input_dropout > 0:
+        for i in range(thread, states.shape[0], n_threads):
+            _drop_rows(states, 0, i, i + 1, n_data, options.input_dropout, stream)
+    meet(barrier, n_threads)
+
+
+@part
+def _forward(training, kinds, n_data, stream, member):
+    """Compute each layer from the layer below it."""
+    barrier, thread, n_threads = member
+    stack, states, options = training.stack, training.workspace.states, training.options
+    last = len(stack.biases) - 1
+    for layer in range(1, last + 1):
+        n_units = stack.biases[layer].size
+        block = block_rows(stack, layer)
+        for b in range(thread, (n_units + block - 1) // block, n_threads):
+            start, stop = b * block, min(b * block + block, n_units)
+            kind = kinds[layer]
+            activate_rows(stack, layer, states, kind, start, stop, n_data, training.workspace.blas)
+            if options.dropout > 0 and layer < last and kind == LOGISTIC:
+                _drop_rows(states[layer], layer, start, stop, n_data, options.dropout, stream)
+        meet(barrier, n_threads)
+    if kinds[last] == SOFTMAX:
+        if thread == 0:
+            softmax(states[last], n_data)
+        meet(barrier, n_threads)
+
+
+@part
+def _compare(training, kinds, target, weights, n_data, member):
+    """Compute the error at the input of the last layer, and add up the losses."""
+    barrier, thread, n_threads = member
+    stack, workspace, last = training.stack, training.workspace, len(training.stack.levels)
+    out, error = workspace.states[last], workspace.deltas[last]
+    block = block_rows(stack, last)
+    for b in range(thread, (out.shape[0] + block - 1) // block, n_threads):
+        for i in range(b * block, min(b * block + block, out.shape[0])):
+            workspace.losses[i] += _output_error(
+                out, target, weights, error, i, kinds[last], n_data
+            )
+    meet(barrier, n_threads)
+
+
+@part
+def _backward(training, kinds, n_data, rate, member):
+    """Step each level, last level first, after the error below it has been computed."""
+    barrier, thread, n_threads = member
+    stack = training.stack
+    for number in range(len(stack.levels) - 1, -1, -1):
+        if number > 0:
+            n_units = stack.biases[number].size
+            block = block_rows(stack, number)
+            for b in range(thread, (n_units + block - 1) // block, n_threads):
+                start, stop = b * block, min(b * block + block, n_units)
+                _backward_rows(training, number, kinds[number], start, stop, n_data)
+            meet(barrier, n_threads)
+        _descend_level(training, number, n_data, rate, member)
+    meet(barrier, n_threads)
+
+
 @kernel
-def descend_minibatches(
-    stack, kinds, states, deltas, data, targets, weights, sizes, rates, moments, options, key,
-    first_step, losses, work, blas, barrier, thread, n_threads,
-):  # fmt: skip
+def descend_minibatches(training, kinds, minibatches, stream, barrier, thread, n_threads):
     """Take backpropagation steps on consecutive minibatches, by a team.
 
     The error at the input of the last layer is (output - target) times the weight of the sample.
     This is the gradient of the cross-entropy for logistic and softmax units, and of half the
-    squared error for linear units. ``targets`` has shape (minibatches, units, lanes). If it is
-    empty, the targets are the data. The network reads ``input_gain`` times the data. The weighted
-    losses of each unit of the last layer are added to ``losses``.
+    squared error for linear units. If ``minibatches.targets`` is empty, the targets are the data.
+    The network reads ``input_gain`` times the data.
     """
     if not meet(barrier, n_threads):
         return
-    n_layers = len(stack.biases)
-    last = n_layers - 1
-    own_work = work[thread]
-    for m in range(sizes.size):
-        n_data = sizes[m]
-        step = first_step + m
-        target = targets[m] if targets.shape[0] > 0 else data[m]
-        for i in range(thread, states[0].shape[0], n_threads):
-            for lane in range(states[0].shape[1]):
-                states[0][i, lane] = options.input_gain * data[m, i, lane]
-        if options.input_dropout > 0:
-            for i in range(thread, states[0].shape[0], n_threads):
-                _drop_rows(states[0], 0, i, i + 1, n_data, options.input_dropout, key, step)
-        meet(barrier, n_threads)
-        for layer in range(1, n_layers):
-            n_units = stack.biases[layer].size
-            block = block_rows(stack, layer)
-            for b in range(thread, (n_units + block - 1) // block, n_threads):
-                start, stop = b * block, min(b * block + block, n_units)
-                activate_rows(stack, layer, states, kinds[layer], start, stop, n_data, blas)
-                if options.dropout > 0 and layer < last and kinds[layer] == LOGISTIC:
-                    _drop_rows(
-                        states[layer], layer, start, stop, n_data, options.dropout, key, step
-                    )
-            meet(barrier, n_threads)
-        out, error = states[last], deltas[last]
-        if kinds[last] == SOFTMAX:
-            if thread == 0:
-                softmax(out, n_data)
-            meet(barrier, n_threads)
-        block = block_rows(stack, last)
-        for b in range(thread, (out.shape[0] + block - 1) // block, n_threads):
-            for i in range(b * block, min(b * block + block, out.shape[0])):
-                losses[i] += _output_error(out, target, weights[m], error, i, kinds[last], n_data)
-        meet(barrier, n_threads)
-        for number in range(n_layers - 2, -1, -1):
-            if number > 0:
-                n_units = stack.biases[number].size
-                block = block_rows(stack, number)
-                for b in range(thread, (n_units + block - 1) // block, n_threads):
-                    start, stop = b * block, min(b * block + block, n_units)
-                    _backward_rows(
-                        stack, number, states, deltas, kinds[number], start, stop, n_data,
-                        options.dropout, blas,
-                    )  # fmt: skip
-                meet(barrier, n_threads)
-            _descend_level(
-                stack, number, states, deltas, moments, n_data, rates[m], options, own_work, blas,
-                thread, n_threads,
-            )  # fmt: skip
-        meet(barrier, n_threads)
+    member = Member(barrier, thread, n_threads)
+    targets = minibatches.targets
+    for m in range(minibatches.sizes.size):
+        data, n_data = minibatches.data[m], minibatches.sizes[m]
+        target = targets[m] if targets.shape[0] > 0 else data
+        here = later(stream, m)
+        _take_data(training, data, n_data, here, member)
+        _forward(training, kinds, n_data, here, member)
+        _compare(training, kinds, target, minibatches.weights[m], n_data, member)
+        _backward(training, kinds, n_data, minibatches.rates[m], member)

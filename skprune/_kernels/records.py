@@ -499,7 +499,25 @@ class UpDownTraining(NamedTuple):
 
 
 class DescentOptions(NamedTuple):
-    """Numbers of the backpropagation step, in the network's floating type."""
+    """Numbers of the backpropagation step, in the network's floating type.
+
+    Attributes
+    ----------
+    momentum : float
+        Share of the running mean of the gradient that is kept.
+    second_momentum : float
+        Share of the running mean of the squared gradient that Adam keeps.
+    epsilon : float
+        What Adam adds to the root of that mean.
+    l2 : float
+        Penalty on the weights.
+    max_norm : float
+        Maximum norm of the weights of an upper unit. If 0, there is no bound.
+    dropout, input_dropout : float
+        Share of the hidden units and of the input units that is off in a minibatch.
+    input_gain : float
+        Factor of the data.
+    """
 
     momentum: float
     second_momentum: float
@@ -512,7 +530,84 @@ class DescentOptions(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """Running means of the gradient, and with Adam of its square: levels first, then biases."""
+    """Running means of the gradient. Those of the levels come first, then those of the biases.
+
+    Attributes
+    ----------
+    first : tuple of ndarray of shape (n_parameters,)
+        Running means of the gradient.
+    second : tuple of ndarray of shape (n_parameters,)
+        Running means of its square. They are empty without Adam.
+    """
 
     first: tuple
     second: tuple
+
+
+class WeightedMinibatches(NamedTuple):
+    """Consecutive minibatches of backpropagation.
+
+    Attributes
+    ----------
+    data : ndarray of shape (n_minibatches, n_inputs, n_lanes)
+        States of the input units.
+    targets : ndarray of shape (n_minibatches, n_outputs, n_lanes)
+        Targets of the output units. If they are empty, the targets are the data.
+    weights : ndarray of shape (n_minibatches, n_lanes)
+        Weight of each row in the loss.
+    sizes : ndarray of shape (n_minibatches,), int64
+        Number of rows of each minibatch.
+    rates : ndarray of shape (n_minibatches,)
+        Step size of each minibatch.
+    """
+
+    data: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
+    sizes: np.ndarray
+    rates: np.ndarray
+
+
+class DescentWorkspace(NamedTuple):
+    """What the threads of backpropagation compute with.
+
+    Attributes
+    ----------
+    states : tuple of ndarray of shape (n_units, n_lanes)
+        States of each layer.
+    deltas : tuple of ndarray of shape (n_units, n_lanes)
+        Error at the input of each layer.
+    losses : ndarray of shape (n_outputs,), float64
+        Sum of the weighted losses of each output unit.
+    gradient : ndarray of shape (n_threads, n_parameters)
+        Gradient of the largest block of units, for each thread.
+    blas : int64
+        Address of the matrix product of BLAS for this floating type.
+    """
+
+    states: tuple
+    deltas: tuple
+    losses: np.ndarray
+    gradient: np.ndarray
+    blas: int
+
+
+class DescentTraining(NamedTuple):
+    """All that backpropagation reads and changes.
+
+    Attributes
+    ----------
+    stack : Stack
+        Weights and biases.
+    moments : Moments
+        Running means of the gradient.
+    options : DescentOptions
+        Numbers of the gradient step.
+    workspace : DescentWorkspace
+        Memory of the threads.
+    """
+
+    stack: Stack
+    moments: Moments
+    options: DescentOptions
+    workspace: DescentWorkspace

@@ -9,7 +9,15 @@ import numpy as np
 
 from .._kernels import backprop_steps, blas
 from .._kernels import fields as field_kernels
-from .._kernels.records import DescentOptions, Moments, Stack
+from .._kernels.records import (
+    DescentOptions,
+    DescentTraining,
+    DescentWorkspace,
+    Moments,
+    Stack,
+    Stream,
+    WeightedMinibatches,
+)
 from .._machine import inference
 from .._machine.levels import parameters
 from .._support.threads import Team
@@ -93,15 +101,18 @@ class BackpropTrainer:
         stack = self.stack
         dtype = stack.biases[0].dtype
         self.batch_size = min(self.batch_size, self.X.shape[0])
-        self._states, self._deltas = (
-            inference.new_states(stack, self.batch_size) for _ in range(2)
-        )
         blocks = [int(field_kernels.descent_rows(stack, k)) for k in range(1, len(stack.biases))]
         gradients = [
             block * bias.size for block, bias in zip(blocks, stack.biases[:-1], strict=True)
         ]
-        self._work = np.empty((self.team.n_threads, max(*gradients, *blocks)), dtype)
-        self._losses = np.zeros(stack.biases[-1].size)
+        workspace = DescentWorkspace(
+            states=inference.new_states(stack, self.batch_size),
+            deltas=inference.new_states(stack, self.batch_size),
+            losses=np.zeros(stack.biases[-1].size),
+            gradient=np.empty((self.team.n_threads, max(*gradients, *blocks)), dtype),
+            blas=blas.BLAS_ADDRESS[dtype],
+        )
+        self._training = DescentTraining(stack, self.moments, self.options, workspace)
         self._mean_weight = float(self.weights.sum()) / self.X.shape[0]
         if self.n_passes and not self._mean_weight > 0:
             raise ValueError(
@@ -127,7 +138,8 @@ class BackpropTrainer:
             t = self.n_known + 1 + np.arange(n_minibatches)
             steps = rates * np.sqrt(1 - SECOND_MOMENTUM**t) / (1 - FIRST_MOMENTUM**t)
         order = np.random.default_rng([int(self.key), self.n_steps]).permutation(n_samples)
-        self._losses[:] = 0
+        losses = self._training.workspace.losses
+        losses[:] = 0
         targets = np.zeros((0, 0, 0), dtype)
         groups = loaded_minibatches(self.X, order, self.batch_size, dtype, self.team)
         for first, rows, sizes, data in groups:
@@ -135,15 +147,16 @@ class BackpropTrainer:
             if self.targets is not None:
                 n_units = stack.biases[-1].size
                 targets = one_hot(rows, sizes, self.targets, n_units, n_lanes, dtype)
+            weights = by_lane(rows, sizes, self.weights, n_lanes, dtype)
+            group_steps = steps[first : first + sizes.size].astype(dtype)
+            minibatches = WeightedMinibatches(data, targets, weights, sizes, group_steps)
+            stream = Stream(self.key, self.n_steps + first)
             self.team.run(
-                backprop_steps.descend_minibatches, stack, self.kinds, self._states, self._deltas,
-                data, targets, by_lane(rows, sizes, self.weights, n_lanes, dtype), sizes,
-                steps[first : first + sizes.size].astype(dtype), self.moments, self.options,
-                self.key, self.n_steps + first, self._losses, self._work, blas.BLAS_ADDRESS[dtype],
-            )  # fmt: skip
+                backprop_steps.descend_minibatches, self._training, self.kinds, minibatches, stream
+            )
         self.n_steps += n_minibatches
         self.n_known += n_minibatches
         return {
-            "loss": float(self._losses.sum() / n_samples / self._mean_weight),
+            "loss": float(losses.sum() / n_samples / self._mean_weight),
             "learning_rate": float(rates[-1]),
         }
