@@ -226,8 +226,7 @@ def test_bits_round_trip(dtype, n_lanes):
     n_words = -(-states.shape[1] // 16)
     bits, other = np.ones((2, n_words, 33), np.uint16)
     loading.load_bits_dense(X.astype(np.uint8), rows, bits)
-    csr = sparse.csr_array(X)
-    loading.load_bits_csr(csr.data, csr.indices, csr.indptr, rows, other)
+    loading.load_bits_csr(inference.csr_rows(sparse.csr_array(X)), rows, other)
     np.testing.assert_array_equal(bits, other)
 
     @njit

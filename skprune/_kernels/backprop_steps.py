@@ -20,7 +20,7 @@ from .fields import (
     softmax,
 )
 from .packing import NO_PACKED
-from .records import Member, Neighbour
+from .records import Member, Neighbour, Stretch
 from .team import meet
 from .units import bound_norm, row_sum
 
@@ -96,8 +96,8 @@ def _level_gradient(level, lower, upper, start, stop, scale, work, blas):
     first = indptr[start]
     work[: indptr[stop] - first] = 0
     for i in range(start, stop):
-        place, count = indptr[i] - first, indptr[i + 1] - indptr[i]
-        add_edge_products(work, place, upper, i, lower, indices, indptr[i], count, scale)
+        stretch = Stretch(indices, indptr[i], indptr[i + 1] - indptr[i])
+        add_edge_products(work, indptr[i] - first, upper, i, lower, stretch, scale)
 
 
 @part

@@ -21,7 +21,10 @@ def gemm(
     typing_context, address, transpose_a, transpose_b, m, n, k, alpha,
     a, a_offset, lda, b, b_offset, ldb, beta, c, c_offset, ldc,
 ):  # fmt: skip
-    """Compute C = alpha op(A) op(B) + beta C with the gemm at this address (Fortran order)."""
+    """Compute C = alpha op(A) op(B) + beta C with the gemm at this address (Fortran order).
+
+    The other arguments are those of BLAS, with an offset for each matrix.
+    """
     number, integer = c.dtype, types.int64
     signature = types.void(
         integer, types.boolean, types.boolean, integer, integer, integer, number,

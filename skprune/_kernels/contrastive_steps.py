@@ -18,7 +18,7 @@ from .packing import (
     unpack,
     unpack_row,
 )
-from .records import Centring, Member, Minibatch, Neighbour, Phase, Stream
+from .records import Centring, Member, Minibatch, Neighbour, Phase, Stream, Stretch
 from .team import meet
 from .units import bound_norm, row_sum, to_draw, to_mean, to_mean_and_draw
 
@@ -123,30 +123,30 @@ def _edge_gradient(edges, data, model, centring, start, stop, batch, work):
     for i in range(start, stop):
         first = indptr[i]
         count = indptr[i + 1] - first
-        place = first - block_first
+        place, stretch = first - block_first, Stretch(indices, first, count)
         if both:
             add_packed_products(
-                work, place, i, from_data, from_model, indices, first, count, data_scale, model_scale,
-            )  # fmt: skip
+                work, place, i, from_data, from_model, stretch, data_scale, model_scale
+            )
         else:
-            _add_phase(work, place, i, data, indices, first, count, data_scale)
-            _add_phase(work, place, i, model, indices, first, count, -model_scale)
+            _add_phase(work, place, i, data, stretch, data_scale)
+            _add_phase(work, place, i, model, stretch, -model_scale)
         if data.packed.shape[0] > 0:
-            stretch, neighbours = work[place : place + count], indices[first : first + count]
+            gradient, neighbours = work[place : place + count], indices[first : first + count]
             delta, offset = centring.upper_delta[i], centring.upper_offset[i]
             for e in range(count):
                 j = np.uint64(neighbours[e])
-                stretch[e] -= delta * centring.lower_offset[j] + offset * centring.lower_delta[j]
+                gradient[e] -= delta * centring.lower_offset[j] + offset * centring.lower_delta[j]
 
 
 @part
-def _add_phase(work, place, i, phase, indices, first, count, scale):
+def _add_phase(work, place, i, phase, stretch, scale):
     """Add ``scale`` times the products of one phase over the connections of upper unit ``i``."""
     if phase.packed.shape[0] > 0:
         states = (phase.packed, phase.upper)
-        add_packed_products(work, place, i, states, None, indices, first, count, scale, scale)
+        add_packed_products(work, place, i, states, None, stretch, scale, scale)
     else:
-        add_edge_products(work, place, phase.upper, i, phase.lower, indices, first, count, scale)
+        add_edge_products(work, place, phase.upper, i, phase.lower, stretch, scale)
 
 
 @part

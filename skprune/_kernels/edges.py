@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .emit import CHUNKS, edge_list, edge_loop, element_pointer, for_each_chunk, row_length, unit_at
@@ -11,26 +12,29 @@ from .simd import Vectors
 
 
 @intrinsic
-def add_edges(typing_context, out, i, states, indices, values, order, first, count):
+def add_edges(typing_context, out, i, states, stretch, values, order):
     """``out[i, lane] += sum_e values[first + e] * states[indices[first + e], lane]``.
 
-    If ``order`` is not None, the weights are ``values[order[first + e]]``.
+    The sum is over a stretch of connections. If ``order`` is not None, the weights are
+    ``values[order[first + e]]``.
 
     The sums of a chunk of lanes stay in registers over all connections. With few lanes, four
     connections are summed side by side.
     """
     integer = types.int64
-    signature = types.void(out, integer, states, indices, values, order, integer, integer)
+    signature = types.void(out, integer, states, stretch, values, order)
 
     def codegen(context, builder, signature, args):
-        out, i, states, *edges, count = args
+        out, i, states, stretch, values, order = args
         kinds = signature.args
+        indices, first, count = cgutils.unpack_tuple(builder, stretch)
         int64 = ir.IntType(64)
         vectors = Vectors(context, builder, kinds[0].dtype)
         stride = row_length(context, builder, kinds[2], states)
         base = element_pointer(context, builder, kinds[2], states, int64(0))
         target = element_pointer(context, builder, kinds[0], out, builder.mul(i, stride))
-        unit, weight = edge_list(context, builder, kinds[3:7], edges)
+        edge_kinds = (kinds[3][0], kinds[4], kinds[5])
+        unit, weight = edge_list(context, builder, edge_kinds, (indices, values, order, first))
         n_vectors = builder.sdiv(stride, int64(vectors.lanes))
 
         def emit(size, position):
@@ -83,28 +87,25 @@ def add_edges(typing_context, out, i, states, indices, values, order, first, cou
 
 
 @intrinsic
-def add_edge_products(
-    typing_context, out, out_first, upper, i, lower, indices, first, count, scale
-):
+def add_edge_products(typing_context, out, out_first, upper, i, lower, stretch, scale):
     """``out[out_first + e] += scale * upper[i] . lower[indices[first + e]]`` for each connection.
 
     Four connections are computed at a time, so that the sums over their lanes share instructions.
     """
     integer = types.int64
-    signature = types.void(
-        out, integer, upper, integer, lower, indices, integer, integer, out.dtype
-    )
+    signature = types.void(out, integer, upper, integer, lower, stretch, out.dtype)
 
     def codegen(context, builder, signature, args):
-        out, out_first, upper, i, lower, indices, first, count, scale = args
+        out, out_first, upper, i, lower, stretch, scale = args
         kinds = signature.args
+        indices, first, count = cgutils.unpack_tuple(builder, stretch)
         int64 = ir.IntType(64)
         vectors = Vectors(context, builder, kinds[0].dtype)
         stride = row_length(context, builder, kinds[4], lower)
         target = element_pointer(context, builder, kinds[0], out, out_first)
         own = element_pointer(context, builder, kinds[2], upper, builder.mul(i, stride))
         base = element_pointer(context, builder, kinds[4], lower, int64(0))
-        index = element_pointer(context, builder, kinds[5], indices, first)
+        index = element_pointer(context, builder, kinds[5][0], indices, first)
         n_vectors = builder.sdiv(stride, int64(vectors.lanes))
         factor = vectors.broadcast(scale)
 

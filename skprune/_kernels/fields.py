@@ -13,7 +13,7 @@ from .dense import add_dense
 from .draws import row_key
 from .edges import add_edges
 from .packing import NO_BITS, NO_PACKED, add_edges_by_table
-from .records import Neighbour
+from .records import Neighbour, Stretch
 from .units import exp, to_draw, to_mean
 
 EDGE_BLOCK = 16  # upper units per block on pruned levels
@@ -32,8 +32,7 @@ def add_from_below(level, below, out, start, stop, blas):
     A full level is multiplied by the BLAS at address ``blas``. If ``blas`` is None, it is
     multiplied by sums whose order does not depend on the number of lanes.
     """
-    lower, packed, offsets, lane = below
-    stride = out.shape[1]
+    lower, stride = below.states, out.shape[1]
     if reads_matrix(level):
         n_lower = level.weights.shape[1]
         one = out.dtype.type(1)
@@ -47,21 +46,17 @@ def add_from_below(level, below, out, start, stop, blas):
         return
     indptr, indices, values = level.edges.indptr, level.edges.indices, level.values
     for i in range(start, stop):
-        first = indptr[i]
-        count = indptr[i + 1] - first
-        if packed.shape[0] > 0:
-            add_edges_by_table(
-                out, i, packed, offsets, lane, indices, values, None, first, count, blas
-            )
+        stretch = Stretch(indices, indptr[i], indptr[i + 1] - indptr[i])
+        if below.packed.shape[0] > 0:
+            add_edges_by_table(out, i, below, stretch, values, None, blas)
         else:
-            add_edges(out, i, lower, indices, values, None, first, count)
+            add_edges(out, i, lower, stretch, values, None)
 
 
 @part
 def add_from_above(level, above, out, start, stop, blas):
     """Add ``weights[:, start:stop].T @ above`` to rows start..stop of ``out``."""
-    upper, packed, offsets, lane = above
-    stride = out.shape[1]
+    upper, stride = above.states, out.shape[1]
     if reads_matrix(level):
         n_upper, n_lower = level.weights.shape
         one = out.dtype.type(1)
@@ -76,14 +71,11 @@ def add_from_above(level, above, out, start, stop, blas):
     indptr, indices = level.edges.down_indptr, level.edges.down_indices
     order, values = level.edges.down_order, level.values
     for j in range(start, stop):
-        first = indptr[j]
-        count = indptr[j + 1] - first
-        if packed.shape[0] > 0:
-            add_edges_by_table(
-                out, j, packed, offsets, lane, indices, values, order, first, count, blas
-            )
+        stretch = Stretch(indices, indptr[j], indptr[j + 1] - indptr[j])
+        if above.packed.shape[0] > 0:
+            add_edges_by_table(out, j, above, stretch, values, order, blas)
         else:
-            add_edges(out, j, upper, indices, values, order, first, count)
+            add_edges(out, j, upper, stretch, values, order)
 
 
 @part

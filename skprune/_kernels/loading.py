@@ -32,8 +32,9 @@ def load_dense(data, rows, out):
 
 
 @kernel
-def load_csr(values, indices, indptr, rows, out):
+def load_csr(data, rows, out):
     """Copy rows of a CSR matrix into the lanes of ``out``."""
+    values, indices, indptr = data
     out[:] = 0
     for lane in range(rows.size):
         row = rows[lane]
@@ -170,8 +171,9 @@ def load_bits_dense(data, rows, bits):
 
 
 @kernel
-def load_bits_csr(values, indices, indptr, rows, bits):
+def load_bits_csr(data, rows, bits):
     """Set ``bits`` (groups of 16 lanes, units) from rows of a 0/1 CSR matrix."""
+    values, indices, indptr = data
     bits[:] = 0
     for lane in range(rows.size):
         words, flag = bits[lane // 16], np.uint16(1 << (lane % 16))
@@ -201,9 +203,7 @@ def load_minibatches_dense(data, order, sizes, out, bits, barrier, thread, n_thr
 
 
 @kernel
-def load_minibatches_csr(
-    values, indices, indptr, order, sizes, out, bits, barrier, thread, n_threads
-):
+def load_minibatches_csr(data, order, sizes, out, bits, barrier, thread, n_threads):
     """Load consecutive minibatches of a CSR matrix, whose rows are in ``order``.
 
     They are loaded into ``bits`` if it is not empty, else as states into ``out``.
@@ -215,7 +215,7 @@ def load_minibatches_csr(
         if m % n_threads == thread:
             rows = order[start : start + sizes[m]]
             if bits.size:
-                load_bits_csr(values, indices, indptr, rows, bits[m])
+                load_bits_csr(data, rows, bits[m])
             else:
-                load_csr(values, indices, indptr, rows, out[m])
+                load_csr(data, rows, out[m])
         start += sizes[m]

@@ -27,36 +27,36 @@ from .simd import GROUP, TARGET, Vectors, splat
 
 
 @intrinsic
-def add_edges_by_table(
-    typing_context, out, i, packed, offsets, lane, indices, values, order, first, count, blas
-):
+def add_edges_by_table(typing_context, out, i, neighbour, stretch, values, order, blas):
     """Do what ``add_edges`` does from packed 0/1 states, by table look-up.
 
     Four weights have 16 partial sums, which fill one vector of float32. The states of the four
     units are the index into this table. Four connections take one addition per lane instead of
     four. This is the "method of four Russians" on vector registers. The sum over
-    connections of the weights times the units' ``offsets`` is added to ``lane``, unless ``lane``
-    is negative.
+    connections of the weights times the units' offsets is added to the lane of the neighbour,
+    unless that lane is negative.
     """
     integer = types.int64
-    signature = types.void(
-        out, integer, packed, offsets, integer, indices, values, order, integer, integer, blas
-    )
+    signature = types.void(out, integer, neighbour, stretch, values, order, blas)
 
     def codegen(context, builder, signature, args):
-        out, i, packed, offsets, lane, *edges, count, _ = args
+        out, i, neighbour, stretch, values, order, _ = args
         kinds = signature.args
+        _, packed_kind, offsets_kind, _ = kinds[2]
+        _, packed, offsets, lane = cgutils.unpack_tuple(builder, neighbour)
+        indices, first, count = cgutils.unpack_tuple(builder, stretch)
         if not TARGET.packs or kinds[0].dtype != types.float32:
             return context.get_dummy_value()  # never called, because nothing is packed
         int64, int32 = ir.IntType(64), ir.IntType(32)
         vectors = Vectors(context, builder, kinds[0].dtype)
         places = ir.VectorType(int32, vectors.lanes)
         stride = row_length(context, builder, kinds[0], out)
-        words = row_length(context, builder, kinds[2], packed)
-        base = element_pointer(context, builder, kinds[2], packed, int64(0))
+        words = row_length(context, builder, packed_kind, packed)
+        base = element_pointer(context, builder, packed_kind, packed, int64(0))
         target = element_pointer(context, builder, kinds[0], out, builder.mul(i, stride))
-        offset = element_pointer(context, builder, kinds[3], offsets, int64(0))
-        unit, weight = edge_list(context, builder, kinds[5:9], edges)
+        offset = element_pointer(context, builder, offsets_kind, offsets, int64(0))
+        edge_kinds = (kinds[3][0], kinds[4], kinds[5])
+        unit, weight = edge_list(context, builder, edge_kinds, (indices, values, order, first))
         zero_number = ir.Constant(ir.FloatType(), 0.0)
         offset_sum = cgutils.alloca_once_value(builder, zero_number)
         zero = ir.Constant(vectors.type, [0.0] * vectors.lanes)
@@ -133,7 +133,7 @@ def add_edges_by_table(
 
 @intrinsic
 def add_packed_products(
-    typing_context, out, out_first, i, data, model, indices, first, count, data_scale, model_scale
+    typing_context, out, out_first, i, data, model, stretch, data_scale, model_scale
 ):
     """Do what ``add_edge_products`` does from packed 0/1 lower states, for data minus model.
 
@@ -143,13 +143,12 @@ def add_packed_products(
     bytes at a time.
     """
     integer = types.int64
-    signature = types.void(
-        out, integer, integer, data, model, indices, integer, integer, out.dtype, out.dtype
-    )
+    signature = types.void(out, integer, integer, data, model, stretch, out.dtype, out.dtype)
 
     def codegen(context, builder, signature, args):
-        out, out_first, i, data, model, indices, first, count, data_scale, model_scale = args
+        out, out_first, i, data, model, stretch, data_scale, model_scale = args
         kinds = signature.args
+        indices, first, count = cgutils.unpack_tuple(builder, stretch)
         if not TARGET.packs or kinds[0].dtype != types.float32:
             return context.get_dummy_value()  # never called, because nothing is packed
         int64 = ir.IntType(64)
@@ -170,7 +169,7 @@ def add_packed_products(
             share = builder.fmul(builder.fdiv(scale, larger), ir.Constant(scale.type, 65535.0))
             phases.append((own, base, stride, vectors.broadcast(share)))
         target = element_pointer(context, builder, kinds[0], out, out_first)
-        index = element_pointer(context, builder, kinds[5], indices, first)
+        index = element_pointer(context, builder, kinds[5][0], indices, first)
         n_vectors = builder.sdiv(words, int64(4))
         factor = vectors.broadcast(builder.fmul(larger, ir.Constant(larger.type, 1 / 65535)))
 

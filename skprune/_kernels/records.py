@@ -35,6 +35,24 @@ class Edges(NamedTuple):
     down_order: np.ndarray
 
 
+class Stretch(NamedTuple):
+    """The connections of one unit, which follow each other in a list.
+
+    Attributes
+    ----------
+    indices : ndarray of shape (n_connections,), int32
+        The unit at the other end of each connection of the level.
+    first : int64
+        Index of the first connection of this unit.
+    count : int64
+        Number of connections of this unit.
+    """
+
+    indices: np.ndarray
+    first: int
+    count: int
+
+
 class KernelLevel(NamedTuple):
     """The weights between two adjacent layers, as kernels read them.
 
@@ -496,6 +514,24 @@ class UpDownTraining(NamedTuple):
     top: Stack
     options: TopOptions
     workspace: UpDownWorkspace
+
+
+class SparseRows(NamedTuple):
+    """Rows of a CSR matrix.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_stored,)
+        Stored values.
+    indices : ndarray of shape (n_stored,)
+        Column of each stored value.
+    indptr : ndarray of shape (n_rows + 1,)
+        The values of row ``i`` are ``indptr[i]:indptr[i + 1]``.
+    """
+
+    values: np.ndarray
+    indices: np.ndarray
+    indptr: np.ndarray
 
 
 class DescentOptions(NamedTuple):

@@ -137,6 +137,10 @@ def _finishing(mean, draw):
     return codegen
 
 
+# The arguments of the next three stay separate: each is one value of the emitted loop, and no two
+# of them come from the same record everywhere.
+
+
 @intrinsic
 def to_mean(typing_context, states, i, shift, scale, n_lanes):
     """Replace the input in row i by ``sigmoid(scale * input + shift)``, and padding by 0."""

@@ -11,7 +11,7 @@ from .draws import DRAWS_PER_MINIBATCH, later, row_key
 from .edges import add_edge_products
 from .fields import EVEN, add_from_above, add_from_below, reads_matrix
 from .packing import NO_BITS, NO_PACKED
-from .records import Member, Neighbour, OneHot, Side, Stream
+from .records import Member, Neighbour, OneHot, Side, Stream, Stretch
 from .team import meet
 from .units import row_sum, to_mean, to_mean_and_draw
 
@@ -88,7 +88,7 @@ def _delta_rule(level, lower, upper, n_data, rate, work, blas, member):
     for i in range(member.thread, indptr.size - 1, member.n_threads):
         first, count = indptr[i], indptr[i + 1] - indptr[i]
         work[:count] = 0
-        add_edge_products(work, 0, upper, i, lower, indices, first, count, scale)
+        add_edge_products(work, 0, upper, i, lower, Stretch(indices, first, count), scale)
         stepped, by = level.values[first : first + count], work[:count]
         for e in range(count):
             stepped[e] += by[e]

@@ -14,7 +14,7 @@ from scipy import sparse
 from .._kernels import chains as chain_kernels
 from .._kernels import fields as field_kernels
 from .._kernels import loading, packing, scores, simd
-from .._kernels.records import Chains, Stack, Stream
+from .._kernels.records import Chains, SparseRows, Stack, Stream
 from .._support.threads import BLOCK, blocks
 from .levels import Connections, reads_edges
 
@@ -126,10 +126,15 @@ def pair_counts(connections: Connections, lower, upper) -> np.ndarray:
     return counts
 
 
+def csr_rows(X) -> SparseRows:
+    """Return the arrays of CSR data as kernels read them."""
+    return SparseRows(X.data, X.indices, X.indptr)
+
+
 def load(X, rows, out) -> None:
     """Copy rows of dense or CSR data into unit-major states."""
     if sparse.issparse(X):
-        loading.load_csr(X.data, X.indices, X.indptr, rows, out)
+        loading.load_csr(csr_rows(X), rows, out)
     else:
         loading.load_dense(X, rows, out)
 
@@ -182,7 +187,7 @@ def load_visible(stack: Stack, X, rows, looked_up) -> tuple:
     packed = new_packed(stack, max(rows.size, TABLE_SAMPLES), [0])
     bits = np.empty((-(-states[0].shape[1] // 16), X.shape[1]), np.uint16)
     if sparse.issparse(X):
-        loading.load_bits_csr(X.data, X.indices, X.indptr, rows, bits)
+        loading.load_bits_csr(csr_rows(X), rows, bits)
     else:
         loading.load_bits_dense(X, rows, bits)
     packing.pack_bits(bits, packed[0])

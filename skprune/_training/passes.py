@@ -273,9 +273,7 @@ def load_minibatches(X, order, sizes, buffer, bits, team) -> None:
         Threads that load the rows.
     """
     if sparse.issparse(X):
-        team.run(
-            loading.load_minibatches_csr, X.data, X.indices, X.indptr, order, sizes, buffer, bits
-        )
+        team.run(loading.load_minibatches_csr, inference.csr_rows(X), order, sizes, buffer, bits)
     else:
         team.run(loading.load_minibatches_dense, X, order, sizes, buffer, bits)
 
