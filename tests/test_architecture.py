@@ -81,7 +81,7 @@ IMPORT_ORDER = [
 
 # What there may be of each, at most. These numbers only ever fall.
 LONG_SIGNATURES = 11  # functions with ten or more arguments
-LONG_FUNCTIONS = 7  # functions whose body has more than 60 lines
+LONG_FUNCTIONS = 6  # functions whose body has more than 60 lines
 LONG_FILES = ()  # modules of more than 700 lines
 MANY_ARGUMENTS, LONG_BODY, LONG_FILE = 10, 60, 700
 MOST_POSITIONAL = 12  # positional arguments of a function that is not a kernel
