@@ -44,13 +44,13 @@ class Stretch(NamedTuple):
         The unit at the other end of each connection of the level.
     first : int64
         Index of the first connection of this unit.
-    count : int64
+    n_connections : int64
         Number of connections of this unit.
     """
 
     indices: np.ndarray
     first: int
-    count: int
+    n_connections: int
 
 
 class KernelLevel(NamedTuple):
