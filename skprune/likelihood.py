@@ -41,6 +41,7 @@ MAX_EXACT_UNITS = 24
 AUTO_EXACT_UNITS = 20
 ENUMERATION_BLOCK = 1024
 WIDE = 1.0  # nats; a wider bracket triggers a warning
+WORK_OF_EXP = 10.0  # connection updates that take as long as an exponential
 FEW = 3.0  # chains; a lower effective sample size triggers a warning
 
 
@@ -121,7 +122,8 @@ def exact_log_partition(stack: Stack, team: Team) -> LogPartition:
         free = inference.summed_free_energy(stack, states, numbers_.size, summed=1 - parity)
         return logsumexp(-free)
 
-    terms = team.map(one_block, blocks(2**n_units, ENUMERATION_BLOCK))
+    work = inference.n_parameters(stack) * 2.0**n_units
+    terms = team.map(one_block, blocks(2**n_units, ENUMERATION_BLOCK), work)
     value = float(logsumexp(terms))
     return LogPartition(value, 0.0, (value, value), "exact", np.inf)
 
@@ -331,10 +333,11 @@ def stack_pseudo_log_likelihood(stack: Stack, X, team: Team) -> np.ndarray:
         inference.load(X, rows, states[0])
         field_kernels.fields(stack, 1, states, inference.unpacked(stack), states[1])
         total = np.zeros(rows.size)
-        scores.pseudo_log_likelihood(stack, states[0], states[1], total)
+        scores.pseudo_log_likelihood(stack, states[0], states[1], total, team.barrier)
         return total
 
-    return np.concatenate(team.map(one_block, blocks(X.shape[0], 64)))
+    work = float(X.shape[0]) * inference.n_parameters(stack) * WORK_OF_EXP
+    return np.concatenate(team.map(one_block, blocks(X.shape[0], 64), work))
 
 
 def log_conditional(stack: Stack, lower, upper, team: Team) -> np.ndarray:

@@ -181,10 +181,10 @@ class _ChainsOfOneFit:
             if own.packed[1].size:
                 packing.pack_states(upper, own.packed[1])
             stream = Stream(key, step * draws.DRAWS_PER_MINIBATCH)
-            labelled_sweeps(stack, own, self._n_labels, n_gibbs_steps, stream)
+            labelled_sweeps(stack, own, self._n_labels, n_gibbs_steps, stream, team)
             chains[0][:, block] = lower[:, : own.n_lanes]
 
-        team.map(one_block, range(len(self._blocks)))
+        team.map(one_block, range(len(self._blocks)), work=0)  # no kernel takes long
 
 
 NEGATIVE_PHASES = {

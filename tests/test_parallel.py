@@ -7,14 +7,15 @@ import sys
 import pytest
 
 SETUP = """
-import numpy as np, hashlib
+import numpy as np, hashlib, sys
 from skprune import PrunedBernoulliRBM
 from skprune._support import threads
 threads.MIN_WORK = -1.0
+threads.LONG_WORK = float(sys.argv[1])
 X = np.random.RandomState(0).randint(0, 2, (300, 40)).astype(np.uint8)
 
-def fit(seed):
-    threads.MIN_WORK = -1.0
+def fit(seed, long_work=float(sys.argv[1])):
+    threads.MIN_WORK, threads.LONG_WORK = -1.0, long_work
     rbm = PrunedBernoulliRBM(20, n_iter=2, initial_sparsity=0.8, random_state=seed).fit(X)
     return hashlib.sha256(rbm.components_.tobytes()).hexdigest()
 
@@ -23,7 +24,7 @@ if __name__ == "__main__":
 """
 JOBLIB = """
     from joblib import Parallel, delayed
-    others = Parallel(n_jobs=2, backend={backend!r})(delayed(fit)(seed) for seed in range(4))
+    others = Parallel(n_jobs=2, backend={backend!r})(delayed(fit)(seed, float(sys.argv[1])) for seed in range(4))
     assert others == alone, (others, alone)
 """
 FORK = """
@@ -36,18 +37,19 @@ FORK = """
 """
 
 
+@pytest.mark.parametrize("long_work", [1e8, -1.0])  # if negative, main threads always wait
 @pytest.mark.parametrize("case", ["loky", "threading", "multiprocessing", "fork"])
-def test_fit_in_workers(case, tmp_path):
+def test_fit_in_workers(case, long_work, tmp_path):
     if case == "fork" and not hasattr(os, "fork"):
         pytest.skip("this system has no fork")
     script = tmp_path / "job.py"
     script.write_text(SETUP + (FORK if case == "fork" else JOBLIB.format(backend=case)))
     package = os.path.dirname(os.path.dirname(os.path.abspath(__import__("skprune").__file__)))
     out = subprocess.run(
-        [sys.executable, str(script)],
+        [sys.executable, str(script), str(long_work)],
         env={**os.environ, "PYTHONPATH": package},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,  # with an empty kernel cache on a busy machine
     )
     assert out.returncode == 0, out.stderr

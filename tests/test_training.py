@@ -10,7 +10,7 @@ from numba import njit
 from sklearn.base import BaseEstimator
 
 from skprune import PrunedBernoulliRBM
-from skprune._kernels import contrastive_steps, loading
+from skprune._kernels import contrastive_steps
 from skprune._kernels.records import Minibatches, PhaseOptions, Stream, Training
 from skprune._machine import inference
 from skprune._machine.levels import kernel_level_values
@@ -205,22 +205,6 @@ def test_momentum_step_is_exact():
     step_weights(w, 0, np.array([1.0, 1.0]), 2, velocity, 0.1, options)
     np.testing.assert_allclose(velocity, [1.0, 1.9])
     np.testing.assert_allclose(w, [0.1, 1.19])
-
-
-def test_a_thread_that_cannot_start_calls_the_team_off(monkeypatch):
-    class NoThreads:
-        def submit(self, *args):
-            raise RuntimeError("can't start new thread")
-
-        def shutdown(self):
-            pass
-
-    team = Team(n_threads=2)
-    with team:
-        pool, team._pool = team._pool, NoThreads()
-        with pytest.raises(RuntimeError, match="start new thread"):
-            team.run(loading.load_minibatches_dense, None, None, None, None, None)
-        team._pool = pool
 
 
 def test_threads_outside_the_main_one_work_alone():
@@ -627,15 +611,3 @@ def test_no_thread_goes_on_after_an_error(worker):
     with Team(n_threads=2) as team, pytest.raises(RuntimeError, match="this item fails"):
         team.map(work, range(200))
     assert len(done) < 20
-
-
-@pytest.mark.parametrize("failing", [0, 1])
-def test_a_kernel_that_fails_in_one_thread_releases_the_others(failing):
-    def kernel(barrier, thread, n_threads):
-        if thread == failing:
-            raise RuntimeError("this thread fails")
-        while not barrier[threads.ABORT_SLOT]:
-            time.sleep(0.001)
-
-    with Team(n_threads=2) as team, pytest.raises(RuntimeError, match="this thread fails"):
-        team.run(kernel)

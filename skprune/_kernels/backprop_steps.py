@@ -21,7 +21,7 @@ from .fields import (
 )
 from .packing import NO_PACKED
 from .records import Member, Neighbour, Stretch
-from .team import meet
+from .team import meet, stopped
 from .units import bound_norm, row_sum
 
 NETWORK_DROPOUT = 2000  # added to the layer in the keys of dropout
@@ -255,3 +255,5 @@ def descend_minibatches(training, kinds, minibatches, stream, barrier, thread, n
         _forward(training, kinds, n_data, here, member)
         _compare(training, kinds, target, minibatches.weights[m], n_data, member)
         _backward(training, kinds, n_data, minibatches.rates[m], member)
+        if stopped(barrier):
+            return

@@ -10,11 +10,12 @@ from .fields import EVEN, add_from_above, field_rows, layers_beside, update_laye
 from .packing import NO_BITS, pack_from_states
 from .records import Stream
 from .scores import LOG_EVERY
+from .team import stopped
 from .units import exp, to_draw
 
 
 @kernel
-def gibbs_sweeps(stack, chains, clamped, n_sweeps, stream):
+def gibbs_sweeps(stack, chains, clamped, n_sweeps, stream, barrier):
     """Draw the odd layers given the even ones, then the even ones, ``n_sweeps`` times.
 
     ``clamped`` (n_visible, lanes) holds the values of visible units that are fixed, and NaN for
@@ -22,6 +23,8 @@ def gibbs_sweeps(stack, chains, clamped, n_sweeps, stream):
     packed.
     """
     for sweep in range(n_sweeps):
+        if stopped(barrier):
+            return
         here = later(stream, sweep)
         for parity in (1, 0):
             for layer in range(parity, len(chains.states), 2):
@@ -35,7 +38,7 @@ def gibbs_sweeps(stack, chains, clamped, n_sweeps, stream):
 
 
 @kernel_with_arrays
-def anneal(stack, base, betas, from_base, chains, log_weights, key):
+def anneal(stack, base, betas, from_base, chains, log_weights, key, barrier):
     """Run annealed importance sampling (Neal 2001) on one block of chains, in either direction.
 
     The odd layers are summed out. The path scales the weights and the odd biases by beta, and
@@ -64,6 +67,8 @@ def anneal(stack, base, betas, from_base, chains, log_weights, key):
                 row = row_key(Stream(key, 0), layer, i)
                 to_draw(x, i, base[layer][i], one, n_lanes, row, lane_0, NO_BITS, own_packed)
     for k in range(1, betas.size):
+        if stopped(barrier):
+            return
         old, new = dtype.type(betas[k - 1]), dtype.type(betas[k])
         linear[:] = 0
         for layer in range(0, n_layers, 2):

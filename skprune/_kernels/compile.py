@@ -11,7 +11,7 @@ import pickle
 import uuid
 import warnings
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,14 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.serialize import dumps
 from numba.extending import intrinsic
+
+from .._support.threads import uninterrupted
+
+if getattr(numba.config, "DISABLE_JIT", False):
+    raise ImportError(
+        "skprune needs the compiler of numba, but NUMBA_DISABLE_JIT turns it off. Unset "
+        "NUMBA_DISABLE_JIT (or disable_jit in .numba_config.yaml) before skprune is imported."
+    )
 
 FLAGS = {
     "nogil": True,
@@ -196,6 +204,8 @@ def _compiled(function, **flags):
     dispatcher = njit(pipeline_class=_KERNEL, **FLAGS, **flags)(function)
     if CAN_CACHE:
         _keep_on_disk(dispatcher)
+    # An exception in the middle of the compiler would leave it in a state that fails later.
+    dispatcher.compile = partial(uninterrupted, dispatcher.compile)
     return dispatcher
 
 

@@ -19,7 +19,7 @@ from .packing import (
     unpack_row,
 )
 from .records import Centring, Member, Minibatch, Neighbour, Phase, Stream, Stretch
-from .team import meet
+from .team import meet, stopped
 from .units import bound_norm, row_sum, to_draw, to_mean, to_mean_and_draw
 
 DROPOUT = 1000  # added to the layer in the keys of dropout
@@ -427,6 +427,8 @@ def _run_chains(training, phases, n_lanes, stream, member):
     for sweep in range(phases.n_gibbs_steps):
         here = later(stream, sweep + 1)
         for parity in (0, 1):
+            if stopped(barrier):
+                return
             if parity == 0 or sweep < phases.n_gibbs_steps - 1:
                 for layer in range(parity, n_layers, 2):
                     neighbours = _chain_neighbours(training, layer, n_lanes, thread)
@@ -494,6 +496,8 @@ def train_minibatches(training, minibatches, phases, stream, barrier, thread, n_
         _run_chains(training, phases, n_model, here, member)
         batch = Minibatch(n_data, n_model, minibatches.rates[m])
         _step(training, minibatches.bits[m], batch, member)
+        if stopped(barrier):
+            return
         if phases.persistent:
             _fetch(training, ODD, n_model, member)
     _recentre(training, -1.0, member)

@@ -14,6 +14,7 @@ from .draws import row_key
 from .edges import add_edges
 from .packing import NO_BITS, NO_PACKED, add_edges_by_table
 from .records import Neighbour, Stretch
+from .team import stopped
 from .units import exp, to_draw, to_mean
 
 EDGE_BLOCK = 16  # upper units per block on pruned levels
@@ -178,7 +179,7 @@ def hidden_means(stack, states, packed, n_lanes):
 
 
 @kernel_with_arrays
-def mean_field(stack, states, packed, tolerance, max_updates, n_lanes):
+def mean_field(stack, states, packed, tolerance, max_updates, n_lanes, barrier):
     """Update the mean-field means of the hidden layers; return the number of updates per lane.
 
     A lane stops when none of its units moves by more than ``tolerance``. Lanes stop independently,
@@ -194,6 +195,8 @@ def mean_field(stack, states, packed, tolerance, max_updates, n_lanes):
     visible, _upper = layers_beside(stack, 1, states, packed)
     add_from_below(stack.levels[0], visible, bottom, 0, bottom.shape[0], None)  # constant
     for _ in range(max_updates):
+        if stopped(barrier):
+            break
         change[:] = 0
         for layer in range(1, n_layers):
             n_units = stack.biases[layer].size

@@ -11,7 +11,7 @@ from numba.extending import intrinsic
 from .compile import kernel
 from .emit import edge_loop, element_pointer, row_length
 from .simd import VECTOR_BYTES, Vectors, splat
-from .team import meet
+from .team import meet, stopped
 
 
 @kernel
@@ -193,6 +193,8 @@ def load_minibatches_dense(data, order, sizes, out, bits, barrier, thread, n_thr
         return
     start = 0
     for m in range(sizes.size):
+        if stopped(barrier):
+            return
         if m % n_threads == thread:
             rows = order[start : start + sizes[m]]
             if bits.size:
@@ -212,6 +214,8 @@ def load_minibatches_csr(data, order, sizes, out, bits, barrier, thread, n_threa
         return
     start = 0
     for m in range(sizes.size):
+        if stopped(barrier):
+            return
         if m % n_threads == thread:
             rows = order[start : start + sizes[m]]
             if bits.size:

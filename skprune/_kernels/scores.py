@@ -8,6 +8,7 @@ from numba.extending import intrinsic
 
 from .compile import kernel, kernel_with_arrays
 from .fields import reads_matrix
+from .team import stopped
 from .units import exp
 
 LOG_EVERY = 512  # number of factors in [1, 2] to multiply in float64 before taking the logarithm
@@ -38,7 +39,7 @@ def add_softplus(field, total):
 
 
 @kernel_with_arrays
-def pseudo_log_likelihood(stack, visible, field, total):
+def pseudo_log_likelihood(stack, visible, field, total, barrier):
     """``total[lane] = sum_i log p(v_i | all other visible units)`` of an RBM.
 
     ``field`` is the input of the hidden units, bias included. Flipping bit i changes only the
@@ -56,6 +57,8 @@ def pseudo_log_likelihood(stack, visible, field, total):
     product = np.empty(lanes, dtype=np.float64)
     change = np.empty(lanes, dtype=np.float64)
     for i in range(visible.shape[0]):
+        if stopped(barrier):
+            return
         product[:] = 1
         for lane in range(lanes):
             change[lane] = (1 - 2 * visible[i, lane]) * stack.biases[0][i]

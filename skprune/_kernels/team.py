@@ -1,7 +1,12 @@
-"""The barrier at which the threads of a team wait for each other."""
+"""The barrier at which the threads of a team wait for each other, and their abort flag."""
 
 from __future__ import annotations
 
+import ctypes
+import sys
+import time
+
+from llvmlite import binding as llvm
 from numba import types
 from numba.extending import intrinsic
 
@@ -33,7 +38,32 @@ def _atomic_load(typing_context, array, index):
     return signature, codegen
 
 
-_sched_yield = types.ExternalFunction("sched_yield", types.int32())
+@ctypes.CFUNCTYPE(ctypes.c_int)
+def _sleep():
+    """Let other threads run, on any platform."""
+    time.sleep(0)
+    return 0
+
+
+def _yield_function():
+    """Return the function of this platform by which a thread yields its core."""
+    try:
+        if sys.platform == "win32":
+            return ctypes.windll.kernel32.SwitchToThread
+        return ctypes.CDLL(None).sched_yield
+    except (AttributeError, OSError, TypeError):
+        return _sleep
+
+
+_YIELD = _yield_function()  # compiled code keeps its name, so that it can be stored on disk
+llvm.add_symbol("skprune_yield", ctypes.cast(_YIELD, ctypes.c_void_p).value)
+_yield_core = types.ExternalFunction("skprune_yield", types.int32())
+
+
+@part
+def stopped(barrier):
+    """Return whether the team is to stop, so that a kernel should return early."""
+    return _atomic_load(barrier, 16) != 0
 
 
 @part
@@ -46,7 +76,7 @@ def meet(barrier, n_threads):
     block it.
     """
     if n_threads == 1:
-        return True
+        return not stopped(barrier)
     meeting = _atomic_load(barrier, 8)
     if _atomic_add(barrier, 0, 1) == n_threads - 1:
         _atomic_add(barrier, 0, -n_threads)
@@ -54,9 +84,9 @@ def meet(barrier, n_threads):
         return True
     looks = 0
     while _atomic_load(barrier, 8) == meeting:
-        if _atomic_load(barrier, 16) != 0:
+        if stopped(barrier):
             return False
         looks += 1
         if looks > 4000:
-            _sched_yield()
+            _yield_core()
     return True

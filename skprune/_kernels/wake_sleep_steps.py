@@ -12,7 +12,7 @@ from .edges import add_edge_products
 from .fields import EVEN, add_from_above, add_from_below, reads_matrix
 from .packing import NO_BITS, NO_PACKED
 from .records import Member, Neighbour, OneHot, Side, Stream, Stretch
-from .team import meet
+from .team import meet, stopped
 from .units import row_sum, to_mean, to_mean_and_draw
 
 DIRECTED_BLOCK = 64  # units per block
@@ -182,6 +182,8 @@ def _run_top_chains(training, continues, n_data, stream, member):
     level, (below, above) = top.levels[0], top.biases
     states = upper if continues else workspace.top_wake[1]
     for step in range(options.n_gibbs_steps):
+        if stopped(barrier):
+            return
         down, up = later(stream, 2 * step + 1), later(stream, 2 * step + 2)
         side = Side(level, True, below)
         _directed_draw(side, states, workspace.errors[last], lower, n_data, down, blas, member)
@@ -275,3 +277,5 @@ def wake_sleep_minibatches(training, minibatches, stream, barrier, thread, n_thr
             _step_prior(training, n_data, rate, here, member)
         meet(barrier, n_threads)
         _sleep(training, n_data, rate, later(here, 1), member)
+        if stopped(barrier):
+            return

@@ -113,6 +113,8 @@ class TemperedEnsemble:
             block, replicas = self._blocks[number], self._replicas[number]
             slopes = np.zeros((self.betas.size, block.stop - block.start))
             for done, step in enumerate(range(first_step, first_step + n_sweeps)):
+                if team.is_stopping:
+                    return
                 rng = np.random.default_rng([int(self.key), step])
                 chances = rng.uniform(size=(self.betas.size, self.n_chains))[:, block]
                 for a, beta in enumerate(self.betas):
@@ -125,7 +127,7 @@ class TemperedEnsemble:
                     if exchanged.any():
                         chain_kernels.exchange_lanes(replicas[a], replicas[a + 1], exchanged)
 
-        team.map(one_block, range(len(self._blocks)))
+        team.map(one_block, range(len(self._blocks)), work=0)  # no kernel takes long
         self._n_sweeps += n_sweeps
 
     def read_coldest(self, layer, out):
@@ -218,10 +220,11 @@ def log_weights_along(stack, base, betas, key, team, n_chains, start=None) -> np
                 if packed[layer].size:
                     packing.pack_states(states[layer], packed[layer])
         part = np.zeros(n_lanes)
-        chain_kernels.anneal(stack, base, betas, start is None, chains, part, key)
+        chain_kernels.anneal(stack, base, betas, start is None, chains, part, key, team.barrier)
         log_weights[block] = part
 
-    team.map(one_block, blocks(n_chains, CHAIN_BLOCK))
+    work = 2 * inference.n_parameters(stack) * float(n_chains) * betas.size
+    team.map(one_block, blocks(n_chains, CHAIN_BLOCK), work)
     return log_weights
 
 

@@ -91,9 +91,20 @@ def unpacked(stack: Stack) -> tuple:
     return new_packed(stack, 1, [])
 
 
+def n_parameters(stack: Stack) -> int:
+    """Return the number of weights of a stack that kernels read, an estimate of its work per row."""
+    return sum(level.weights.size or level.values.size for level in stack.levels)
+
+
+AT_ONCE = 2**26  # values that a kernel reads in one call in the main thread, in less than 0.1 s
+
+
 def is_binary(X) -> bool:
     """Return whether dense or CSR data hold only 0 and 1."""
-    return bool(scores.is_binary_dense(X.data[None] if sparse.issparse(X) else X))
+    if sparse.issparse(X):
+        return all(scores.is_binary_dense(X.data[None, part]) for part in blocks(X.nnz, AT_ONCE))
+    parts = blocks(X.shape[0], max(1, AT_ONCE // X.shape[1]))
+    return all(scores.is_binary_dense(X[part]) for part in parts)
 
 
 def pair_counts(connections: Connections, lower, upper) -> np.ndarray:
@@ -121,8 +132,12 @@ def pair_counts(connections: Connections, lower, upper) -> np.ndarray:
         padded[:, : bits.shape[1]] = bits
         return padded.view(np.uint64)
 
-    counts = np.zeros(connections.indices.size, np.int64)
-    scores.count_pairs(words(upper), words(lower), connections.indptr, connections.indices, counts)
+    indptr, indices = connections.indptr, connections.indices
+    upper, lower, counts = words(upper), words(lower), np.zeros(indices.size, np.int64)
+    per_unit = max(1, lower.shape[1] * indices.size // max(1, len(upper)))
+    for part in blocks(len(upper), max(1, AT_ONCE // per_unit)):
+        starts = indptr[part.start : part.stop + 1]
+        scores.count_pairs(upper[part], lower, starts, indices, counts)
     return counts
 
 
@@ -153,7 +168,8 @@ def row_blocks(stack: Stack, X, team, size=BLOCK) -> list:
     parts = blocks(X.shape[0], size)
     if not looks_up(stack):
         return [(np.arange(part.start, part.stop), False) for part in parts]
-    binary = np.concatenate(team.map(lambda part: binary_rows(X[part]), parts))
+    n_values = float(X.shape[0]) * X.shape[1]
+    binary = np.concatenate(team.map(lambda part: binary_rows(X[part]), parts, n_values))
     return [
         (numbers[part], looked_up)
         for numbers, looked_up in ((np.flatnonzero(binary), True), (np.flatnonzero(~binary), False))
@@ -371,6 +387,9 @@ def conditional_means(stack: Stack, layer, *layers) -> np.ndarray:
     return to_rows(states[layer], n_samples)
 
 
+SHARE_OF_UPDATES = 0.1  # that a deep machine usually needs, for an estimate of the work
+
+
 def mean_field(stack: Stack, X, team, tolerance=1e-6, max_updates=100, block=BLOCK) -> list:
     """Return the mean-field means of each hidden layer given the visible units.
 
@@ -388,14 +407,18 @@ def mean_field(stack: Stack, X, team, tolerance=1e-6, max_updates=100, block=BLO
         else:
             for layer in states[1:]:
                 layer[:, : rows.size] = 0.5
-            field_kernels.mean_field(stack, states, packed, tolerance, max_updates, rows.size)
+            field_kernels.mean_field(
+                stack, states, packed, tolerance, max_updates, rows.size, team.barrier
+            )
         for layer, out in zip(states[1:], result, strict=True):
             if is_consecutive(rows):
                 loading.store_rows(layer, take_rows(out, rows))
             else:
                 out[rows] = to_rows(layer, rows.size)
 
-    team.map(one_block, row_blocks(stack, X, team, block))
+    n_updates = 1 if len(result) == 1 else SHARE_OF_UPDATES * max_updates
+    work = float(X.shape[0]) * n_parameters(stack) * n_updates
+    team.map(one_block, row_blocks(stack, X, team, block), work)
     return result
 
 
@@ -476,7 +499,8 @@ def gibbs(stack: Stack, states, n_sweeps, n_samples, key, team, first_step=0, cl
             held = states_array(stack.biases[0].size, rows.size, stack.biases[0].dtype)
             load(clamped, rows, held)
         chains = Chains(lanes_of_block, packed, rows.size, block.start)
-        chain_kernels.gibbs_sweeps(stack, chains, held, n_sweeps, Stream(key, first_step))
+        stream = Stream(key, first_step)
+        chain_kernels.gibbs_sweeps(stack, chains, held, n_sweeps, stream, team.barrier)
         for source, out in zip(lanes_of_block, result, strict=True):
             loading.store_rows(source, out[block])
 

@@ -12,15 +12,18 @@ from .._support.threads import blocks
 from . import inference
 
 
-def labelled_sweeps(stack: Stack, chains: Chains, n_labels, n_sweeps, stream: Stream) -> None:
+def labelled_sweeps(stack: Stack, chains: Chains, n_labels, n_sweeps, stream: Stream, team) -> None:
     """Run Gibbs sweeps of an RBM whose last ``n_labels`` visible units are labels.
 
     The hidden layer is drawn before each sweep but the first, so that sweeps start and end with
-    the visible layer.
+    the visible layer. ``block`` is the slice of the chains that the lanes hold. Sweeps end early if
+    the team is stopping.
     """
     visible = stack.biases[0]
     group = OneHot(visible.size - n_labels, 1, np.empty_like(visible))
     for sweep in range(n_sweeps):
+        if team.is_stopping:
+            return
         here = Stream(stream.key, stream.step + sweep)
         if sweep:
             field_kernels.update_layer(stack, 1, chains, True, here)
@@ -38,11 +41,11 @@ def labelled_chains(top: Stack, start, n_labels, n_sweeps, key, team) -> tuple:
         chains = Chains(states, inference.unpacked(top), n_lanes, block.start)
         inference.load(start, np.arange(block.start, block.stop), states[0])
         field_kernels.update_layer(top, 1, chains, True, Stream(key, 0))
-        labelled_sweeps(top, chains, n_labels, n_sweeps, Stream(key, 1))
+        labelled_sweeps(top, chains, n_labels, n_sweeps, Stream(key, 1), team)
         lower[block] = states[0][:, :n_lanes].T
         upper[block] = states[1][:, :n_lanes].T
 
-    team.map(one_block, blocks(len(start)))
+    team.map(one_block, blocks(len(start)), work=0)  # no kernel takes long
     return lower, upper
 
 

@@ -125,9 +125,11 @@ def restored_on_error(estimator):
     before = dict(vars(estimator))
     try:
         yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
+    except BaseException:  # at no time without the old attributes, even if interrupted again
+        attributes = vars(estimator)
+        attributes.update(before)
+        for name in attributes.keys() - before.keys():
+            del attributes[name]
         raise
 
 

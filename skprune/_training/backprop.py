@@ -152,8 +152,9 @@ class BackpropTrainer:
             minibatches = WeightedMinibatches(data, targets, weights, sizes, group_steps)
             stream = Stream(self.key, self.n_steps + first)
             self.team.run(
-                backprop_steps.descend_minibatches, self._training, self.kinds, minibatches, stream
-            )
+                backprop_steps.descend_minibatches, self._training, self.kinds, minibatches, stream,
+                work=3.0 * float(sizes.sum()) * inference.n_parameters(self.stack),
+            )  # fmt: skip
         self.n_steps += n_minibatches
         self.n_known += n_minibatches
         return {

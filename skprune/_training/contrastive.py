@@ -239,7 +239,8 @@ class ContrastiveTrainer:
         dropped = None
         if self.drop_connect:
             dropped = drop_connections(stack, state, self.drop_connect, self.key, step)
-            zero, kept = dtype.type(0), dtype.type(1 - self.drop_connect)
+            number = type(options.l1)
+            zero, kept = number(0), number(1 - self.drop_connect)
             options = options._replace(l1=zero, l2=options.l2 * kept**2, max_norm=zero)
         if self.sampler is not None:
             self.sampler.advance(stack, state.chains, n_gibbs_steps, self.key, step, self.team)
@@ -247,10 +248,15 @@ class ContrastiveTrainer:
         training = Training(stack, state, options, workspace)
         phases = PhaseOptions(not self.mean_field, n_gibbs_steps, self.persistent, self.n_chains)
         stream = Stream(self.key, step)
-        self.team.run(contrastive_steps.train_minibatches, training, minibatches, phases, stream)
+        work = (
+            float(minibatches.sizes.sum()) * inference.n_parameters(stack) * (3 + 2 * n_gibbs_steps)
+        )
+        self.team.run(
+            contrastive_steps.train_minibatches, training, minibatches, phases, stream, work=work
+        )
         if dropped is not None:
             restore_connections(
-                stack, state, dropped, self.drop_connect, float(rates[0]), self.options
+                stack, state, dropped, self.drop_connect, float(minibatches.rates[0]), self.options
             )
 
     def _infer(self, X):

@@ -272,10 +272,19 @@ def load_minibatches(X, order, sizes, buffer, bits, team) -> None:
     team : Team
         Threads that load the rows.
     """
+    n_values = float(order.size) * X.shape[1]
     if sparse.issparse(X):
-        team.run(loading.load_minibatches_csr, inference.csr_rows(X), order, sizes, buffer, bits)
+        team.run(
+            loading.load_minibatches_csr,
+            inference.csr_rows(X),
+            order,
+            sizes,
+            buffer,
+            bits,
+            work=n_values,
+        )
     else:
-        team.run(loading.load_minibatches_dense, X, order, sizes, buffer, bits)
+        team.run(loading.load_minibatches_dense, X, order, sizes, buffer, bits, work=n_values)
 
 
 def check_finite(stack, number) -> None:

@@ -239,9 +239,11 @@ class UpDownTrainer:
             group_rates = rates[first : first + sizes.size]
             minibatches = LabelledMinibatches(data, labels, sizes, group_rates.astype(dtype))
             stream = Stream(self.key, self.n_steps + first)
+            n_connections = sum(inference.n_parameters(stack) for stack in self.stacks)
             self.team.run(
-                wake_sleep_steps.wake_sleep_minibatches, self._training, minibatches, stream
-            )
+                wake_sleep_steps.wake_sleep_minibatches, self._training, minibatches, stream,
+                work=float(sizes.sum()) * n_connections * (3 + 2 * options.n_gibbs_steps),
+            )  # fmt: skip
             if options.l2:
                 share_left = dtype.type(np.exp(-options.l2 * group_rates.sum()))
                 for stack in self.stacks:
