@@ -36,6 +36,7 @@ def full(shape) -> np.ndarray:
     Returns
     -------
     mask : ndarray of bool of shape (n_upper, n_lower)
+        Mask in which all entries are True.
 
     Examples
     --------
@@ -61,6 +62,7 @@ def random_dilution(shape, sparsity, random_state=None) -> np.ndarray:
     Returns
     -------
     mask : ndarray of bool of shape (n_upper, n_lower)
+        Mask with the given share of connections absent.
 
     Raises
     ------
@@ -91,8 +93,8 @@ def random_dilution(shape, sparsity, random_state=None) -> np.ndarray:
 def receptive_fields(image_shape, window) -> np.ndarray:
     """Return a mask that connects one hidden unit per pixel to the pixels around it.
 
-    Fields are cut off at the border of the image. The deep machine of the thesis has 5 x 5 fields
-    on 20 x 20 pixels, which are 8,836 of 160,000 connections.
+    Fields are cut off at the border of the image. The deep machine of the thesis has 5 × 5 fields
+    on 20 × 20 pixels, which are 8,836 of 160,000 connections.
 
     Parameters
     ----------
@@ -103,7 +105,8 @@ def receptive_fields(image_shape, window) -> np.ndarray:
 
     Returns
     -------
-    connectivity : ndarray of bool of shape (n_pixels, n_pixels)
+    mask : ndarray of bool of shape (n_pixels, n_pixels)
+        Mask with one row per hidden unit and one column per pixel.
 
     Raises
     ------
@@ -157,6 +160,7 @@ def keep_best(scores, n_kept, connectivity=None, random_state=None) -> np.ndarra
     Returns
     -------
     mask : ndarray of bool of shape (n_upper, n_lower)
+        Mask of the connections that are kept.
 
     Raises
     ------
@@ -238,6 +242,7 @@ def has_both_sides(masks, level) -> np.ndarray:
     Returns
     -------
     units : ndarray of bool of shape (n_upper,)
+        True for units with connections on both sides.
 
     Examples
     --------
@@ -326,6 +331,7 @@ def one_per_level(masks, n_levels) -> list:
     Returns
     -------
     masks : list of array-like of bool
+        One mask per level. The masks are not validated.
 
     Raises
     ------
@@ -357,6 +363,7 @@ def check_mask(mask, shape) -> np.ndarray:
     Returns
     -------
     mask : ndarray of bool of shape (n_upper, n_lower)
+        The validated mask.
 
     Raises
     ------
@@ -395,10 +402,12 @@ def from_option(option, shape, rng) -> np.ndarray:
     shape : tuple of int
         Shape of the mask, (n_upper, n_lower).
     rng : numpy.random.RandomState
+        Random number generator, which is passed to a callable.
 
     Returns
     -------
     mask : ndarray of bool of shape (n_upper, n_lower)
+        The validated mask.
     """
     if option is None:
         return full(shape)

@@ -50,7 +50,9 @@ __all__ = [
 
 
 def _no_states(*args, **kwargs):
-    raise ValueError("This LevelView has no states. Pass states, a function, to read them.")
+    raise ValueError(
+        "This LevelView has no states. Pass a function as states to use this criterion."
+    )
 
 
 class LevelView(NamedTuple):
@@ -107,10 +109,12 @@ def magnitude(level: LevelView) -> np.ndarray:
     Parameters
     ----------
     level : LevelView
+        The level to score.
 
     Returns
     -------
     scores : ndarray of shape (n_upper, n_lower)
+        Score of each connection.
 
     Examples
     --------
@@ -130,10 +134,12 @@ def random(level: LevelView) -> np.ndarray:
     Parameters
     ----------
     level : LevelView
+        The level to score.
 
     Returns
     -------
     scores : ndarray of shape (n_upper, n_lower)
+        Score of each connection.
 
     Examples
     --------
@@ -155,10 +161,12 @@ def contribution(level: LevelView) -> np.ndarray:
     Parameters
     ----------
     level : LevelView
+        The level to score.
 
     Returns
     -------
     scores : ndarray of shape (n_upper, n_lower)
+        Score of each connection.
 
     Examples
     --------
@@ -175,15 +183,7 @@ def contribution(level: LevelView) -> np.ndarray:
 
 @dataclass(eq=False, repr=False)
 class _Sampled(BaseEstimator):
-    """Base class of criteria that are computed from states of the two layers.
-
-    Parameters
-    ----------
-    n_samples : int, default=10_000
-        Number of states to draw from the model. Of the data, at most 10,000 rows are used.
-    n_steps_between : int, default=50
-        Number of Gibbs steps between two states that are kept from a chain of the model.
-    """
+    """Base class of criteria that are computed from states of the two layers."""
 
     n_samples: int = 10_000
     n_steps_between: int = 50
@@ -202,18 +202,7 @@ class _Sampled(BaseEstimator):
 
 @dataclass(eq=False, repr=False)
 class _FromStates(_Sampled):
-    """Base class of criteria that are computed from states of one source.
-
-    Parameters
-    ----------
-    n_samples : int, default=10_000
-        Number of states to draw from the model. Of the data, at most 10,000 rows are used.
-    n_steps_between : int, default=50
-        Number of Gibbs steps between two states that are kept from a chain of the model.
-    source : {"model", "data"}, default="model"
-        Where the states come from: samples of the model, or rows of the data with the layers
-        above drawn given them.
-    """
+    """Base class of criteria that are computed from states of one source."""
 
     source: str = "model"
 
@@ -358,13 +347,16 @@ def fisher_operator(mask, lower, upper) -> LinearOperator:
     Parameters
     ----------
     mask : ndarray of bool of shape (n_upper, n_lower)
+        Existing connections.
     lower : ndarray of shape (n_samples, n_lower)
+        States of the lower units.
     upper : ndarray of shape (n_samples, n_upper)
+        States of the upper units.
 
     Returns
     -------
     operator : LinearOperator of shape (n_parameters, n_parameters)
-        ``n_parameters`` is ``n_lower + n_upper`` plus the number of connections.
+        The matrix. ``n_parameters`` is ``n_lower + n_upper`` plus the number of connections.
     """
     lower, upper = (np.asarray(states, dtype=np.float64) for states in (lower, upper))
     n_samples, n_lower, n_upper = len(lower), lower.shape[1], upper.shape[1]
@@ -512,10 +504,12 @@ def unit_magnitude(layer: LayerView) -> np.ndarray:
     Parameters
     ----------
     layer : LayerView
+        The layer to score.
 
     Returns
     -------
     scores : ndarray of shape (n_units,)
+        Score of each unit.
 
     Examples
     --------
@@ -539,10 +533,12 @@ def unit_random(layer: LayerView) -> np.ndarray:
     Parameters
     ----------
     layer : LayerView
+        The layer to score.
 
     Returns
     -------
     scores : ndarray of shape (n_units,)
+        Score of each unit.
     """
     return layer.below.rng.uniform(size=layer.below.weights.shape[:1])
 
@@ -589,10 +585,12 @@ def activity_variance(layer: LayerView) -> np.ndarray:
     Parameters
     ----------
     layer : LayerView
+        The layer to score.
 
     Returns
     -------
     scores : ndarray of shape (n_units,)
+        Score of each unit.
     """
     _, states = layer.below.states("data")
     return states.var(axis=0, dtype=np.float64)
@@ -611,10 +609,12 @@ def mutual_information(layer: LayerView) -> np.ndarray:
     Parameters
     ----------
     layer : LayerView
+        The layer to score.
 
     Returns
     -------
     scores : ndarray of shape (n_units,)
+        Score of each unit.
 
     Examples
     --------
@@ -658,10 +658,12 @@ def label_information(layer: LayerView) -> np.ndarray:
     Parameters
     ----------
     layer : LayerView
+        The layer to score.
 
     Returns
     -------
     scores : ndarray of shape (n_units,)
+        Score of each unit.
 
     Raises
     ------

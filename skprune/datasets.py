@@ -51,9 +51,7 @@ SOURCES = {
     "cifar10_gray": "https://www.cs.toronto.edu/~kriz/",
     "debd": "https://raw.githubusercontent.com/arranger1044/DEBD/master/datasets/",
 }
-DENSITY_BENCHMARKS = (
-    "accidents", "adult", "bbc", "dna", "moviereview", "nips", "nltcs", "plants",
-)  # fmt: skip
+DENSITY_BENCHMARKS = ("accidents", "adult", "bbc", "dna", "moviereview", "nips", "nltcs", "plants")
 # SHA-256 of the arrays. Rows of the density benchmarks are sorted first: their order varies.
 CHECKSUMS = {
     "mnist": "c868f4cc70f1ec2961bd3b26437ea3a5d0e93cba4d95b336c6d475dd9dabb021",
@@ -70,10 +68,8 @@ CHECKSUMS = {
     "debd/nltcs": "52487bf212783339be676bf799a30f305a6c1d1ab60ca3a3b50e252a22ed33cc",
     "debd/plants": "c014b957058a6353169fded27d75fa4b818ff91de7fd34df48617e138b899d9a",
 }
-MAT_MD5 = {  # published checksums of the .mat files
-    28: "4483e9c14b188fd09937f9ea6f9ea777",
-    16: "3baf9e2c023aa4a187e1d1b92b5a734a",
-}
+# Published MD5 checksums of the .mat files.
+MAT_MD5 = {28: "4483e9c14b188fd09937f9ea6f9ea777", 16: "3baf9e2c023aa4a187e1d1b92b5a734a"}
 OCR_SPLIT = (32_152, 10_000, 10_000)
 PARTS = ("train", "valid", "test")
 DAMAGED = (
@@ -243,9 +239,8 @@ def fetch_mnist(*, download_if_missing=True) -> Bunch:
         for part, prefix in (("train", "train"), ("test", "t10k")):
             images = _fetch("mnist", f"{prefix}-images-idx3-ubyte.gz", folder, _read_idx)
             result[f"X_{part}"] = images.reshape(len(images), -1)
-            result[f"y_{part}"] = _fetch(
-                "mnist", f"{prefix}-labels-idx1-ubyte.gz", folder, _read_idx
-            )
+            labels = _fetch("mnist", f"{prefix}-labels-idx1-ubyte.gz", folder, _read_idx)
+            result[f"y_{part}"] = labels
         return result
 
     arrays = _load("mnist", download, download_if_missing)
@@ -436,6 +431,7 @@ def circular_patches(X, image_shape, radius, n_patches, *, random_state=None) ->
     n_patches : int
         Number of patches to cut.
     random_state : int, RandomState instance or None, default=None
+        Determines the patches. Pass an int for reproducible results.
 
     Returns
     -------
@@ -531,8 +527,7 @@ def fetch_newsgroups(*, download_if_missing=True) -> Bunch:
             result[f"y_{part}"] = np.asarray(raw.target, dtype=np.uint8)
         return {**result, "vocabulary": words, "class_names": np.array(raw.target_names)}
 
-    arrays = _load("newsgroups20", download, download_if_missing)
-    return Bunch(**arrays)
+    return Bunch(**_load("newsgroups20", download, download_if_missing))
 
 
 def fetch_density_benchmark(name, *, download_if_missing=True) -> Bunch:
@@ -590,10 +585,12 @@ def make_bars_and_stripes(n_samples=None, size=4, *, random_state=None) -> np.nd
     size : int, default=4
         Height and width of the images in pixels, at most 12.
     random_state : int, RandomState instance or None, default=None
+        Determines the images. Pass an int for reproducible results.
 
     Returns
     -------
     X : ndarray of uint8 of shape (n_samples, size * size)
+        Images, one per row.
 
     Examples
     --------
@@ -624,10 +621,12 @@ def make_shifter(n_samples=None, width=8, *, random_state=None) -> np.ndarray:
     width : int, default=8
         Number of bits of the pattern, at most 16.
     random_state : int, RandomState instance or None, default=None
+        Determines the rows. Pass an int for reproducible results.
 
     Returns
     -------
     X : ndarray of uint8 of shape (n_samples, 2 * width + 3)
+        Binary rows.
 
     Examples
     --------
@@ -656,7 +655,9 @@ def make_teacher_rbm(
     Parameters
     ----------
     n_samples : int, default=1000
+        Number of rows to draw.
     n_features : int, default=16
+        Number of visible units.
     n_components : int, default=8
         Number of hidden units, at most 16. All their joint states are enumerated.
     density : float, default=0.3
@@ -664,13 +665,13 @@ def make_teacher_rbm(
     scale : float, default=2.0
         Standard deviation of the weights.
     random_state : int, RandomState instance or None, default=None
+        Determines the RBM and its samples. Pass an int for reproducible results.
 
     Returns
     -------
     data : Bunch
-        Samples ``X`` (uint8), parameters ``components``, ``intercept_hidden`` and
-        ``intercept_visible`` of the RBM, its ``log_partition``, and the ``log_likelihood`` of each
-        row in nats.
+        Samples ``X`` (uint8), the parameters ``components``, ``intercept_hidden`` and
+        ``intercept_visible``, and ``log_partition`` and ``log_likelihood`` (per row) in nats.
 
     Examples
     --------

@@ -344,12 +344,12 @@ class DBMTransformer(BoltzmannMachine):
         n_layers = len(check_layer_sizes(self.hidden_layer_sizes))
         if n_layers > 2:
             raise ValueError(
-                "A DBMTransformer can be unrolled if it has one or two hidden layers, got "
+                "A DBMTransformer can only be unrolled if it has one or two hidden layers, got "
                 f"{n_layers}. Use fewer layers, or a SparseDBN."
             )
 
     def unrolled(self) -> tuple:
-        """Return the levels of a feed-forward network that begins as this machine.
+        """Return the levels of the feed-forward network into which this machine is unrolled.
 
         Returns
         -------
@@ -398,18 +398,21 @@ class DBMTransformer(BoltzmannMachine):
     ):
         """Replace fitted parameters.
 
-        Momentum, log Z and the means of the units no longer hold, and are deleted. Assignment to
-        ``components_`` or ``intercepts_`` calls this method.
+        Momentum and the stored log Z are deleted. The means of the units are replaced, see
+        ``visible_means``. Assignment to ``components_`` or ``intercepts_`` calls this method.
 
         Parameters
         ----------
         components : list of {array-like, sparse matrix} of shape (n_upper, n_lower), default=None
-            New weights of each level. Those of absent connections must be 0. An entry of None
-            keeps the weights of its level.
+            New weights of each level, lowest level first. Those of absent connections must be 0.
+            If None or for an entry of None, keep the weights.
         intercepts : list of array-like of shape (n_units,), default=None
-            New biases of each layer, visible layer first. An entry of None keeps the biases.
-        connectivity : list of {array-like, sparse matrix} of bool, default=None
-            New mask of each level. An entry of None keeps the connections of its level.
+            New biases of each layer, visible layer first. If None or for an entry of None, keep
+            the biases.
+        connectivity : list of {array-like, sparse matrix} of bool of shape (n_upper, n_lower), \
+default=None
+            New mask of each level, lowest level first. If None or for an entry of None, keep the
+            connections.
         visible_means : array-like of shape (n_features,), default=None
             Means of the data, from which chains and annealed importance sampling start. If None,
             they are estimated from tempered chains of the machine when they are needed.
@@ -417,12 +420,13 @@ class DBMTransformer(BoltzmannMachine):
         Returns
         -------
         self : DBMTransformer
+            The estimator itself.
 
         Raises
         ------
         ValueError
-            If the length of a list or a shape is wrong, a number is not finite, or a weight
-            without a connection is not 0.
+            If the length of a list or a shape is wrong, a number is not finite, the weight of an
+            absent connection is not 0, or ``visible_means`` is outside [0, 1].
         """
         check_is_fitted(self)
         n_levels = len(self._levels)
@@ -559,7 +563,7 @@ class DBMTransformer(BoltzmannMachine):
         """Return a variational lower bound on the log-likelihood of each row, in nats.
 
         The result is :meth:`lower_bound` minus log Z. log Z is exact if the odd or the even layers
-        have at most 20 units together. Otherwise it is estimated by annealed importance sampling,
+        have at most 20 units in total. Otherwise it is estimated by annealed importance sampling,
         and kept until the parameters change.
 
         Parameters

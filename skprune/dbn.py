@@ -88,8 +88,8 @@ default=(100, 100)
         ``n_iter``. If 0, the network is built, but it is not trained, pruned or fine-tuned. If a
         warm start only fine-tunes, this is the number of passes of fine-tuning.
     upward : {"probabilities", "samples"}, default="probabilities"
-        Whether the next level is trained on activation probabilities or on samples drawn with
-        them.
+        Whether the next level is trained on activation probabilities or on binary states drawn
+        with these probabilities.
     transpose : bool, default=False
         If True, each level after the first starts as the transpose of the level below (see
         ``transpose_of`` of :class:`PrunedBernoulliRBM`). The bound then starts at the
@@ -275,7 +275,7 @@ default=(100, 100)
             if going_on and self.join_labels != hasattr(self, "classes_"):
                 raise ValueError(
                     "join_labels cannot change between fits with warm_start=True. Use "
-                    "warm_start=False to fit anew."
+                    "warm_start=False to fit from scratch."
                 )
             if self.join_labels:
                 self.classes_, labels = check_classes(X, y, self.classes_ if going_on else None)
@@ -336,7 +336,7 @@ default=(100, 100)
 
     @property
     def components_(self) -> list:
-        """Recognition weights (n_upper, n_lower) of the levels, built on each access."""
+        """Recognition weights (n_upper, n_lower), lowest level first, built on each access."""
         check_is_fitted(self)
         matrices = []
         for level in self.estimators_:
@@ -470,14 +470,14 @@ default=(100, 100)
         return BeliefNetwork(ups, downs, self._top(), self._key)
 
     def unrolled(self) -> tuple:
-        """Return the levels of a feed-forward network that begins as this network.
+        """Return the levels of the feed-forward network into which this network is unrolled.
 
         Returns
         -------
         levels : list of FeedForwardLevel
             Lowest level first.
         machine : SparseDBN
-            This network.
+            This network, whose ``network_input`` computes the input of the feed-forward network.
         """
         levels = []
         matrices, masks = self.components_, self.connectivity_
@@ -491,7 +491,7 @@ default=(100, 100)
         return levels, self
 
     def network_input(self, X):
-        """Return the input of the network of :meth:`unrolled`: the data as they are.
+        """Return the input of the network of :meth:`unrolled`, which is the data unchanged.
 
         Parameters
         ----------
@@ -501,6 +501,7 @@ default=(100, 100)
         Returns
         -------
         X : {ndarray, csr_array} of shape (n_samples, n_features)
+            The same data.
         """
         return X
 
@@ -531,7 +532,7 @@ default=(100, 100)
             if self._directed_top != directed_top:
                 raise ValueError(
                     "undirected_top cannot change between fits with warm_start=True. Use "
-                    "warm_start=False to fit anew."
+                    "warm_start=False to fit from scratch."
                 )
             return self._generative
         return generative_layers(self.estimators_, directed_top)
@@ -579,7 +580,7 @@ default=(100, 100)
         return self.layer_means(X, level)
 
     def layer_means(self, X, level=None) -> np.ndarray:
-        """Return the activation probabilities of a hidden layer from one deterministic pass up.
+        """Return the activation probabilities of a hidden layer from a deterministic upward pass.
 
         Parameters
         ----------
@@ -606,7 +607,7 @@ default=(100, 100)
     def inverse_transform(self, H):
         """Return probabilities of the visible units from those of the top layer.
 
-        They are computed in one deterministic pass down.
+        They are computed in one deterministic downward pass.
 
         Parameters
         ----------
@@ -639,8 +640,8 @@ default=(100, 100)
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Data with values in [0, 1]. bool and uint8 data are read as they are.
         n_passes : int, default=None
-            Number of stochastic passes up over which the probabilities are averaged. If None, use
-            one deterministic pass of activation probabilities.
+            Number of stochastic upward passes over which the probabilities are averaged. If None,
+            use one deterministic pass of activation probabilities.
 
         Returns
         -------

@@ -97,6 +97,7 @@ def exact_log_partition(stack: Stack, team: Team) -> LogPartition:
     Returns
     -------
     log_partition : LogPartition
+        Value, standard error, bracket, method and effective sample size.
 
     Raises
     ------
@@ -163,6 +164,7 @@ def ais_log_partition(stack: Stack, base, betas, key, team: Team, n_chains=100) 
     Returns
     -------
     log_partition : LogPartition
+        Value, standard error, bracket, method and effective sample size.
     """
     mean, error, size = _log_mean(
         log_weights_along(stack, base, betas, derived_key(key, "AIS"), team, n_chains)
@@ -202,6 +204,7 @@ def reverse_ais_log_partition(
     Returns
     -------
     log_partition : LogPartition
+        Value, standard error, bracket, method and effective sample size.
     """
     start = tempered_samples(
         stack, base, derived_key(key, "tempered start"), team, n_chains, n_tempered_sweeps
@@ -258,16 +261,17 @@ def stack_log_partition(
     Returns
     -------
     log_partition : LogPartition
-
-    Warns
-    -----
-    ConvergenceWarning
-        If the bracket is wider than one nat, or the effective sample size is below three.
+        Value, standard error, bracket, method and effective sample size.
 
     Raises
     ------
     ValueError
         If the method or the spacing is unknown, or the exact sum has too many terms.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the bracket is wider than one nat, or the effective sample size is below three.
     """
     check_number(n_tempered_sweeps, "n_tempered_sweeps", numbers.Integral, low=1)
     check_number(softening, "softening", low=0, high=1)
@@ -325,6 +329,7 @@ def stack_pseudo_log_likelihood(stack: Stack, X, team: Team) -> np.ndarray:
     Returns
     -------
     values : ndarray of float64 of shape (n_samples,)
+        Pseudo-log-likelihoods in nats.
     """
 
     def one_block(block):
@@ -359,6 +364,7 @@ def log_conditional(stack: Stack, lower, upper, team: Team) -> np.ndarray:
     Returns
     -------
     values : ndarray of float64 of shape (n_samples,)
+        Log-probabilities in nats.
     """
 
     def one_block(block):
@@ -392,6 +398,7 @@ def log_partition(machine, method="auto", **options) -> LogPartition:
     Returns
     -------
     log_partition : LogPartition
+        Value, standard error, bracket, method and effective sample size.
 
     Raises
     ------
@@ -411,9 +418,12 @@ def log_partition(machine, method="auto", **options) -> LogPartition:
 
 
 def pseudo_log_likelihood(machine, X) -> np.ndarray:
-    """Return the sum of log p(v_i | all other visible units) for each row, in nats.
+    """Return the pseudo-log-likelihood of each row, in nats.
 
-    It is not a likelihood. Compare machines by it only for what it is.
+    .. math:: \\sum_i \\log p(v_i | v_1, \\dots, v_{i-1}, v_{i+1}, \\dots)
+
+    The sum runs over all visible units. It is not a log-likelihood, and the two must not be
+    compared.
 
     Parameters
     ----------
@@ -425,6 +435,7 @@ def pseudo_log_likelihood(machine, X) -> np.ndarray:
     Returns
     -------
     values : ndarray of float64 of shape (n_samples,)
+        Pseudo-log-likelihoods in nats.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Measures of fitted machines: their Fisher information, their samples and their features.
+"""Measures of the Fisher information, the samples and the features of fitted machines.
 
 The Fisher information matrix of a level is the covariance of (v, h, v·h) under the model (eq. 2.14
 to 2.16 of the thesis). Its parameters are, in this order, the biases of the lower units, the
@@ -109,6 +109,7 @@ def fisher_spectrum(estimator, X=None, *, level=0, **options) -> np.ndarray:
     Returns
     -------
     eigenvalues : ndarray of shape (n_parameters,)
+        Eigenvalues in descending order, in nats per squared parameter.
 
     See Also
     --------
@@ -143,7 +144,7 @@ def fisher_trace(estimator, X=None, *, level=0, **options) -> float:
     Returns
     -------
     trace : float
-        In nats per squared parameter.
+        Trace in nats per squared parameter.
 
     See Also
     --------
@@ -205,6 +206,7 @@ def rank_frequency_gap(X, samples) -> float:
     Returns
     -------
     gap : float
+        Distance between the curves.
 
     Examples
     --------
@@ -259,6 +261,7 @@ def sample_quality(samples, classifier) -> SampleQuality:
     Returns
     -------
     quality : SampleQuality
+        Quality, diversity, and the counts and the quality of each class.
 
     Examples
     --------
@@ -365,6 +368,7 @@ def compare_minimal(machine, X, X_test, scoring=None) -> MinimalComparison:
     Returns
     -------
     comparison : MinimalComparison
+        Scores of both machines, their number of connections, and the minimal machine.
 
     Raises
     ------
@@ -412,7 +416,7 @@ class MomentCheck(NamedTuple):
         Root mean square difference between the covariances of pairs of units.
     covariance_correlation : float
         Pearson correlation between the covariances of the data and those of the samples. NaN if
-        either are constant.
+        the covariances of either are all equal.
     """
 
     mean_gap: float
@@ -437,6 +441,7 @@ def compare_moments(X, samples) -> MomentCheck:
     Returns
     -------
     check : MomentCheck
+        Differences between the means and between the covariances.
 
     Raises
     ------

@@ -221,6 +221,7 @@ class SamplesDisplay(ImagesDisplay):
         Returns
         -------
         display : SamplesDisplay
+            Display with the samples.
 
         Raises
         ------
@@ -280,6 +281,7 @@ class ReceptiveFieldsDisplay(ImagesDisplay):
         Returns
         -------
         display : ReceptiveFieldsDisplay
+            Display with the weights.
 
         Raises
         ------
@@ -340,6 +342,7 @@ class ReconstructionsDisplay(ImagesDisplay):
         Returns
         -------
         display : ReconstructionsDisplay
+            Display with the rows and their reconstructions.
 
         Raises
         ------
@@ -427,6 +430,7 @@ class WeightsDisplay:
         Returns
         -------
         display : WeightsDisplay
+            Display with the weights.
         """
         masks = _machine(estimator).connectivity_
         levels = zip(_weights(estimator), masks, strict=True)
@@ -451,6 +455,7 @@ class WeightsDisplay:
         Returns
         -------
         display : WeightsDisplay
+            The display itself.
         """
         self.ax_ = _axes(ax)
         self.figure_ = self.ax_.figure
@@ -524,6 +529,7 @@ class SparsityDisplay:
         Returns
         -------
         display : SparsityDisplay
+            Display with the scores.
 
         Raises
         ------
@@ -593,6 +599,7 @@ class SparsityDisplay:
         Returns
         -------
         display : SparsityDisplay
+            The display itself.
         """
         self.ax_ = _axes(ax)
         self.figure_ = self.ax_.figure

@@ -34,9 +34,9 @@ class PrunedBernoulliRBM(BoltzmannMachine):
     """Restricted Boltzmann machine of binary units whose connections can be pruned.
 
     This estimator is a drop-in replacement for :class:`sklearn.neural_network.BernoulliRBM`. In
-    addition, it computes log-likelihoods, offers CD-k, PCD-k and the centred gradient, and keeps a
-    graph of its connections. The weight of a pruned connection is exactly zero and uses neither
-    time nor memory. The energy is
+    addition, it computes log-likelihoods, offers CD-k, PCD-k and the centred gradient, and stores
+    which connections exist. The weight of a pruned connection is exactly zero. If at least half of
+    the connections are pruned, they take neither time nor memory. The energy is
 
     .. math:: E(v, h) = -b^T v - c^T h - h^T W v
 
@@ -145,8 +145,9 @@ class PrunedBernoulliRBM(BoltzmannMachine):
 
     Notes
     -----
-    bool and uint8 data are not converted. The machine then has float32 parameters, as it has for
-    float32 data. For data other than 0 and 1, the scores extend the formulas by convention.
+    bool and uint8 data are read as they are. The fitted parameters are float32 for bool, uint8 and
+    float32 data, and float64 otherwise. For values between 0 and 1, scores are computed with the
+    same formulas as for 0 and 1, but they are not log-probabilities of the model.
 
     References
     ----------
@@ -247,7 +248,7 @@ class PrunedBernoulliRBM(BoltzmannMachine):
             if n_kept == 0:
                 raise ValueError(
                     f"initial_sparsity={self.initial_sparsity} leaves none of the {mask.size} "
-                    "connections. Use a lower sparsity."
+                    "connections. Use a lower value."
                 )
             scores = rng.uniform(size=shape)
             mask = connectivity.keep_best(scores, min(n_kept, int(mask.sum())), mask)
@@ -338,8 +339,9 @@ class PrunedBernoulliRBM(BoltzmannMachine):
     ):
         """Replace fitted parameters, for example by those of an ablation.
 
-        Momentum, log Z and the means of the units no longer hold, and are deleted. Assignment to
-        ``components_``, ``intercept_hidden_`` or ``intercept_visible_`` calls this method.
+        Momentum and the stored log Z are deleted. The means of the units are replaced, see
+        ``visible_means``. Assignment to ``components_``, ``intercept_hidden_`` or
+        ``intercept_visible_`` calls this method.
 
         Parameters
         ----------
@@ -359,11 +361,13 @@ default=None
         Returns
         -------
         self : PrunedBernoulliRBM
+            The estimator itself.
 
         Raises
         ------
         ValueError
-            If a shape is wrong, a number is not finite, or a weight without a connection is not 0.
+            If a shape is wrong, a number is not finite, the weight of an absent connection is not
+            0, or ``visible_means`` is outside [0, 1].
         """
         check_is_fitted(self)
         if self._n_labels and np.shape(components) == self.components_.shape:
@@ -387,12 +391,13 @@ default=None
 
         Parameters
         ----------
-        masks : array-like of bool of shape (n_components, n_features) or list of one
+        masks : array-like of bool of shape (n_components, n_features), or list of one such array
             Mask of the level, without the columns of labels.
 
         Returns
         -------
         self : PrunedBernoulliRBM
+            The estimator itself.
 
         Raises
         ------
@@ -433,7 +438,7 @@ default=None
 
     @property
     def _n_labels(self) -> int:
-        """Number of labels among the visible units, which are the last ones."""
+        """Number of labels, which are the last visible units."""
         return getattr(self.negative_phase, "n_labels", 0)
 
     def _without_labels(self, columns) -> np.ndarray:

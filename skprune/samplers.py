@@ -96,6 +96,7 @@ class ParallelTempering(BaseEstimator):
         Returns
         -------
         replicas : object
+            Object with a method ``advance``, which moves the chains before each minibatch.
 
         Raises
         ------
@@ -158,6 +159,7 @@ class LabelledChains(BaseEstimator):
         Returns
         -------
         chains : object
+            Object with a method ``advance``, which moves the chains before each minibatch.
         """
         return _ChainsOfOneFit(stack, chains, n_chains, self.n_labels)
 

@@ -245,6 +245,7 @@ class FallingRate(BaseEstimator):
         Returns
         -------
         factor : float
+            Factor in [0, 1].
         """
         check_number(self.first, "first", low=0, high=1)
         check_number(self.last, "last", low=self.first, high=1)

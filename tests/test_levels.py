@@ -83,11 +83,11 @@ TAMPERED = {
     "fewer connections": ({"indices": lambda i: i[:3]}, "must go from 0"),
     "connection beyond the layer": (
         {"indices": with_entry(2, 60_000)},
-        "leads to lower unit 60000",
+        "must lead to units from 0 to .* to 60000",
     ),
     "connections of another type": ({"indices": lambda i: i.astype(np.int64)}, "vector of uint16"),
     "connections twice": ({"indices": lambda i: np.zeros_like(i)}, "distinct and ascending"),
-    "fewer lower units": ({"n_lower": lambda n: 3}, "leads to lower unit"),
+    "fewer lower units": ({"n_lower": lambda n: 3}, "must lead to units from 0 to"),
     "lower units as text": ({"n_lower": str}, "positive int"),
 }
 

@@ -80,6 +80,7 @@ class TemperedEnsemble:
     Parameters
     ----------
     stack : Stack
+        Weights and biases of the machine.
     base : tuple of ndarray
         Biases of the base-rate model, which is the machine at inverse temperature 0.
     betas : ndarray of shape (n_temperatures,)
@@ -145,11 +146,13 @@ def tempered_samples(
     Parameters
     ----------
     stack : Stack
+        Weights and biases of the machine.
     base : tuple of ndarray
         Biases of the base-rate model.
     key : numpy.uint64
         Key of the random numbers.
     team : Team
+        Threads that share the chains.
     n_chains : int, default=100
         Number of chains, each of which gives one state.
     n_sweeps : int, default=1000
@@ -234,6 +237,7 @@ def temperatures(stack: Stack, base, n_temperatures, spacing, key) -> np.ndarray
     Parameters
     ----------
     stack : Stack
+        Weights and biases of the machine.
     base : tuple of ndarray
         Biases of the base-rate model.
     n_temperatures : int
@@ -248,6 +252,7 @@ def temperatures(stack: Stack, base, n_temperatures, spacing, key) -> np.ndarray
     Returns
     -------
     betas : ndarray of shape (n_temperatures + 1,)
+        Inverse temperatures in ascending order.
 
     Raises
     ------

@@ -79,6 +79,7 @@ class BoltzmannMachine(
         Returns
         -------
         result : tuple
+            Result of ``compute``, or the stored result of an earlier call.
         """
         check_is_fitted(self)
         if name not in self._kept:
@@ -94,7 +95,10 @@ class BoltzmannMachine(
             size, dtype = layers.biases[0].size, layers.biases[0].dtype
             means = check_parameter(visible_means, (size,), dtype, "visible_means")
             if not ((means >= 0) & (means <= 1)).all():
-                raise ValueError("visible_means must be in [0, 1].")
+                raise ValueError(
+                    f"visible_means must be in [0, 1], got values from {means.min():g} to "
+                    f"{means.max():g}."
+                )
             with layers.team(1) as team:
                 above = inference.mean_field(
                     layers.stack(), means[None], team, *(self._mean_field_limits() or ())
@@ -112,7 +116,8 @@ class BoltzmannMachine(
         for chains, size in zip(self._chains, sizes, strict=True):
             if chains is not None and (chains.ndim != 2 or chains.shape[1] != size):
                 raise ValueError(
-                    f"The chains of a layer must have {size} columns, got shape {chains.shape}."
+                    f"The chains of a layer must have {size} columns, one per unit, got shape "
+                    f"{chains.shape}."
                 )
         if self._velocity is not None:
             levels = [level.n_parameters for level in self._levels]
@@ -128,7 +133,7 @@ class BoltzmannMachine(
         units : list of ndarray of bool of shape (n_units,), default=None
             Units to keep, one array per hidden layer, lowest layer first. If None, units without
             connections on one side are removed, and units left disconnected by that removal are
-            removed too. A layer that would lose all its units then keeps them.
+            removed too. A layer that would lose all its units in this way keeps them.
         rescale : bool, default=False
             Whether to multiply the weights of each level by the number of its upper units before
             removal, divided by their number after removal.
@@ -144,7 +149,8 @@ class BoltzmannMachine(
         Raises
         ------
         ValueError
-            If ``units`` does not fit the layers, empties one, or ``hidden_bias`` is unknown.
+            If ``units`` does not fit the layers or leaves one of them empty, or if ``hidden_bias``
+            is unknown.
         """
         check_is_fitted(self)
         if hidden_bias not in (None, "mean_activity", "negative"):
@@ -224,6 +230,7 @@ class BoltzmannMachine(
         Returns
         -------
         parameters : dict
+            Parameters for ``set_params``.
         """
 
     @abstractmethod
@@ -336,13 +343,14 @@ class BoltzmannMachine(
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data with values in [0, 1]. bool and uint8 are used without conversion.
+            Training data with values in [0, 1]. bool and uint8 data are read as they are.
         y : None
             Ignored.
 
         Returns
         -------
         self : object
+            Fitted estimator.
 
         Raises
         ------
@@ -378,6 +386,7 @@ class BoltzmannMachine(
         Returns
         -------
         self : object
+            Fitted estimator.
         """
         self._check_parameters()
         with restored_on_error(self):
@@ -445,7 +454,7 @@ class BoltzmannMachine(
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data with values in [0, 1]. bool and uint8 are used without conversion.
+            Data with values in [0, 1]. bool and uint8 data are read as they are.
 
         Returns
         -------
@@ -493,15 +502,15 @@ class BoltzmannMachine(
         log_partition : LogPartition
             Value, standard error, bracket, method and effective sample size.
 
-        Warns
-        -----
-        ConvergenceWarning
-            If the bracket is wider than one nat, or the effective sample size is below three.
-
         Raises
         ------
         ValueError
             If the method or the spacing is unknown, or the exact sum has too many terms.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the bracket is wider than one nat, or the effective sample size is below three.
         """
         check_is_fitted(self)
         check_number(n_chains, "n_chains", numbers.Integral, low=2)
@@ -534,6 +543,7 @@ class BoltzmannMachine(
         Returns
         -------
         score : float
+            Mean log-likelihood, or mean lower bound on it, in nats.
         """
         return float(np.mean(self.score_samples(X)))
 
@@ -566,6 +576,7 @@ class BoltzmannMachine(
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
+            Binary states of the visible units, or the values of clamped units.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""The generative model of a deep belief network: directed levels with a top above them."""
+"""The generative model of a deep belief network: directed levels and the distribution at their top."""
 
 from __future__ import annotations
 
@@ -45,23 +45,26 @@ class UndirectedTop:
         return self.layers.stack()
 
     def without_labels(self, states) -> np.ndarray:
-        """Return lower states without those of labels."""
+        """Return lower states without the columns of the labels."""
         return states[:, : states.shape[1] - self.n_labels]
 
     def features(self, below, team) -> np.ndarray:
-        """Return the means of the upper units. Labels are uniform, as they are unknown."""
+        """Return the means of the upper units given the lower units without labels.
+
+        Labels are unknown, so each of them is given the same probability.
+        """
         if self.n_labels:
             labels = np.full((below.shape[0], self.n_labels), 1 / self.n_labels)
             below = joined(below, labels)
         return inference.mean_field(self.stack, below, team)[-1]
 
     def means_down(self, H, team) -> np.ndarray:
-        """Return the means of the lower units, without labels, from those of the upper units."""
+        """Return the means of the lower units, without labels, given those of the upper units."""
         return self.without_labels(means_below(self.stack, H, team))
 
     @cached_property
     def classes(self) -> list:
-        """For each label, the level with this label on and the bias of the label."""
+        """One pair per label: the level given that the label is on, and the bias of the label."""
         (level,), (below, above) = self.layers.levels, self.layers.biases
         weights, n_features = level.matrix(), below.size - self.n_labels
         features = Level.from_matrix(weights[:, :n_features], level.mask()[:, :n_features])
@@ -76,18 +79,18 @@ class UndirectedTop:
         ]
 
     def label_scores(self, below, team) -> np.ndarray:
-        """Return the unnormalised log p(features, label), one column per label."""
+        """Return the unnormalized log p(features, label) in nats, one column per label."""
         stacks, biases = zip(*self.classes, strict=True)
         return np.array(biases) - inference.free_energies(stacks, below, team)
 
     def log_probability(self, below, team) -> np.ndarray:
-        """Return the unnormalised log-probability of lower states, summed over labels."""
+        """Return the unnormalized log-probability of lower states in nats, summed over labels."""
         if self.n_labels:
             return logsumexp(self.label_scores(below, team), axis=1)
         return -inference.free_energy(self.stack, below, team)
 
     def log_partition_by_label(self, key, team, method, **options) -> LogPartition:
-        """Return log Z as the sum of one estimate per label."""
+        """Return log Z in nats, where Z is the sum of one estimate per label."""
         parts, logs = [], []
         for number, (stack, bias) in enumerate(self.classes):
             part = likelihood.stack_log_partition(
@@ -117,20 +120,22 @@ class UndirectedTop:
         n_samples : int
             Number of states.
         rng : numpy.random.RandomState
+            Random number generator.
         team : Team
+            Threads that share the chains.
         n_sweeps : int
             Number of Gibbs steps of each chain.
         labels : ndarray of bool of shape (n_samples, n_labels), default=None
-            Labels that are kept fixed. If None, they are drawn, too.
+            Labels that are kept fixed. If None, they are drawn too.
         start : ndarray of shape (n_samples, n_lower), default=None
             States that the chains start from. If None, they are drawn from the means.
 
         Returns
         -------
-        layers : list of ndarray
+        layers : list of ndarray of shape (n_samples, n_units)
             Upper states, then lower states without labels.
         chains : ndarray of shape (n_samples, n_lower)
-            Lower states, from which the chains can continue.
+            Lower states with labels. Pass them as ``start`` to continue the chains.
         """
         dtype, key = self.stack.biases[0].dtype, new_key(rng)
         if start is None:
@@ -163,16 +168,16 @@ class IndependentTop:
     biases: np.ndarray
 
     def means_down(self, H, team) -> np.ndarray:
-        """Return the means of the units, which are those that are given."""
+        """Return ``H`` unchanged, because these units are the top layer."""
         return H
 
     def log_probability(self, states, team) -> np.ndarray:
-        """Return the log-probability of states."""
+        """Return the log-probability of states, in nats."""
         biases = self.biases.astype(np.float64)
         return inference.row_products(states, biases) - np.logaddexp(0, biases).sum()
 
     def draw(self, n_samples, rng, team, **options) -> tuple:
-        """Draw states, and return them in a list. There are no chains to continue."""
+        """Return a list with the drawn states, and None because there are no chains."""
         new_key(rng)  # as for an undirected top, so that both use the same seeds below
         draws = rng.uniform(size=(n_samples, self.biases.size)) < expit(self.biases)
         return [draws.astype(self.biases.dtype)], None
@@ -191,7 +196,7 @@ class BeliefNetwork:
     top : UndirectedTop or IndependentTop
         Distribution of the highest layer of the directed levels.
     key : numpy.uint64
-        Key of the random numbers of rows.
+        Key of the random numbers of the hidden layers given a row.
     """
 
     ups: list
@@ -200,7 +205,7 @@ class BeliefNetwork:
     key: np.uint64
 
     def means_down(self, H, team) -> np.ndarray:
-        """Return the visible means from those of the top layer, in one deterministic pass."""
+        """Return the visible means given those of the top layer, in one deterministic pass."""
         H = self.top.means_down(H, team)
         for stack in reversed(self.downs):
             H = means_below(stack, H, team)
@@ -209,7 +214,8 @@ class BeliefNetwork:
     def draw_down(self, layers, rng, team, probabilities=False) -> list:
         """Draw the layers below the last of ``layers``, and append them (top layer first).
 
-        With ``probabilities``, the visible layer is not drawn.
+        If ``probabilities`` is True, append the probabilities of the visible units instead of
+        their states.
         """
         for number in range(len(self.downs) - 1, -1, -1):
             means = means_below(self.downs[number], layers[-1], team)
@@ -219,7 +225,11 @@ class BeliefNetwork:
         return layers
 
     def lower_bound(self, X, n_samples, team) -> np.ndarray:
-        """Return the variational lower bound on log p(v) + log Z for each row, in nats."""
+        """Return a variational lower bound on log p(v) + log Z for each row, in nats.
+
+        The bound is a mean over ``n_samples`` samples of the hidden layers, or an exact sum if
+        there are few directed hidden units.
+        """
         log_top = self.top.log_probability
         if sum(stack.biases[1].size for stack in self.ups) <= MAX_ENUMERATED_UNITS:
             return summed_bound(X, self.ups, self.downs, log_top, team)

@@ -33,6 +33,7 @@ def summed_bound(X, ups, generators, log_top, team) -> np.ndarray:
     Parameters
     ----------
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Data.
     ups : list of Stack
         Recognition levels, lowest level first. They define q.
     generators : list of Stack
@@ -41,10 +42,12 @@ def summed_bound(X, ups, generators, log_top, team) -> np.ndarray:
         ``log_top(states, team)`` returns the unnormalized log-probability of states of the last
         directed layer under the top level.
     team : Team
+        Threads that share the rows.
 
     Returns
     -------
-    bound : ndarray of shape (n_samples,)
+    bound : ndarray of float64 of shape (n_samples,)
+        Bounds in nats. Subtract log Z of the top level to get bounds on log p(v).
     """
     sizes = [stack.biases[1].size for stack in ups]
     if not sizes:

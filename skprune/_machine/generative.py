@@ -19,9 +19,10 @@ from .belief import BeliefNetwork
 
 
 class GenerativeNetwork:
-    """Mixin that gives a network its likelihood and its samples.
+    """Mixin for networks that are generative models: their likelihood and their samples.
 
-    The network provides its parts as :class:`BeliefNetwork`. Its top machine keeps log Z.
+    The method ``_model`` of the network returns its parts as a :class:`BeliefNetwork`. The machine
+    at the top stores log Z.
     """
 
     estimators_: list
@@ -32,7 +33,7 @@ class GenerativeNetwork:
 
     @abstractmethod
     def _team(self, n_samples) -> Team:
-        """Return the threads for work on this number of rows."""
+        """Return the threads for work on ``n_samples`` rows."""
 
     @abstractmethod
     def _top(self) -> Any:
@@ -47,7 +48,8 @@ class GenerativeNetwork:
     def log_partition(self, method="auto", **options) -> LogPartition:
         """Return log Z of the top level, in nats.
 
-        With labels, Z is the sum of one estimate per class. For a directed top level, log Z is 0.
+        With ``join_labels=True``, Z is the sum of one estimate per class. If the top level is
+        directed, log Z is 0.
 
         Parameters
         ----------
@@ -64,7 +66,7 @@ class GenerativeNetwork:
         Raises
         ------
         TypeError
-            If the top level is not a machine of this package.
+            If the top level is not a :class:`PrunedBernoulliRBM`.
         """
         check_is_fitted(self)
         if self._directed_top:
@@ -92,7 +94,7 @@ class GenerativeNetwork:
 
         .. math:: E_{q(h|v)} [\\log p(v | h_1) + \\dots + \\log p^*(h_{L-1}) - \\log q(h | v)]
 
-        Here q is the distribution of the recognition pass, p* is the unnormalised probability
+        Here q is the distribution of the recognition pass, p* is the unnormalized probability
         under the top level, and Z is its partition function (Salakhutdinov & Murray 2008). If the
         directed levels have at most 10 hidden units, the expectation is an exact sum over all
         their states. Otherwise it is a mean over samples. Their random numbers are a function of
@@ -212,10 +214,13 @@ class GenerativeNetwork:
         y = np.asarray(y)
         if y.shape not in ((), (n_samples,)):
             raise ValueError(
-                f"y has shape {y.shape}. Pass one class, or one for each of {n_samples} samples."
+                f"y has shape {y.shape}. Pass one class, or an array of shape ({n_samples},) with "
+                "one class per sample."
             )
         y = np.broadcast_to(y, (n_samples,))
         unknown = np.setdiff1d(y, self.classes_)
         if unknown.size:
-            raise ValueError(f"y contains {unknown[0]!r}, which was not among the classes in fit.")
+            raise ValueError(
+                f"y contains {unknown[0]!r}, which was not among the classes seen during fit."
+            )
         return y[:, None] == self.classes_

@@ -124,6 +124,7 @@ def pair_counts(connections: Connections, lower, upper) -> np.ndarray:
     Returns
     -------
     counts : ndarray of int64 of shape (n_connections,)
+        Number of samples per connection.
     """
 
     def words(states):
@@ -265,12 +266,14 @@ def energy(stack: Stack, *layers) -> np.ndarray:
     Parameters
     ----------
     stack : Stack
+        Weights and biases of the machine.
     *layers : ndarray of shape (n_samples, n_units)
         States of all layers, visible layer first.
 
     Returns
     -------
     energy : ndarray of float64 of shape (n_samples,)
+        Energies in nats.
     """
     n_samples = layers[0].shape[0]
     total = np.zeros(n_samples)
@@ -299,6 +302,7 @@ def summed_free_energy(stack: Stack, states, n_samples, summed=1, packed=None) -
     Parameters
     ----------
     stack : Stack
+        Weights and biases of the machine.
     states : tuple of ndarray of shape (n_units, n_lanes)
         Unit-major states. Those of the summed layers are overwritten by their inputs.
     n_samples : int
@@ -311,7 +315,7 @@ def summed_free_energy(stack: Stack, states, n_samples, summed=1, packed=None) -
     Returns
     -------
     free_energy : ndarray of float64 of shape (n_samples,)
-        In nats.
+        Free energies in nats.
     """
     total = np.zeros(n_samples)
     packed = unpacked(stack) if packed is None else packed
@@ -355,9 +359,9 @@ def free_energies(stacks, X, team) -> np.ndarray:
 
 
 def row_products(X, vector) -> np.ndarray:
-    """Return the product of every row with a vector in float64.
+    """Return the dot product of each row with a vector, in float64.
 
-    A row is summed by itself, and in the same order for dense and CSR data.
+    The result of a row does not depend on the other rows, and is the same for dense and CSR data.
     """
     vector, result = vector.astype(np.float64), np.zeros(X.shape[0])
     for block in blocks(X.shape[0]):
@@ -371,6 +375,7 @@ def conditional_means(stack: Stack, layer, *layers) -> np.ndarray:
     Parameters
     ----------
     stack : Stack
+        Weights and biases of the machine.
     layer : int
         Index of the layer, where 0 is the visible layer.
     *layers : ndarray of shape (n_samples, n_units) or None
@@ -379,6 +384,7 @@ def conditional_means(stack: Stack, layer, *layers) -> np.ndarray:
     Returns
     -------
     means : ndarray of shape (n_samples, n_units)
+        Probabilities of the units of the layer.
     """
     n_samples = next(x.shape[0] for x in layers if x is not None)
     states = load_states(stack, *layers)
@@ -439,6 +445,7 @@ def feed_forward(stack: Stack, kinds, X, team) -> np.ndarray:
     Returns
     -------
     activations : ndarray of shape (n_samples, n_units)
+        Activations of the units of the top layer.
     """
     result = np.empty((X.shape[0], stack.biases[-1].size), stack.biases[-1].dtype)
 
@@ -461,6 +468,7 @@ def gibbs(stack: Stack, states, n_sweeps, n_samples, key, team, first_step=0, cl
     Parameters
     ----------
     stack : Stack
+        Weights and biases of the machine.
     states : list of ndarray of shape (n_samples, n_units)
         Current states of the chains. Only those of the even layers are used.
     n_sweeps : int
@@ -470,6 +478,7 @@ def gibbs(stack: Stack, states, n_sweeps, n_samples, key, team, first_step=0, cl
     key : numpy.uint64
         Key of the random numbers.
     team : Team
+        Threads that share the chains.
     first_step : int, default=0
         Index of the first sweep. Random numbers depend on ``key`` and on the index of the sweep.
     clamped : ndarray of shape (n_samples, n_visible), default=None

@@ -1,4 +1,4 @@
-"""Chains of a top level whose last visible units are labels, a one-hot group."""
+"""Chains of a top level whose last visible units are a one-hot group of labels."""
 
 from __future__ import annotations
 
@@ -15,9 +15,23 @@ from . import inference
 def labelled_sweeps(stack: Stack, chains: Chains, n_labels, n_sweeps, stream: Stream, team) -> None:
     """Run Gibbs sweeps of an RBM whose last ``n_labels`` visible units are labels.
 
-    The hidden layer is drawn before each sweep but the first, so that sweeps start and end with
-    the visible layer. ``block`` is the slice of the chains that the lanes hold. Sweeps end early if
-    the team is stopping.
+    The hidden layer is drawn before each sweep except the first. The run therefore starts with
+    given hidden states and ends with the visible layer.
+
+    Parameters
+    ----------
+    stack : Stack
+        Weights and biases of the RBM.
+    chains : Chains
+        Unit-major states of both layers, which are changed in place.
+    n_labels : int
+        Number of labels.
+    n_sweeps : int
+        Number of sweeps.
+    stream : Stream
+        Key of the random numbers, and index of the first sweep.
+    team : Team
+        Threads of the call. Sweeps end early if they are stopping.
     """
     visible = stack.biases[0]
     group = OneHot(visible.size - n_labels, 1, np.empty_like(visible))
@@ -32,7 +46,30 @@ def labelled_sweeps(stack: Stack, chains: Chains, n_labels, n_sweeps, stream: St
 
 
 def labelled_chains(top: Stack, start, n_labels, n_sweeps, key, team) -> tuple:
-    """Run chains whose last ``n_labels`` lower units are labels; return lower and upper states."""
+    """Run Gibbs chains of an RBM whose last lower units are labels.
+
+    Parameters
+    ----------
+    top : Stack
+        Weights and biases of the RBM.
+    start : ndarray of shape (n_chains, n_lower)
+        Lower states that the chains start from.
+    n_labels : int
+        Number of labels.
+    n_sweeps : int
+        Number of sweeps.
+    key : numpy.uint64
+        Key of the random numbers.
+    team : Team
+        Threads that share the chains.
+
+    Returns
+    -------
+    lower : ndarray of shape (n_chains, n_lower)
+        Lower states after the last sweep.
+    upper : ndarray of shape (n_chains, n_upper)
+        Upper states from which the lower states were drawn.
+    """
     lower, upper = (np.empty((len(start), bias.size), bias.dtype) for bias in top.biases)
 
     def one_block(block):
@@ -50,12 +87,15 @@ def labelled_chains(top: Stack, start, n_labels, n_sweeps, key, team) -> tuple:
 
 
 def joined(features, labels) -> np.ndarray:
-    """Return the features and labels side by side, as a dense array."""
+    """Return features and labels side by side, as a dense array of the features' type."""
     if sparse.issparse(features):
         features = features.toarray()
     return np.hstack([features, labels.astype(features.dtype)])
 
 
 def with_labels(mask, n_labels) -> np.ndarray:
-    """Return a mask with columns for labels, which are connected to upper units that have others."""
+    """Return a mask with ``n_labels`` additional columns.
+
+    Labels are connected to the upper units that have other connections.
+    """
     return np.hstack([mask, np.tile(mask.any(axis=1)[:, None], (1, n_labels))])

@@ -44,7 +44,7 @@ class Layered(CallbackSupportMixin, StoredState):
             self._check_state()
 
     def _check_state(self):
-        """Raise a ValueError if loaded arrays do not fit together. Kernels do not check them."""
+        """Raise a ValueError if loaded arrays do not fit together. Kernels do not check this."""
         check_layers(self._levels, self._biases)
 
     # ----------------------------------------------------------- fitted state
@@ -67,25 +67,26 @@ class Layered(CallbackSupportMixin, StoredState):
         return Layers(self._levels, self._biases)
 
     def set_layers(self, layers: Layers):
-        """Replace the fitted levels and biases by those of layers of the same sizes.
+        """Replace the fitted levels and biases.
 
         State that depends on them, such as momentum and the stored log Z, is deleted.
 
         Parameters
         ----------
         layers : Layers
-            New levels and biases. They are not copied.
+            New levels and biases, of the same sizes. They are not copied.
 
         Returns
         -------
         self : object
+            The estimator itself.
         """
         self._levels, self._biases = layers.levels, layers.biases
         self._forget()
         return self
 
     def _levels_of(self, stack: Stack, copy=False) -> list:
-        """Return the levels with the weights of a stack that was trained."""
+        """Return the levels with the weights of a trained stack."""
         return [
             level.with_weights_of(trained, copy=copy)
             for level, trained in zip(self._levels, stack.levels, strict=True)
@@ -120,6 +121,7 @@ class Layered(CallbackSupportMixin, StoredState):
         Returns
         -------
         self : object
+            The estimator itself.
 
         Raises
         ------

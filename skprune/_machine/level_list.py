@@ -54,7 +54,7 @@ class LevelList(_BaseComposition):
         Parameters
         ----------
         masks : list of ndarray of bool of shape (n_upper, n_lower)
-            One mask per level, lowest level first. They are not used.
+            Ignored.
 
         Returns
         -------

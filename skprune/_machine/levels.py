@@ -100,7 +100,7 @@ class Connections(NamedTuple):
                 f"{index_type(n_lower)}, got shape {indices.shape} and dtype {indices.dtype}."
             )
         if indices.size > np.iinfo(np.int32).max:
-            raise ValueError(f"A level can have 2^31 - 1 connections at most, got {indices.size}.")
+            raise ValueError(f"A level can have at most 2^31 - 1 connections, got {indices.size}.")
         if indptr[0] != 0 or indptr[-1] != indices.size or (np.diff(indptr) < 0).any():
             raise ValueError(
                 f"The pointers of a level must go from 0 to {indices.size}, its number of "
@@ -108,8 +108,8 @@ class Connections(NamedTuple):
             )
         if indices.size and not 0 <= int(indices.min()) <= int(indices.max()) < n_lower:
             raise ValueError(
-                f"A connection leads to lower unit {int(indices.max())}, but the level has "
-                f"{n_lower} lower units."
+                f"The connections of a level with {n_lower} lower units must lead to units from 0 "
+                f"to {n_lower - 1}, got {int(indices.min())} to {int(indices.max())}."
             )
         rises = np.diff(indices.astype(np.int64)) > 0
         rises[indptr[1:-1][(indptr[1:-1] > 0) & (indptr[1:-1] < indices.size)] - 1] = True
@@ -168,7 +168,8 @@ class Level:
         if connections is None:
             if values.ndim != 2 or not values.size:
                 raise ValueError(
-                    f"The weights of a full level must be a matrix, got shape {values.shape}."
+                    "The weights of a full level must be a matrix with at least one entry, got "
+                    f"shape {values.shape}."
                 )
             return
         connections.check()
@@ -197,7 +198,10 @@ class Level:
 
     @property
     def n_parameters(self) -> int:
-        """Size of the array that training changes, including zeros if it is a masked matrix."""
+        """Number of weights that training changes.
+
+        If kernels read the level as a matrix, this includes the weights of absent connections.
+        """
         reads = self.connections is not None and is_sparse(self.n_connections, self.shape)
         return self.n_connections if reads else int(np.prod(self.shape))
 
@@ -276,6 +280,7 @@ class Level:
         Returns
         -------
         level : Level
+            Level of shape (number of upper units to keep, number of lower units to keep).
         """
         place = np.ix_(upper, lower)
         return Level.from_matrix(self.matrix()[place], self.mask()[place])
@@ -395,7 +400,7 @@ class Layers:
 
 
 def check_layers(levels, biases) -> None:
-    """Raise a ValueError if sizes of levels and biases do not fit, or their types differ."""
+    """Raise a ValueError if the sizes of levels and biases do not match, or their types differ."""
     sizes = [bias.size for bias in biases]
     shapes = [level.shape for level in levels]
     if [(upper, lower) for lower, upper in pairwise(sizes)] != shapes:
@@ -434,10 +439,12 @@ def check_parameter(array, shape, dtype, what) -> np.ndarray:
 
 
 def optional_list(entries, n_entries, name) -> list:
-    """Return a list in which None stands for an entry that is not given."""
+    """Return a list with ``n_entries`` entries, all of them None if ``entries`` is None."""
     entries = [None] * n_entries if entries is None else list(entries)
     if len(entries) != n_entries:
-        raise ValueError(f"{name} must have {n_entries} entries, got {len(entries)}.")
+        raise ValueError(
+            f"{name} must have {n_entries} entries, got {len(entries)}. An entry may be None."
+        )
     return entries
 
 
@@ -466,6 +473,7 @@ def make_kernel_level(values, connections: Connections | None, use_edges=None) -
     Returns
     -------
     level : KernelLevel
+        Weights and connections as kernels read them.
     """
     values = writable(values)
     dtype = values.dtype

@@ -144,20 +144,21 @@ class FeedForwardNetwork(Layered, LevelList):
         pretraining.check_pretrain(self.pretrain, decoder=self._has_decoder)
         if self.pretrain != "rbm" and (self.rbm is not None or self.pruner is not None):
             raise ValueError(
-                f"rbm and pruner must be None if pretrain is not 'rbm', got {self.pretrain!r}. To "
-                "prune while fine-tuning, pass this estimator to an IterativePruner."
+                "rbm and pruner must be None if pretrain is not 'rbm', got "
+                f"pretrain={self.pretrain!r}. To prune while fine-tuning, pass this estimator to "
+                "an IterativePruner."
             )
         if self.pretrain is None or self.pretrain in ("autoencoder", "supervised"):
             check_layer_sizes(self.hidden_layer_sizes)
 
     def check_pruning(self, n_levels=None, target="connections"):
-        """Raise an error before training if the network does not support a kind of pruning.
+        """Raise an error before training if the network cannot be pruned as planned.
 
         Parameters
         ----------
         n_levels : int, default=None
-            Number of levels with a sparsity of their own. It is not checked, because the number of
-            levels of the network is known only after ``fit``.
+            Number of sparsities, if one is given per level. It is not checked, because the number
+            of levels of the network is known only after ``fit``.
         target : {"connections", "units"}, default="connections"
             What is to be pruned.
 
@@ -172,7 +173,7 @@ class FeedForwardNetwork(Layered, LevelList):
                 "or prune the units of a Boltzmann machine."
             )
 
-    # ----------------------------------------------------------- first weights
+    # --------------------------------------------------------- initial weights
 
     def _starting_levels(self, X, y, rng, context, output="logistic") -> list:
         """Return the hidden levels before fine-tuning, lowest level first.
@@ -224,9 +225,9 @@ class FeedForwardNetwork(Layered, LevelList):
     # --------------------------------------------------------------- training
 
     def _start_moments(self, stack) -> tuple:
-        """Return the moments of the gradient and their number of steps.
+        """Return the running means of the gradient and the number of steps in them.
 
-        Moments of the last ``partial_fit`` are used again if they belong to the same solver.
+        Those of the last ``partial_fit`` are used if they belong to the same solver.
         """
         adam = self.solver == "adam"
         if self._moments is not None:
@@ -367,28 +368,32 @@ class FeedForwardNetwork(Layered, LevelList):
     def set_parameters(self, components=None, *, intercepts=None, connectivity=None):
         """Replace fitted parameters.
 
-        The running means of the gradient no longer hold, and are deleted. Assignment to
-        ``components_`` or ``intercepts_`` calls this method.
+        The running means of the gradient are deleted. Assignment to ``components_`` or
+        ``intercepts_`` calls this method.
 
         Parameters
         ----------
         components : list of {array-like, sparse matrix} of shape (n_upper, n_lower), default=None
             New weights of each level, in the order of ``components_``. Those of absent connections
-            must be 0. An entry of None keeps the weights of its level.
+            must be 0. If None or for an entry of None, keep the weights.
         intercepts : list of array-like of shape (n_units,), default=None
-            New biases, in the order of ``intercepts_``. An entry of None keeps the biases.
-        connectivity : list of {array-like, sparse matrix} of bool, default=None
-            New mask of each level. An entry of None keeps the connections of its level.
+            New biases, in the order of ``intercepts_``. If None or for an entry of None, keep the
+            biases.
+        connectivity : list of {array-like, sparse matrix} of bool of shape (n_upper, n_lower), \
+default=None
+            New mask of each level, in the order of ``connectivity_``. If None or for an entry of
+            None, keep the connections.
 
         Returns
         -------
         self : object
+            The estimator itself.
 
         Raises
         ------
         ValueError
-            If the length of a list or a shape is wrong, a number is not finite, or a weight
-            without a connection is not 0.
+            If the length of a list or a shape is wrong, a number is not finite, or the weight of
+            an absent connection is not 0.
         """
         check_is_fitted(self)
         n_others = len(self._levels) - self._n_prunable

@@ -1,4 +1,4 @@
-"""Levels that a feed-forward network starts from: random, greedily trained, or those of a machine."""
+"""Initial levels of a feed-forward network: random, greedily trained, or those of a machine."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from .._training.unrolling import (
 
 PRETRAIN = ("rbm", "autoencoder", "supervised")
 
-# Networks with one hidden layer that train a level, by the value of pretrain. The modules of the
-# two networks enter their class here, because each network can be pre-trained by the other one.
+# Classes of the networks with one hidden layer that train a level, by the value of pretrain. The
+# modules of the two networks register their classes here, because each network can be pre-trained
+# with the other one.
 SHALLOW: dict[str, type] = {}
 
 
 def check_pretrain(pretrain, *, decoder) -> None:
-    """Raise an error if a network cannot start as the parameter ``pretrain`` says.
+    """Raise an error if ``pretrain`` is invalid for a kind of network.
 
     Parameters
     ----------
@@ -72,7 +73,7 @@ def random_levels(n_inputs, sizes, dtype, rng) -> list:
     sizes : list of int
         Number of units of each hidden layer, lowest layer first.
     dtype : dtype
-        Type of the weights.
+        Floating-point type of the weights.
     rng : numpy.random.RandomState
         Random number generator.
 
@@ -89,7 +90,7 @@ def random_levels(n_inputs, sizes, dtype, rng) -> list:
 
 
 def greedy_levels(X, y, sizes, *, supervised, output, rng, **parameters) -> list:
-    """Train levels one by one as the hidden layer of a shallow network, and return them.
+    """Train each level as the hidden layer of a shallow network, lowest level first.
 
     Parameters
     ----------
@@ -175,13 +176,14 @@ def fitted_machine(pretrain, X, y, *, network, rng, context):
     Returns
     -------
     machine : estimator
+        The fitted machine. For a frozen machine, it is not a copy.
 
     Raises
     ------
     NotFittedError
         If a frozen machine is not fitted.
     ValueError
-        If a frozen machine has another number of visible units than X has features.
+        If X has a different number of features than a frozen machine has visible units.
     """
     if isinstance(pretrain, FrozenEstimator):
         machine = pretrain.estimator

@@ -16,6 +16,21 @@ from .rounds import score_with
 def fold_scores(pruner, X, y, train, test, scoring, fit_params):
     """Return the test scores of one fold after each round of the path.
 
+    Parameters
+    ----------
+    pruner : IterativePruner
+        Pruner whose ``schedule`` is the list of sparsities.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Data.
+    y : array-like of shape (n_samples,) or None
+        Target.
+    train, test : ndarray of int
+        Indices of the training and the test rows.
+    scoring : str, callable or None
+        Scorer. If None, ``score`` of the machine is used.
+    fit_params : dict
+        Arguments of ``fit``.
+
     Returns
     -------
     scores : list of two lists of float

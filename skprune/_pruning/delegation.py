@@ -37,8 +37,8 @@ def _delegated(name):
 class FittedPruner(CallbackSupportMixin, MetaEstimatorMixin, StoredState):
     """Base class of pruners.
 
-    A method of this class exists if the estimator has it. After ``fit`` this is the pruned
-    estimator, and before it the wrapped one.
+    Methods such as ``transform`` exist if the estimator has them. Before ``fit``, this is the
+    wrapped estimator. After ``fit``, it is the pruned one.
     """
 
     transform = _delegated("transform")
@@ -141,7 +141,9 @@ class FittedPruner(CallbackSupportMixin, MetaEstimatorMixin, StoredState):
 
     def _fitted(self, name):
         if not hasattr(self, "estimator_"):
-            raise AttributeError(f"{type(self).__name__} has no attribute {name!r} before fit.")
+            raise AttributeError(
+                f"{type(self).__name__} has no attribute {name!r} before fit. Call fit first."
+            )
         return getattr(self.estimator_, name)
 
     def __sklearn_is_fitted__(self):
@@ -165,6 +167,7 @@ class FittedPruner(CallbackSupportMixin, MetaEstimatorMixin, StoredState):
         Returns
         -------
         routing : MetadataRouter
+            Routing of ``fit`` of the estimator.
         """
         return MetadataRouter(owner=self).add(
             estimator=self.estimator,

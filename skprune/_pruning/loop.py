@@ -32,8 +32,9 @@ from .training import RoundTrainer
 def prune_in_rounds(pruner, plan: Plan, X, y, fit_params, context=None):
     """Train the estimator of a pruner, then prune it and train it again in rounds.
 
-    A round has one turn, which prunes all levels and then trains. If ``order`` is not "joint", it
-    has one turn per level.
+    A round consists of turns, each of which prunes some levels and then trains. With
+    ``order="joint"``, a round has one turn, which prunes all levels. Otherwise it has one turn per
+    level.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ def prune_in_rounds(pruner, plan: Plan, X, y, fit_params, context=None):
     row : dict
         Row of the history of this turn.
     machine : estimator
-        The machine after this turn. Later turns may change it.
+        The machine after this turn. Later turns may change it in place.
 
     Raises
     ------
@@ -69,7 +70,7 @@ def prune_in_rounds(pruner, plan: Plan, X, y, fit_params, context=None):
     if pruner.random_state is None:
         seed = seeds_of(estimator).get("random_state")
         rng = rng if seed is None else check_random_state(deepcopy(seed))
-    # A separate stream: the machine drew its mask from the same seed.
+    # Use a separate stream, because the machine drew its mask with the same seed.
     rng = np.random.RandomState(rng.randint(np.iinfo(np.int32).max))
     context = NullCallbackContext() if context is None else context
     trainer = RoundTrainer(pruner, context, X, y, fit_params)
@@ -158,7 +159,7 @@ def set_masks(estimator, step: Step) -> None:
 
 
 def counts(estimator, kind, sizes) -> dict:
-    """Return the sparsity of a machine, and the number of its connections and connected units.
+    """Return the sparsity of a machine and the numbers of its connections and connected units.
 
     Parameters
     ----------

@@ -102,11 +102,12 @@ def check_pruner(pruner) -> Plan:
     Returns
     -------
     plan : Plan
+        The validated parameters.
 
     Raises
     ------
     ValueError, TypeError
-        If a parameter is invalid, or does not fit another one.
+        If a parameter is invalid, or incompatible with another one.
     """
     check_number(pruner.n_rounds, "n_rounds", numbers.Integral, low=1)
     check_choice("scope", pruner.scope, ("level", "global", "unit"))
@@ -114,7 +115,10 @@ def check_pruner(pruner) -> Plan:
     check_choice("remove", pruner.remove, ("least", "most"))
     retrain = resolve(pruner.retrain, RETRAIN, "retrain")
     if not (retrain is None or isinstance(retrain, str | Rewind)):
-        raise TypeError(f"retrain must be a name, a Rewind object or None, got {retrain!r}.")
+        raise TypeError(
+            "retrain must be 'continue', 'rewind', 'reinitialize', a Rewind object or None, got "
+            f"{retrain!r}."
+        )
     if isinstance(retrain, Rewind):
         check_number(retrain.n_iter, "n_iter of Rewind", numbers.Integral, low=0)
     units = resolve(pruner.target, TARGETS, "target")
@@ -132,7 +136,9 @@ def check_pruner(pruner) -> Plan:
             "one by one. Use order='joint' or scope='level'."
         )
     if pruner.scope == "unit" and units is not None:
-        raise ValueError("scope='unit' requires target='connections'. Use 'level' or 'global'.")
+        raise ValueError(
+            "scope='unit' requires target='connections'. Use scope='level' or 'global'."
+        )
     registry, noun = (UNIT_CRITERIA, "LayerView") if units else (CRITERIA, "LevelView")
     criterion = resolve(pruner.criterion, registry, "criterion")
     regrow = resolve(pruner.regrow, CRITERIA, "regrow")
@@ -160,6 +166,19 @@ def check_pruner(pruner) -> Plan:
 def check_schedule(given, sparsity, n_rounds, *, units, regrow) -> tuple:
     """Validate the schedule and the sparsities of a pruner.
 
+    Parameters
+    ----------
+    given : str, object or list of float
+        Parameter ``schedule`` of the pruner.
+    sparsity : float, list of float or None
+        Parameter ``sparsity`` of the pruner.
+    n_rounds : int
+        Number of rounds.
+    units : Units or None
+        Options for the removal of units, or None if connections are pruned.
+    regrow : callable or None
+        Criterion for connections to add, or None.
+
     Returns
     -------
     schedule : object
@@ -172,7 +191,7 @@ def check_schedule(given, sparsity, n_rounds, *, units, regrow) -> tuple:
     Raises
     ------
     ValueError, TypeError
-        If the schedule or a sparsity is invalid, or they do not fit ``units`` and ``regrow``.
+        If the schedule or a sparsity is invalid, or incompatible with ``units`` or ``regrow``.
     """
     listed = isinstance(given, list | tuple | np.ndarray)
     if listed and not len(given):

@@ -52,7 +52,7 @@ class ConnectionItems:
 
     @staticmethod
     def present(masks, level):
-        """Return which items exist."""
+        """Return which connections exist."""
         return masks[level]
 
     @staticmethod
@@ -83,7 +83,7 @@ class UnitItems:
 
     @staticmethod
     def present(masks, level):
-        """Return which items exist, which are the units with connections on both sides."""
+        """Return which units exist. A unit exists if it has connections on both sides."""
         return connectivity.has_both_sides(masks, level)
 
     @staticmethod
@@ -217,22 +217,24 @@ def without_units(estimator, start, stay, options, idle=()):
     Parameters
     ----------
     estimator : estimator
-        Machine to remove units from. Without a method ``compact``, it is returned as it is.
+        Machine to remove units from. If it has no method ``compact``, it is returned unchanged.
     start : estimator or None
         Saved machine to remove the same units from.
     stay : list of ndarray of bool of shape (n_units,)
         Units to keep, one array per hidden layer.
     options : Units
         Options of ``compact``.
-    idle : sequence of ndarray of int of shape (n_units,)
+    idle : sequence of ndarray of int of shape (n_units,), default=()
         Number of rounds each unit has been disconnected, one array per hidden layer.
 
     Returns
     -------
     estimator : estimator
+        Machine without the removed units.
     start : estimator or None
-    idle : list of ndarray of int
-        Entries of the units that stay.
+        Saved machine without the removed units.
+    idle : list of ndarray of int of shape (n_units,)
+        Entries of ``idle`` for the units that remain.
     """
     stay = [units if units.any() else np.ones_like(units) for units in stay]
     if all(units.all() for units in stay) or not hasattr(estimator, "compact"):
@@ -313,6 +315,7 @@ def decide(plan, kind, estimator, levels, n_start, targets, number, rng, states)
     Returns
     -------
     step : Step
+        Masks of all levels after the round, and what was removed and added.
 
     Raises
     ------

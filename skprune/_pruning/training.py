@@ -75,6 +75,12 @@ class RoundTrainer:
             The trained machine.
         start : estimator or None
             The saved copy.
+
+        Raises
+        ------
+        ValueError
+            If ``rewind_to`` exceeds ``n_iter`` of the machine, or this ``n_iter`` is None and
+            ``rewind_to`` is not 0.
         """
         if rewind_to is None:
             return self.fit("train", estimator), None
@@ -82,8 +88,8 @@ class RoundTrainer:
         if n_iter is None:  # each level has its own n_iter
             if rewind_to:
                 raise ValueError(
-                    f"Rewind(n_iter={rewind_to}) requires an estimator with an integer n_iter. "
-                    "Use Rewind(n_iter=0)."
+                    f"Rewind(n_iter={rewind_to}) requires an estimator with an integer n_iter, got "
+                    "n_iter=None. Set n_iter of the estimator, or use Rewind(n_iter=0)."
                 )
             start = deepcopy(self.fit("train", estimator, n_iter=0))
             return self.fit("train", estimator), start

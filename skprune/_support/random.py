@@ -53,8 +53,14 @@ def derived_key(key, stream) -> np.uint64:
     Parameters
     ----------
     key : numpy.uint64
+        Key of a fit or of a call.
     stream : str or int
-        A name from ``STREAMS``, or a number where there is one stream per replica or class.
+        A name from ``STREAMS``, or a number if there is one stream per replica or class.
+
+    Returns
+    -------
+    key : numpy.uint64
+        Key of the stream.
     """
     number = STREAMS[stream] if isinstance(stream, str) else stream
     return np.random.SeedSequence([int(key), number]).generate_state(1, np.uint64)[0]
@@ -95,6 +101,7 @@ class RowUniforms:
         Returns
         -------
         uniforms : ndarray of float32 of shape (n_rows, n_units)
+            Random numbers in [0, 1).
         """
         golden = np.uint64(0x9E3779B97F4A7C15)
         place = np.arange(n_units, dtype=np.uint64) + np.uint64((sample << 40) | (layer << 32))

@@ -43,7 +43,7 @@ class BackpropTrainer:
     ----------
     stack : Stack
         Weights and biases of the network.
-    kinds : ndarray of int
+    kinds : ndarray of int of shape (n_layers,)
         Activation function of each layer, as a constant of the kernels.
     options : DescentOptions
         Options of the gradient steps.
@@ -117,7 +117,8 @@ class BackpropTrainer:
         if self.n_passes and not self._mean_weight > 0:
             raise ValueError(
                 "The rows to train on have a total weight of 0, so nothing can be learned. Rows "
-                "held back for early stopping and rows without counts do not add to it."
+                "held out for early stopping and rows without counts do not count. Pass a positive "
+                "weight for at least one of the other rows."
             )
 
     @property

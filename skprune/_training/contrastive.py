@@ -56,6 +56,7 @@ def new_state(stack, batch_size, n_chains, chains, activity, velocity) -> Traini
     Returns
     -------
     state : TrainingState
+        Arrays, which training changes in place.
     """
     dtype = stack.biases[0].dtype
 
@@ -371,6 +372,7 @@ def new_workspace(stack, state, n_packed, n_threads) -> Workspace:
     Returns
     -------
     workspace : Workspace
+        Arrays whose first axis is the thread.
     """
     n_chains, n_rows = n_packed
     dtype = stack.biases[0].dtype

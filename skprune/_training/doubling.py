@@ -1,8 +1,10 @@
 """Initial levels of deep Boltzmann machines: random, or pre-trained with doubled units.
 
-A unit of a hidden layer receives input from two sides in the deep machine, but from one side in
-the machine of a single level. The first and the last of these machines make up for that with two
-copies of each unit of the layer at the end (Salakhutdinov & Hinton 2009).
+Each level is pre-trained as a restricted Boltzmann machine. There, a unit receives input from one
+level only. In the deep machine, a unit of an inner layer receives input from the levels below and
+above. To make up for the difference, the first of several machines has two copies of each visible
+unit, the last one has two copies of each hidden unit, and the weights of those in between are
+halved (Salakhutdinov & Hinton 2009).
 """
 
 from __future__ import annotations
@@ -19,9 +21,25 @@ from .._support.random import new_seeds
 
 
 def random_levels(X, masks, below, rng) -> list:
-    """Return weights, lower biases and upper biases of the levels above those in ``below``.
+    """Return random levels above those in ``below``.
 
     If ``below`` is empty, the visible biases are the log-odds of the data.
+
+    Parameters
+    ----------
+    X : {ndarray, csr_array} of shape (n_samples, n_features)
+        Training data.
+    masks : list of ndarray of bool of shape (n_upper, n_lower)
+        One mask per level of the whole machine, lowest level first.
+    below : list of tuple of ndarray
+        Levels below, as returned by :func:`pretrained_levels`.
+    rng : numpy.random.RandomState
+        Random number generator.
+
+    Returns
+    -------
+    levels : list of tuple of ndarray
+        Weights of shape (n_upper, n_lower), lower biases and upper biases of each level.
     """
     means, levels = inference.column_means(X), []
     lower = below[-1][2] if below else log_odds(means, X.shape[0])
@@ -40,10 +58,32 @@ def random_levels(X, masks, below, rng) -> list:
 
 
 def pretrained_levels(templates, X, masks, rng) -> list:
-    """Train machines one by one; return their weights, lower biases and upper biases.
+    """Train one machine per level, and return their parameters.
 
-    The first machine has doubled visible units, and the last one has doubled hidden units.
-    Connections that a frozen machine does not have are removed from ``masks``.
+    Parameters
+    ----------
+    templates : list of PrunedBernoulliRBM or FrozenEstimator
+        Template of each level to train, lowest level first. A fitted machine in a FrozenEstimator
+        is used as it is.
+    X : {ndarray, csr_array} of shape (n_samples, n_features)
+        Training data.
+    masks : list of ndarray of bool of shape (n_upper, n_lower)
+        One mask per level, lowest level first. Connections that a frozen machine does not have are
+        removed from them, in place.
+    rng : numpy.random.RandomState
+        Random number generator, which seeds the machines.
+
+    Returns
+    -------
+    levels : list of tuple of ndarray
+        Weights of shape (n_upper, n_lower), lower biases and upper biases of each level.
+
+    Raises
+    ------
+    NotFittedError
+        If a frozen machine is not fitted.
+    ValueError
+        If a frozen machine has the wrong number of units, or training diverges.
     """
     levels, below = [], X
     last = len(templates) - 1
@@ -97,7 +137,15 @@ def _twice(X):
 
 
 def tie(machine, tiles) -> None:
-    """Set the weights and biases of the two copies of each doubled unit to their mean."""
+    """Set the weights and biases of the two copies of each doubled unit to their mean.
+
+    Parameters
+    ----------
+    machine : PrunedBernoulliRBM
+        Fitted machine, which is changed in place.
+    tiles : (int, int)
+        Number of copies of each hidden unit and of each visible unit. At most one of them is 2.
+    """
     if tiles == (1, 1):
         return
     axis = tiles.index(2)  # 0: hidden units, 1: visible units

@@ -153,6 +153,7 @@ def minibatch_rates(learning_rate, schedule, number, n_passes, n_minibatches) ->
     Returns
     -------
     rates : ndarray of shape (n_minibatches,)
+        Learning rates.
     """
     schedule = resolve(schedule, LEARNING_RATE_SCHEDULES, "learning_rate_schedule")
     progress = (number + np.arange(n_minibatches) / n_minibatches) / n_passes
@@ -234,6 +235,7 @@ def one_hot(rows, sizes, numbers, n_units, n_lanes, dtype) -> np.ndarray:
     Returns
     -------
     states : ndarray of shape (n_minibatches, n_units, n_lanes)
+        1 for the class of each row, 0 elsewhere.
     """
     states = np.zeros((sizes.size, n_units, n_lanes), dtype)
     minibatch, lane = _places(sizes)

@@ -16,7 +16,7 @@ from .._machine.labels import joined
 from .._support.options import check_layer_sizes
 from .._support.random import new_seeds
 
-UNPRUNED = {  # parameters with which the pruner of a level prunes nothing, for n_iter=0
+UNPRUNED = {  # parameters of a pruner that removes nothing, for n_iter=0
     "sparsity": 0.0, "schedule": "geometric", "n_rounds": 1, "regrow": None, "retrain": None,
     "sparsities": (0.0,),
 }  # fmt: skip
@@ -28,18 +28,40 @@ def inner_machine(level):
 
 
 def named_levels(entries, rbm, pruner) -> list:
-    """Return clones of levels that are given as pairs (name, estimator)."""
+    """Return clones of levels that are given as pairs (name, estimator).
+
+    Parameters
+    ----------
+    entries : list of (str, estimator)
+        Parameter ``hidden_layer_sizes`` of the network, lowest level first.
+    rbm, pruner : estimator or None
+        Parameters of the network, which must be None.
+
+    Returns
+    -------
+    levels : list of estimator
+        Unfitted levels, lowest level first.
+
+    Raises
+    ------
+    ValueError
+        If ``rbm`` or ``pruner`` is not None, or an entry is not a pair.
+    """
     if rbm is not None or pruner is not None:
-        raise ValueError("rbm and pruner must be None if hidden_layer_sizes contains estimators.")
+        raise ValueError(
+            "rbm and pruner must be None if hidden_layer_sizes contains estimators. To prune a "
+            "level, pass a pruner as its estimator."
+        )
     if not all(isinstance(entry, tuple) and len(entry) == 2 for entry in entries):
         raise ValueError(
-            "hidden_layer_sizes must contain only ints, or only pairs (name, estimator)."
+            "hidden_layer_sizes must contain only ints, or only pairs (name, estimator), got "
+            f"{entries!r}."
         )
     return [clone(estimator) for _, estimator in entries]
 
 
 def levels_of_sizes(sizes, rbm, pruner, default) -> list:
-    """Return one unfitted level per size, from a template and perhaps a pruner around it.
+    """Return one unfitted level per size, made from a template and, if given, a pruner.
 
     Parameters
     ----------
@@ -50,12 +72,19 @@ def levels_of_sizes(sizes, rbm, pruner, default) -> list:
     pruner : estimator or None
         Pruner of each level. If its ``estimator`` is not None, this is the template.
     default : estimator
-        Template if there is no other one.
+        Template to use if neither ``rbm`` nor ``pruner`` has one.
 
     Returns
     -------
     levels : list of estimator
         Lowest level first.
+
+    Raises
+    ------
+    TypeError
+        If ``pruner`` is not a pruner, or a size is not an integer.
+    ValueError
+        If a size is not positive, or both ``rbm`` and ``pruner`` have a template.
     """
     sizes = check_layer_sizes(sizes)
     if pruner is not None and not hasattr(pruner, "estimator"):
@@ -75,18 +104,25 @@ def levels_of_sizes(sizes, rbm, pruner, default) -> list:
 
 
 def check_levels(levels, machine_type, *, join_labels, transpose, tuning) -> None:
-    """Raise an error before training if levels lack what the parameters of a network need.
+    """Raise an error before training if the levels do not support the parameters of a network.
 
     Parameters
     ----------
     levels : list of estimator
         Unfitted or frozen levels, lowest level first.
     machine_type : type
-        Class of the machines that labels, transposed levels and fine-tuning need.
+        Class of the machines that labels, transposed levels and fine-tuning require.
     join_labels, transpose : bool
         Parameters of the network.
     tuning : UpDown or None
         Options of fine-tuning.
+
+    Raises
+    ------
+    TypeError
+        If a level is not a transformer, or not of the class that a parameter requires.
+    ValueError
+        If two parameters exclude each other, or fine-tuning requires more levels.
     """
     machines = [inner_machine(level) for level in levels]
     for number, machine in enumerate(machines, start=1):
@@ -131,7 +167,7 @@ def set_seeds(levels, rng) -> None:
 
 @dataclass
 class LevelTrainer:
-    """Fits the levels of a network one after the other, each on the features of the one below.
+    """Fits the levels of a network one after the other, each on the features of the level below.
 
     Attributes
     ----------
@@ -148,7 +184,7 @@ class LevelTrainer:
     transpose : bool
         Whether each level after the first starts as the transpose of the level below.
     going_on : bool
-        Whether the levels are fitted, and training continues from their state.
+        Whether the levels are already fitted and training continues from their state.
     rng : numpy.random.RandomState
         Draws the samples for ``upward="samples"``.
     """
@@ -168,7 +204,7 @@ class LevelTrainer:
         Parameters
         ----------
         levels : list of estimator
-            Levels to fit, lowest level first. A FrozenEstimator is not fitted.
+            Levels to fit, lowest level first. A FrozenEstimator is copied and not fitted.
         X : {ndarray, csr_array} of shape (n_samples, n_features)
             Training data.
         labels : ndarray of bool of shape (n_samples, n_labels), default=None
@@ -215,7 +251,7 @@ class LevelTrainer:
         return machines, histories
 
     def _fit_level(self, level, number, X, below, task) -> tuple:
-        """Fit a level with temporarily changed parameters; return its machine and history."""
+        """Fit a level with temporarily changed parameters, and return its machine and history."""
         if self.going_on:
             level = deepcopy(level)
         lent = self._changed_parameters(level, number, below)

@@ -1,4 +1,4 @@
-"""Conversion of machines to the levels of a feed-forward network, and what a machine needs for it."""
+"""Conversion of machines to levels of a feed-forward network, and the protocol it requires."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Unrollable(Protocol):
         """
 
     def unrolled(self) -> tuple:
-        """Return the levels of a feed-forward network that begins as this machine.
+        """Return the levels of the feed-forward network into which this machine is unrolled.
 
         Returns
         -------
@@ -85,6 +85,7 @@ class Unrollable(Protocol):
         Returns
         -------
         X : {ndarray, csr_array} of shape (n_samples, n_inputs)
+            Input of the network.
         """
 
     def check_unrolling(self, decoder=False):
@@ -93,8 +94,8 @@ class Unrollable(Protocol):
         Parameters
         ----------
         decoder : bool, default=False
-            Whether the network also has the levels in the other direction, to decode what the
-            levels encode. Its input is then the data, so ``network_input`` must not change them.
+            Whether the network is an autoencoder, whose decoder has the transposed levels. Its
+            input is then the data, so ``network_input`` must not change them.
         """
 
 

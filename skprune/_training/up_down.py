@@ -30,7 +30,7 @@ from .passes import (
     run_passes,
 )
 
-NEVER = np.iinfo(np.int64).max
+NEVER = np.iinfo(np.int64).max  # a step that is never reached, so that chains never persist
 
 
 @dataclass(eq=False, repr=False)
@@ -103,6 +103,7 @@ def check_up_down(fine_tune, join_labels) -> UpDown:
     Returns
     -------
     tuning : UpDown
+        The validated options.
 
     Raises
     ------
@@ -125,7 +126,10 @@ def check_up_down(fine_tune, join_labels) -> UpDown:
         )
     check_number(tuning.n_label_draws, "n_label_draws of UpDown", numbers.Integral, low=1, high=100)
     if tuning.n_label_draws > 1 and not join_labels:
-        raise ValueError("n_label_draws of UpDown must be 1 unless join_labels=True.")
+        raise ValueError(
+            "n_label_draws of UpDown must be 1 unless join_labels=True, got "
+            f"{tuning.n_label_draws}."
+        )
     check_number(tuning.learning_rate, "learning_rate of UpDown", low=0, closed="right")
     check_number(tuning.l2, "l2 of UpDown", low=0)
     resolve_function(
@@ -144,7 +148,7 @@ def check_up_down(fine_tune, join_labels) -> UpDown:
 class UpDownTrainer:
     """Trains all levels of a deep belief network by the up-down algorithm, in place.
 
-    See Hinton, Osindero & Teh (2006).
+    See :class:`UpDown` for the algorithm.
 
     Attributes
     ----------
@@ -260,7 +264,7 @@ def generative_layers(machines, directed_top) -> Layers:
     machines : list of PrunedBernoulliRBM
         Fitted levels, lowest level first.
     directed_top : bool
-        Whether the top level is directed, too. The biases of the top layer are then the log-odds
+        Whether the top level is directed too. The biases of the top layer are then the log-odds
         of its mean activity.
 
     Returns
@@ -273,7 +277,7 @@ def generative_layers(machines, directed_top) -> Layers:
     if directed_top:
         prior = np.clip(machines[-1].activity_[1], 1e-3, 0.999)
         prior = np.log(prior / (1 - prior))
-    else:  # the lower biases of the top level, without those of labels
+    else:  # the lower biases of the top level, without the biases of the labels
         prior = machines[-1].intercept_visible_[:n_top]
     biases = [*(machine.intercept_visible_ for machine in directed), prior]
     return Layers([machine.layers_.levels[0] for machine in directed], biases)
@@ -285,7 +289,7 @@ def train_up_down(machines, start, *, network, context, **fields) -> tuple:
     Parameters
     ----------
     machines : list of PrunedBernoulliRBM
-        Fitted levels, lowest level first. They get the trained weights.
+        Fitted levels, lowest level first. They are changed in place to the trained weights.
     start : Layers
         Directed levels with generative weights.
     network : estimator
@@ -298,7 +302,7 @@ def train_up_down(machines, start, *, network, context, **fields) -> tuple:
     Returns
     -------
     history : dict of ndarray
-        One value per pass of each quantity.
+        One array per column, with one value per pass.
     generative : Layers
         Directed levels with trained generative weights.
     n_steps : int
