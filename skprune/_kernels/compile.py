@@ -49,7 +49,7 @@ class _KernelLibrary(JITCodeLibrary):
     """LLVM code of a kernel, which keeps copies of its parts to itself.
 
     By default the linker takes the first copy of a part in the process. Copies differ in
-    rounding, because LLVM optimised them together with different code. Results would then
+    rounding, because LLVM optimized them together with different code. Results would then
     depend on what was compiled or loaded before.
     """
 
@@ -65,7 +65,7 @@ class _KernelLibrary(JITCodeLibrary):
 
 
 class _PartLibrary(JITCodeLibrary):
-    """LLVM code of a part, for kernels to link in. It is never optimised or run by itself."""
+    """LLVM code of a part, for kernels to link in. It is never optimized or run by itself."""
 
     _optimize_functions = _KernelLibrary._optimize_functions
 
