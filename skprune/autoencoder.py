@@ -10,7 +10,8 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ._kernels import fields as field_kernels
+from ._kernels.records import BINARY, GAUSSIAN, SOFTMAX
+from ._machine.levels import all_binary
 from ._network.base import PARAMETERS, FeedForwardNetwork, weighted_mean
 from ._network.pretraining import SHALLOW
 from ._support.compat import with_callbacks
@@ -27,11 +28,7 @@ from ._training.unrolling import with_way_down
 
 __all__ = ["SparseDBNAutoencoder"]
 
-KINDS = {
-    "logistic": field_kernels.LOGISTIC,
-    "linear": field_kernels.LINEAR,
-    "softmax": field_kernels.SOFTMAX,
-}
+UNIT_TYPES = {"logistic": BINARY, "linear": GAUSSIAN, "softmax": SOFTMAX}
 
 
 class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FeedForwardNetwork):
@@ -174,19 +171,16 @@ default=(128, 32)
 
     def _check_parameters(self):
         super()._check_parameters()
-        for name, legal in (("code", ("linear", "logistic")), ("output", tuple(KINDS))):
+        for name, legal in (("code", ("linear", "logistic")), ("output", tuple(UNIT_TYPES))):
             if getattr(self, name) not in legal:
                 raise ValueError(
                     f"{name}={getattr(self, name)!r} is not known. Use one of "
                     f"{', '.join(repr(kind) for kind in legal)}."
                 )
 
-    def _kinds(self):
-        depth = len(self._levels) // 2
-        logistic = [field_kernels.LOGISTIC] * (depth - 1)
-        return np.array(
-            [field_kernels.LINEAR, *logistic, KINDS[self.code], *logistic, KINDS[self.output]]
-        )
+    def _unit_types(self):
+        hidden = all_binary(len(self._levels) // 2 - 1)
+        return GAUSSIAN, *hidden, UNIT_TYPES[self.code], *hidden, UNIT_TYPES[self.output]
 
     @property
     def _n_features_out(self) -> int:

@@ -9,7 +9,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state, compute_class_weight, compute_sample_weight
 from sklearn.utils.validation import check_is_fitted
 
-from ._kernels import fields as field_kernels
+from ._kernels.records import GAUSSIAN, SOFTMAX
+from ._machine.levels import all_binary
 from ._network.base import PARAMETERS, FeedForwardNetwork, weighted_mean
 from ._network.pretraining import SHALLOW
 from ._support.compat import with_callbacks
@@ -152,11 +153,8 @@ default=(100, 100)
         self.verbose = verbose
         self.random_state = random_state
 
-    def _kinds(self):
-        n_hidden = len(self._levels) - 1
-        return np.array(
-            [field_kernels.LINEAR, *[field_kernels.LOGISTIC] * n_hidden, field_kernels.SOFTMAX]
-        )
+    def _unit_types(self):
+        return GAUSSIAN, *all_binary(len(self._levels) - 1), SOFTMAX
 
     @property
     def _n_prunable(self) -> int:

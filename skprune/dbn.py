@@ -15,13 +15,12 @@ from sklearn.utils import ClassifierTags, check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from ._kernels.records import Stack
 from ._machine import inference
 from ._machine.base import BoltzmannMachine
 from ._machine.belief import BeliefNetwork, IndependentTop, UndirectedTop
 from ._machine.generative import GenerativeNetwork
 from ._machine.level_list import LevelList
-from ._machine.levels import Layers, Level
+from ._machine.levels import Layers, Level, layers_between
 from ._support.compat import CallbackSupportMixin, with_callbacks
 from ._support.options import check_number
 from ._support.random import RowUniforms, derived_key, new_key
@@ -463,10 +462,8 @@ default=(100, 100)
         ups = [self._layers_of(number).stack() for number in range(n_directed)]
         downs = ups
         if self._generative is not None:
-            levels, biases = self._generative.stack()
-            downs = [
-                Stack((level,), biases[number : number + 2]) for number, level in enumerate(levels)
-            ]
+            stack = self._generative.stack()
+            downs = [layers_between(stack, number, number + 1) for number in range(n_directed)]
         return BeliefNetwork(ups, downs, self._top(), self._key)
 
     def unrolled(self) -> tuple:

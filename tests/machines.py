@@ -10,7 +10,7 @@ from skprune._kernels import draws as draw_kernels
 from skprune._kernels import simd
 from skprune._kernels.records import Stack
 from skprune._machine import inference, levels
-from skprune._machine.levels import Connections, Level, make_kernel_level
+from skprune._machine.levels import Connections, Level, all_binary, make_kernel_level
 from tests import oracles
 
 SIZES = {1: (5, 4), 2: (4, 3, 3)}
@@ -38,7 +38,8 @@ def random_machine(
         values = w if stored is None else w[mask]
         levels.append(make_kernel_level(values.astype(dtype), stored, use_edges))
     biases = [rng.normal(size=n) for n in sizes]
-    return Stack(tuple(levels), tuple(b.astype(dtype) for b in biases)), weights, biases
+    stack_biases = tuple(b.astype(dtype) for b in biases)
+    return Stack(tuple(levels), stack_biases, all_binary(len(biases))), weights, biases
 
 
 def machine_of(weights, biases, dtype=np.float64, **parameters):

@@ -258,6 +258,13 @@ FAULTS: list[Fault] = [
         test="tests/test_dbm.py::test_a_row_is_updated_until_no_layer_of_it_moves[two]",
     ),
     Fault(
+        row=24,
+        file="_machine/base.py",
+        old="""return check_binary(super().layers_)""",
+        new="""return super().layers_""",
+        test="tests/test_levels.py::test_machines_refuse_units_that_are_not_binary",
+    ),
+    Fault(
         row=15,
         file="likelihood.py",
         old="""    stack = as_dtype(stack, np.float64)""",

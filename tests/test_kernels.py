@@ -13,7 +13,7 @@ from skprune._kernels import fields as field_kernels
 from skprune._kernels import loading, packing, scores, simd, units
 from skprune._kernels.records import Chains, Stack, Stream
 from skprune._machine import inference
-from skprune._machine.levels import Connections, make_kernel_level
+from skprune._machine.levels import Connections, all_binary, make_kernel_level
 from tests.instruction_sets import ENVIRONMENTS, executable
 from tests.machines import (
     looks_up,
@@ -113,7 +113,7 @@ def test_edge_path_is_dense_path(dtype, density, n_lanes):
     for use_edges in (True, False):
         level = make_kernel_level(weights[mask], connections, use_edges)
         assert (level.values.size > 0) == use_edges
-        stack = Stack((level,), (np.zeros(41, dtype), np.zeros(30, dtype)))
+        stack = Stack((level,), (np.zeros(41, dtype), np.zeros(30, dtype)), all_binary(2))
         out = np.zeros_like(upper)
         unpacked = inference.unpacked(stack)
         field_kernels.fields(stack, 1, (lower, upper), unpacked, out)
@@ -133,7 +133,8 @@ def test_table_look_up_is_edge_path(density, n_lanes):
     mask[3, 5] = True
     weights = rng.normal(size=mask.shape).astype(np.float32)[mask]
     level = make_kernel_level(weights, Connections.from_mask(mask), True)
-    stack = Stack((level,), tuple(rng.normal(size=n).astype("f4") for n in (41, 30)))
+    biases = tuple(rng.normal(size=n).astype("f4") for n in (41, 30))
+    stack = Stack((level,), biases, all_binary(2))
     states = inference.new_states(stack, n_lanes)
     states[0][:, :n_lanes] = rng.integers(0, 2, (41, n_lanes))
     packed = inference.new_packed(stack, n_lanes, [0, 1])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from skprune import DBMTransformer, IterativePruner, PrunedBernoulliRBM, SparseDBN
+from skprune._kernels.records import BINARY, GAUSSIAN
 from skprune._machine import levels
 from skprune._machine.levels import Connections, Layers, Level
 from skprune.dbn import UpDown
@@ -234,3 +235,28 @@ def test_connections_know_their_type():
     connections = Connections.from_mask(mask)
     connections.check()
     np.testing.assert_array_equal(connections.mask(), mask)
+
+
+def test_machines_refuse_units_that_are_not_binary(monkeypatch):
+    """Kernels of machines do not look at unit types, so no stack of other units may reach them."""
+    X = np.eye(4, dtype=np.float32)
+    machine = PrunedBernoulliRBM(3, n_iter=1, random_state=0).fit(X)
+    assert machine._stack().unit_types == (BINARY, BINARY)
+    monkeypatch.setattr(PrunedBernoulliRBM, "_unit_types", lambda self: (GAUSSIAN, BINARY))
+    for use in (machine.transform, machine.score_samples, PrunedBernoulliRBM(3, n_iter=1).fit):
+        with pytest.raises(
+            ValueError, match="binary units in all layers, but the units of layer 0"
+        ):
+            use(X)
+
+
+def test_layers_between_keep_their_units():
+    sizes = (5, 4, 3)
+    own = [level(sparse=False, shape=shape) for shape in ((4, 5), (3, 4))]
+    biases = [np.zeros(size, np.float32) for size in sizes]
+    stack = levels.stack_of(own, biases, (GAUSSIAN, BINARY, BINARY))
+    upper = levels.layers_between(stack, 1, 2)
+    assert [bias.size for bias in upper.biases] == [4, 3]
+    assert upper.levels[0].weights.shape == (3, 4)
+    assert upper.unit_types == (BINARY, BINARY)
+    assert levels.as_dtype(stack, np.float64).unit_types == stack.unit_types

@@ -12,7 +12,6 @@ from skprune import (
     SparseDBNAutoencoder,
     SparseDBNClassifier,
 )
-from skprune._kernels.records import Stack
 from skprune._machine import inference
 from skprune._support.threads import Team
 from tests.machines import random_machine
@@ -104,7 +103,7 @@ def test_sums_over_many_features_have_one_order(n_features):
 def test_sums_of_any_number_of_rows_have_one_order(dtype, mask, n_rows):
     """Both ways over a level, for all numbers of vectors and tiles."""
     stack, (weights,), _ = random_machine(1, mask, sizes=(37, 23), dtype=dtype)
-    stack = Stack(stack.levels, tuple(np.zeros_like(bias) for bias in stack.biases))
+    stack = stack._replace(biases=tuple(np.zeros_like(bias) for bias in stack.biases))
     rng = np.random.default_rng(0)
     lower, upper = (rng.uniform(size=(n_rows, n)).astype(dtype) for n in (37, 23))
     tolerance = 1e-4 if dtype == np.float32 else 1e-12

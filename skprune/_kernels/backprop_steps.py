@@ -9,9 +9,6 @@ from .compile import called, kernel, part
 from .draws import later, row_key, uniform
 from .edges import add_edge_products
 from .fields import (
-    LINEAR,
-    LOGISTIC,
-    SOFTMAX,
     activate_rows,
     add_from_above,
     block_rows,
@@ -20,7 +17,7 @@ from .fields import (
     softmax,
 )
 from .packing import NO_PACKED
-from .records import Member, Neighbour, Stretch
+from .records import BINARY, GAUSSIAN, SOFTMAX, Member, Neighbour, Stretch
 from .team import meet, stopped
 from .units import bound_norm, row_sum
 
@@ -41,14 +38,14 @@ def _drop_rows(out, layer, start, stop, n_lanes, dropout, stream):
 
 
 @part
-def _backward_rows(training, layer, kind, start, stop, n_lanes):
+def _backward_rows(training, layer, start, stop, n_lanes):
     """Compute rows start..stop of the error at a layer's input, from the layer above."""
     stack, deltas = training.stack, training.workspace.deltas
     out, values = deltas[layer], training.workspace.states[layer]
     above = Neighbour(deltas[layer + 1], NO_PACKED, stack.biases[layer], -1)
     out[start:stop] = 0
     add_from_above(stack.levels[layer], above, out, start, stop, training.workspace.blas)
-    if kind == LOGISTIC:
+    if stack.unit_types[layer] == BINARY:
         one = out.dtype.type(1)
         stays = one - training.options.dropout
         for i in range(start, stop):
@@ -146,7 +143,7 @@ def _descend_level(training, number, n_data, rate, member):
 
 
 @part
-def _output_error(out, target, weights, error, i, kind, n_lanes):
+def _output_error(out, target, weights, error, i, unit_type, n_lanes):
     """Set row ``i`` of the error at the last layer's input and return the loss of this unit."""
     called()
     total = 0.0
@@ -155,11 +152,11 @@ def _output_error(out, target, weights, error, i, kind, n_lanes):
     for lane in range(n_lanes):
         p, t = out[i, lane], target[i, lane]
         error[i, lane] = (p - t) * weights[lane]
-        if kind == LINEAR:
+        if unit_type == GAUSSIAN:
             total += 0.5 * weights[lane] * (p - t) * (p - t)
         elif t > 0:
             total -= weights[lane] * t * np.log(max(p, tiny))
-        if kind == LOGISTIC and t < 1:
+        if unit_type == BINARY and t < 1:
             total -= weights[lane] * (one - t) * np.log(max(one - p, tiny))
     for lane in range(n_lanes, out.shape[1]):
         error[i, lane] = 0
@@ -181,7 +178,7 @@ def _take_data(training, data, n_data, stream, member):
 
 
 @part
-def _forward(training, kinds, n_data, stream, member):
+def _forward(training, n_data, stream, member):
     """Compute each layer from the layer below it."""
     barrier, thread, n_threads = member
     stack, states, options = training.stack, training.workspace.states, training.options
@@ -191,34 +188,32 @@ def _forward(training, kinds, n_data, stream, member):
         block = block_rows(stack, layer)
         for b in range(thread, (n_units + block - 1) // block, n_threads):
             start, stop = b * block, min(b * block + block, n_units)
-            kind = kinds[layer]
-            activate_rows(stack, layer, states, kind, start, stop, n_data, training.workspace.blas)
-            if options.dropout > 0 and layer < last and kind == LOGISTIC:
+            activate_rows(stack, layer, states, start, stop, n_data, training.workspace.blas)
+            if options.dropout > 0 and layer < last and stack.unit_types[layer] == BINARY:
                 _drop_rows(states[layer], layer, start, stop, n_data, options.dropout, stream)
         meet(barrier, n_threads)
-    if kinds[last] == SOFTMAX:
+    if stack.unit_types[last] == SOFTMAX:
         if thread == 0:
             softmax(states[last], n_data)
         meet(barrier, n_threads)
 
 
 @part
-def _compare(training, kinds, target, weights, n_data, member):
+def _compare(training, target, weights, n_data, member):
     """Compute the error at the input of the last layer, and add up the losses."""
     barrier, thread, n_threads = member
     stack, workspace, last = training.stack, training.workspace, len(training.stack.levels)
     out, error = workspace.states[last], workspace.deltas[last]
+    unit_type = stack.unit_types[last]
     block = block_rows(stack, last)
     for b in range(thread, (out.shape[0] + block - 1) // block, n_threads):
         for i in range(b * block, min(b * block + block, out.shape[0])):
-            workspace.losses[i] += _output_error(
-                out, target, weights, error, i, kinds[last], n_data
-            )
+            workspace.losses[i] += _output_error(out, target, weights, error, i, unit_type, n_data)
     meet(barrier, n_threads)
 
 
 @part
-def _backward(training, kinds, n_data, rate, member):
+def _backward(training, n_data, rate, member):
     """Step each level, last level first, after the error below it has been computed."""
     barrier, thread, n_threads = member
     stack = training.stack
@@ -228,19 +223,19 @@ def _backward(training, kinds, n_data, rate, member):
             block = block_rows(stack, number)
             for b in range(thread, (n_units + block - 1) // block, n_threads):
                 start, stop = b * block, min(b * block + block, n_units)
-                _backward_rows(training, number, kinds[number], start, stop, n_data)
+                _backward_rows(training, number, start, stop, n_data)
             meet(barrier, n_threads)
         _descend_level(training, number, n_data, rate, member)
     meet(barrier, n_threads)
 
 
 @kernel
-def descend_minibatches(training, kinds, minibatches, stream, barrier, thread, n_threads):
+def descend_minibatches(training, minibatches, stream, barrier, thread, n_threads):
     """Take backpropagation steps on consecutive minibatches, by a team.
 
     The error at the input of the last layer is (output - target) times the weight of the sample.
-    This is the gradient of the cross-entropy for logistic and softmax units, and of half the
-    squared error for linear units. If ``minibatches.targets`` is empty, the targets are the data.
+    This is the gradient of the cross-entropy for binary and softmax units, and of half the
+    squared error for Gaussian units. If ``minibatches.targets`` is empty, the targets are the data.
     The network reads ``input_gain`` times the data.
     """
     if not meet(barrier, n_threads):
@@ -252,8 +247,8 @@ def descend_minibatches(training, kinds, minibatches, stream, barrier, thread, n
         target = targets[m] if targets.shape[0] > 0 else data
         here = later(stream, m)
         _take_data(training, data, n_data, here, member)
-        _forward(training, kinds, n_data, here, member)
-        _compare(training, kinds, target, minibatches.weights[m], n_data, member)
-        _backward(training, kinds, n_data, minibatches.rates[m], member)
+        _forward(training, n_data, here, member)
+        _compare(training, target, minibatches.weights[m], n_data, member)
+        _backward(training, n_data, minibatches.rates[m], member)
         if stopped(barrier):
             return

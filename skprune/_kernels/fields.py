@@ -13,7 +13,7 @@ from .dense import add_dense
 from .draws import row_key
 from .edges import add_edges
 from .packing import NO_BITS, NO_PACKED, add_edges_by_table
-from .records import Neighbour, Stretch
+from .records import BINARY, SOFTMAX, Neighbour, Stretch
 from .team import stopped
 from .units import exp, to_draw, to_mean
 
@@ -231,12 +231,8 @@ def mean_field(stack, states, packed, tolerance, max_updates, n_lanes, barrier):
 EVEN, ODD = np.int64(0), np.int64(1)
 
 
-# Activation functions of a layer.
-LOGISTIC, LINEAR, SOFTMAX = (np.int64(kind) for kind in range(3))
-
-
 @part
-def activate_rows(stack, layer, states, kind, start, stop, n_lanes, blas):
+def activate_rows(stack, layer, states, start, stop, n_lanes, blas):
     """Compute rows start..stop of a layer from the layer below; the caller applies softmax."""
     out, biases = states[layer], stack.biases[layer]
     below = Neighbour(states[layer - 1], NO_PACKED, biases, -1)
@@ -244,7 +240,7 @@ def activate_rows(stack, layer, states, kind, start, stop, n_lanes, blas):
     add_from_below(stack.levels[layer - 1], below, out, start, stop, blas)
     one = out.dtype.type(1)
     for i in range(start, stop):
-        if kind == LOGISTIC:
+        if stack.unit_types[layer] == BINARY:
             to_mean(out, i, biases[i], one, n_lanes)
         else:
             for lane in range(n_lanes):
@@ -267,10 +263,10 @@ def softmax(out, n_lanes):
 
 
 @kernel
-def feed_forward(stack, states, kinds, n_lanes):
+def feed_forward(stack, states, n_lanes):
     """Compute each layer above the first from the layer below it."""
     for layer in range(1, len(stack.biases)):
         n_units = stack.biases[layer].size
-        activate_rows(stack, layer, states, kinds[layer], 0, n_units, n_lanes, None)
-        if kinds[layer] == SOFTMAX:
+        activate_rows(stack, layer, states, 0, n_units, n_lanes, None)
+        if stack.unit_types[layer] == SOFTMAX:
             softmax(states[layer], n_lanes)

@@ -21,11 +21,12 @@ class Edges(NamedTuple):
     indices : ndarray of shape (n_connections,), int32
         The lower unit of each connection.
     down_indptr : ndarray of shape (n_lower + 1,), int64
-        The same for the connections of a lower unit.
+        In ``down_indices`` and ``down_order``, the connections of lower unit ``j`` are
+        ``down_indptr[j]:down_indptr[j + 1]``.
     down_indices : ndarray of shape (n_connections,), int32
         The upper unit of each connection, in the order of the lower units.
     down_order : ndarray of shape (n_connections,), int32
-        The place of that connection's weight.
+        Index of the weight of each connection, in the order of the lower units.
     """
 
     indptr: np.ndarray
@@ -44,22 +45,32 @@ class Stretch(NamedTuple):
         The unit at the other end of each connection of the level.
     first : int64
         Index of the first connection of this unit.
-    n_connections : int64
+    size : int64
         Number of connections of this unit.
     """
 
     indices: np.ndarray
     first: int
-    n_connections: int
+    size: int
 
 
 class KernelLevel(NamedTuple):
     """The weights between two adjacent layers, as kernels read them.
 
-    Either ``weights`` (n_upper, n_lower) is filled, with ``mask`` (uint8, same
-    shape) where connections are missing; or ``values`` (n_connections,) and
-    ``edges`` are. What is not used has size 0. All levels of a stack have the
-    same types, so that kernels can index them at run time.
+    A level is computed either from a matrix, or from its connections. Arrays that are not used have
+    size 0. All levels of a stack have the same types, so that kernels can index them at run time.
+
+    Attributes
+    ----------
+    weights : ndarray of shape (n_upper, n_lower)
+        Matrix of the weights, if the level is computed from a matrix.
+    mask : ndarray of shape (n_upper, n_lower), uint8
+        1 where a connection exists, if the level is computed from a matrix and connections are
+        missing.
+    values : ndarray of shape (n_connections,)
+        Weight of each connection, if the level is computed from its connections.
+    edges : Edges
+        These connections.
     """
 
     weights: np.ndarray
@@ -68,18 +79,30 @@ class KernelLevel(NamedTuple):
     edges: Edges
 
 
+# Types of units. The type says how the mean of a unit follows from its input, which includes its
+# bias. Energies, chains and contrastive training know binary units only. Networks know all types.
+BINARY = np.int64(0)  # 0 or 1, and 1 with the probability logistic(input)
+GAUSSIAN = np.int64(1)  # a number of variance 1, whose mean is the input: a linear unit
+SOFTMAX = np.int64(2)  # 0 or 1, and exactly one unit of the layer is 1
+
+
 class Stack(NamedTuple):
-    """Layers of units, bottom first, and the levels between them.
+    """Layers of units, lowest first, and the levels between them.
 
     Attributes
     ----------
     levels : tuple of KernelLevel
-    biases : tuple of ndarray
-        One more than levels; ``biases[0]`` belongs to the visible units.
+        Weights between adjacent layers.
+    biases : tuple of ndarray of shape (n_units,)
+        Biases of each layer. There is one layer more than there are levels, and the first layer is
+        the visible one.
+    unit_types : tuple of int64
+        Type of the units of each layer, ``BINARY``, ``GAUSSIAN`` or ``SOFTMAX``.
     """
 
     levels: tuple
     biases: tuple
+    unit_types: tuple
 
 
 class Stream(NamedTuple):
@@ -163,6 +186,24 @@ class Neighbour(NamedTuple):
     lane: int
 
 
+class SparseRows(NamedTuple):
+    """Rows of a CSR matrix.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_stored,)
+        Stored values.
+    indices : ndarray of shape (n_stored,)
+        Column of each stored value.
+    indptr : ndarray of shape (n_rows + 1,)
+        The values of row ``i`` are ``indptr[i]:indptr[i + 1]``.
+    """
+
+    values: np.ndarray
+    indices: np.ndarray
+    indptr: np.ndarray
+
+
 class Member(NamedTuple):
     """The place of a thread in the team that runs a kernel.
 
@@ -179,6 +220,9 @@ class Member(NamedTuple):
     barrier: np.ndarray
     thread: int
     n_threads: int
+
+
+# ------------------------------------------------------- contrastive training
 
 
 class Minibatches(NamedTuple):
@@ -240,41 +284,6 @@ class PhaseOptions(NamedTuple):
     n_gibbs_steps: int
     persistent: bool
     n_chains: int
-
-
-class Phase(NamedTuple):
-    """States of both layers of a level, given data or from the model.
-
-    Attributes
-    ----------
-    lower : ndarray of shape (n_lower, n_lanes)
-        States of the lower units.
-    packed : ndarray of shape (n_lower, n_words), uint32
-        The same as packed states. They are empty if they are not read.
-    upper : ndarray of shape (n_upper, n_lanes)
-        Probabilities or states of the upper units.
-    """
-
-    lower: np.ndarray
-    packed: np.ndarray
-    upper: np.ndarray
-
-
-class Centring(NamedTuple):
-    """What the centred gradient of a level reads besides the states.
-
-    Attributes
-    ----------
-    lower_delta, upper_delta : ndarray of shape (n_units,)
-        Difference between the means of data and model.
-    lower_offset, upper_offset : ndarray of shape (n_units,)
-        Offsets of the units.
-    """
-
-    lower_delta: np.ndarray
-    lower_offset: np.ndarray
-    upper_delta: np.ndarray
-    upper_offset: np.ndarray
 
 
 class TrainingOptions(NamedTuple):
@@ -403,22 +412,42 @@ class Training(NamedTuple):
     workspace: Workspace
 
 
-class Side(NamedTuple):
-    """A layer that is computed from one neighbour, as the directed levels of the up-down algorithm do.
+class Phase(NamedTuple):
+    """States of both layers of a level, given data or from the model.
 
     Attributes
     ----------
-    level : KernelLevel
-        Weights between the layer and its neighbour.
-    downward : bool
-        Whether the layer is below the level, and its neighbour above.
-    biases : ndarray of shape (n_units,)
-        Biases of the layer.
+    lower : ndarray of shape (n_lower, n_lanes)
+        States of the lower units.
+    packed : ndarray of shape (n_lower, n_words), uint32
+        The same as packed states. They are empty if they are not read.
+    upper : ndarray of shape (n_upper, n_lanes)
+        Probabilities or states of the upper units.
     """
 
-    level: KernelLevel
-    downward: bool
-    biases: np.ndarray
+    lower: np.ndarray
+    packed: np.ndarray
+    upper: np.ndarray
+
+
+class Centring(NamedTuple):
+    """What the centred gradient of a level reads besides the states.
+
+    Attributes
+    ----------
+    lower_delta, upper_delta : ndarray of shape (n_units,)
+        Difference between the means of data and model.
+    lower_offset, upper_offset : ndarray of shape (n_units,)
+        Offsets of the units.
+    """
+
+    lower_delta: np.ndarray
+    lower_offset: np.ndarray
+    upper_delta: np.ndarray
+    upper_offset: np.ndarray
+
+
+# ------------------------------------------------------ the up-down algorithm
 
 
 class LabelledMinibatches(NamedTuple):
@@ -475,7 +504,7 @@ class UpDownWorkspace(NamedTuple):
         States of each layer of the directed levels, drawn upwards and drawn downwards. The last
         layer is followed by the labels.
     errors : tuple of ndarray of shape (n_units, n_lanes)
-        Means of each layer while it is drawn, and what it predicts wrongly while it learns.
+        Means of each layer while it is drawn, and its state minus its mean while it learns.
     top_wake, top_dream : tuple of ndarray of shape (n_units, n_lanes)
         Means and states of the upper units of the undirected level, given data and in its chains.
     gradient : ndarray of shape (n_threads, n_connections)
@@ -516,22 +545,49 @@ class UpDownTraining(NamedTuple):
     workspace: UpDownWorkspace
 
 
-class SparseRows(NamedTuple):
-    """Rows of a CSR matrix.
+class Side(NamedTuple):
+    """A layer that is computed from one of its neighbours only.
 
     Attributes
     ----------
-    values : ndarray of shape (n_stored,)
-        Stored values.
-    indices : ndarray of shape (n_stored,)
-        Column of each stored value.
-    indptr : ndarray of shape (n_rows + 1,)
-        The values of row ``i`` are ``indptr[i]:indptr[i + 1]``.
+    level : KernelLevel
+        Weights between the layer and its neighbour.
+    downward : bool
+        Whether the layer is below the level, and its neighbour above.
+    biases : ndarray of shape (n_units,)
+        Biases of the layer.
     """
 
-    values: np.ndarray
-    indices: np.ndarray
-    indptr: np.ndarray
+    level: KernelLevel
+    downward: bool
+    biases: np.ndarray
+
+
+# ------------------------------------------------------------ backpropagation
+
+
+class WeightedMinibatches(NamedTuple):
+    """Consecutive minibatches of backpropagation.
+
+    Attributes
+    ----------
+    data : ndarray of shape (n_minibatches, n_inputs, n_lanes)
+        States of the input units.
+    targets : ndarray of shape (n_minibatches, n_outputs, n_lanes)
+        Targets of the output units. If they are empty, the targets are the data.
+    weights : ndarray of shape (n_minibatches, n_lanes)
+        Weight of each row in the loss.
+    sizes : ndarray of shape (n_minibatches,), int64
+        Number of rows of each minibatch.
+    rates : ndarray of shape (n_minibatches,)
+        Step size of each minibatch.
+    """
+
+    data: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
+    sizes: np.ndarray
+    rates: np.ndarray
 
 
 class DescentOptions(NamedTuple):
@@ -578,30 +634,6 @@ class Moments(NamedTuple):
 
     first: tuple
     second: tuple
-
-
-class WeightedMinibatches(NamedTuple):
-    """Consecutive minibatches of backpropagation.
-
-    Attributes
-    ----------
-    data : ndarray of shape (n_minibatches, n_inputs, n_lanes)
-        States of the input units.
-    targets : ndarray of shape (n_minibatches, n_outputs, n_lanes)
-        Targets of the output units. If they are empty, the targets are the data.
-    weights : ndarray of shape (n_minibatches, n_lanes)
-        Weight of each row in the loss.
-    sizes : ndarray of shape (n_minibatches,), int64
-        Number of rows of each minibatch.
-    rates : ndarray of shape (n_minibatches,)
-        Step size of each minibatch.
-    """
-
-    data: np.ndarray
-    targets: np.ndarray
-    weights: np.ndarray
-    sizes: np.ndarray
-    rates: np.ndarray
 
 
 class DescentWorkspace(NamedTuple):

@@ -25,7 +25,7 @@ from ..samplers import check_gibbs_steps, check_negative_phase
 from . import inference
 from .annealing import MEANS_CHAINS, MEANS_SWEEPS, model_means
 from .layered import Layered
-from .levels import check_arrays, check_parameter, read_only
+from .levels import Layers, check_arrays, check_binary, check_parameter, read_only
 
 LEAST_CHAINS = 100  # minimum if n_chains is None, see docs/design_notes.md
 
@@ -48,6 +48,11 @@ class BoltzmannMachine(
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+    @property
+    def layers_(self) -> Layers:
+        """Fitted levels and biases, for code that works with several machines."""
+        return check_binary(super().layers_)
 
     @property
     def activity_(self) -> list:

@@ -15,7 +15,7 @@ from ..likelihood import LogPartition
 from . import inference
 from .directed import means_below, summed_bound
 from .labels import joined, labelled_chains
-from .levels import Layers, Level
+from .levels import Layers, Level, stack_of
 
 # Up to this number of directed hidden units, the bound is an exact sum instead of a sample mean.
 MAX_ENUMERATED_UNITS = 10
@@ -70,9 +70,7 @@ class UndirectedTop:
         features = Level.from_matrix(weights[:, :n_features], level.mask()[:, :n_features])
         return [
             (
-                Stack(
-                    (features.kernel_form(),), (below[:n_features].copy(), above + weights[:, k])
-                ),
+                stack_of([features], [below[:n_features].copy(), above + weights[:, k]]),
                 float(below[k]),
             )
             for k in range(n_features, below.size)

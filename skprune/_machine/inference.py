@@ -342,7 +342,7 @@ def free_energies(stacks, X, team) -> np.ndarray:
     """Return the free energies of RBMs that differ only in their hidden biases, one per column."""
     stack = stacks[0]
     below, above = stack.biases
-    base = Stack(stack.levels, (below, np.zeros_like(above)))
+    base = stack._replace(biases=(below, np.zeros_like(above)))
     result = np.empty((X.shape[0], len(stacks)))
 
     def one_block(block):
@@ -428,15 +428,13 @@ def mean_field(stack: Stack, X, team, tolerance=1e-6, max_updates=100, block=BLO
     return result
 
 
-def feed_forward(stack: Stack, kinds, X, team) -> np.ndarray:
+def feed_forward(stack: Stack, X, team) -> np.ndarray:
     """Return the activations of the top layer of a feed-forward network.
 
     Parameters
     ----------
     stack : Stack
-        Weights and biases of the network. The biases of the input layer are not used.
-    kinds : ndarray of int of shape (n_layers,)
-        Activation function of each layer, as a constant of the kernels.
+        Weights, biases and unit types of the network. The biases of the input layer are not used.
     X : {ndarray, csr_array} of shape (n_samples, n_inputs)
         Validated activations of the input layer.
     team : Team
@@ -453,7 +451,7 @@ def feed_forward(stack: Stack, kinds, X, team) -> np.ndarray:
         rows = np.arange(block.start, block.stop)
         states = row_states(stack, rows.size)
         load(X, rows, states[0])
-        field_kernels.feed_forward(stack, states, kinds, rows.size)
+        field_kernels.feed_forward(stack, states, rows.size)
         loading.store_rows(states[-1], result[block])
 
     team.map(one_block, blocks(X.shape[0]))

@@ -9,7 +9,7 @@ from .._kernels.records import Stack
 from .._support.compat import CallbackSupportMixin
 from .._support.stored import StoredState
 from .._support.threads import Team
-from .levels import Layers, Level, as_dtype, check_layers, stack_of
+from .levels import Layers, Level, all_binary, as_dtype, check_layers
 
 
 class Layered(CallbackSupportMixin, StoredState):
@@ -51,20 +51,24 @@ class Layered(CallbackSupportMixin, StoredState):
 
     def _stack(self) -> Stack:
         """Return the arrays of the machine as kernels read them, without copies if possible."""
-        return stack_of(self._levels, self._biases)
+        return self.layers_.stack()
 
     def _stack_to_train(self) -> Stack:
         """Return a copy of the arrays to train, so that a failed fit changes nothing."""
         return as_dtype(self._stack(), self._biases[0].dtype)
 
     def _team(self, n_samples) -> Team:
-        return Layers(self._levels, self._biases).team(n_samples)
+        return self.layers_.team(n_samples)
+
+    def _unit_types(self) -> tuple:
+        """Return the type of each layer's units, lowest layer first."""
+        return all_binary(len(self._biases))
 
     @property
     def layers_(self) -> Layers:
         """Fitted levels and biases, for code that works with several machines."""
         check_is_fitted(self)
-        return Layers(self._levels, self._biases)
+        return Layers(self._levels, self._biases, self._unit_types())
 
     def set_layers(self, layers: Layers):
         """Replace the fitted levels and biases.

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from .._kernels.records import Edges, KernelLevel, Stack
+from .._kernels.records import BINARY, Edges, KernelLevel, Stack
 from .._support.threads import Team
 from ..connectivity import check_mask
 
@@ -326,6 +326,8 @@ class Layers:
         Levels between adjacent layers, lowest level first.
     biases : list of ndarray of shape (n_units,)
         Biases of each layer, lowest layer first.
+    unit_types : sequence of int, default=None
+        Type of the units of each layer, lowest layer first. If None, all units are binary.
 
     Raises
     ------
@@ -333,13 +335,14 @@ class Layers:
         If the sizes of levels and biases do not fit together, or their types differ.
     """
 
-    def __init__(self, levels, biases):
+    def __init__(self, levels, biases, unit_types=None):
         check_layers(levels, biases)
         self.levels, self.biases = list(levels), list(biases)
+        self.unit_types = all_binary(len(biases)) if unit_types is None else tuple(unit_types)
 
     def stack(self) -> Stack:
         """Return the arrays as kernels read them, without copies if possible."""
-        return stack_of(self.levels, self.biases)
+        return stack_of(self.levels, self.biases, self.unit_types)
 
     def team(self, n_samples) -> Team:
         """Return the threads for work in which ``n_samples`` rows pass each connection once."""
@@ -351,7 +354,7 @@ class Layers:
             level.with_weights_of(trained)
             for level, trained in zip(self.levels, stack.levels, strict=True)
         ]
-        return Layers(levels, stack.biases)
+        return Layers(levels, stack.biases, self.unit_types)
 
     def with_parameters(self, matrices, biases, masks) -> Layers:
         """Return layers with new weights, biases and connections.
@@ -380,14 +383,14 @@ class Layers:
             own if new is None else check_parameter(new, own.shape, own.dtype, "Biases of a layer")
             for own, new in zip(self.biases, biases, strict=True)
         ]
-        return Layers(levels, biases)
+        return Layers(levels, biases, self.unit_types)
 
     def with_connectivity(self, masks) -> Layers:
         """Return layers with the same weights and new masks, one per level."""
         levels = [
             level.with_connectivity(mask) for level, mask in zip(self.levels, masks, strict=True)
         ]
-        return Layers(levels, self.biases)
+        return Layers(levels, self.biases, self.unit_types)
 
     def state(self) -> dict:
         """Return a dict of arrays from which :meth:`from_state` restores the layers."""
@@ -413,10 +416,15 @@ def check_layers(levels, biases) -> None:
         raise ValueError(f"All weights and biases must have the same type, got {names}.")
 
 
-def stack_of(levels, biases) -> Stack:
-    """Return the arrays of levels and biases as kernels read them, without copies if possible."""
+def stack_of(levels, biases, unit_types=None) -> Stack:
+    """Return the arrays of levels and biases as kernels read them, without copies if possible.
+
+    ``unit_types`` holds the type of each layer's units. If it is None, all units are binary.
+    """
     return Stack(
-        tuple(level.kernel_form() for level in levels), tuple(writable(bias) for bias in biases)
+        tuple(level.kernel_form() for level in levels),
+        tuple(writable(bias) for bias in biases),
+        all_binary(len(biases)) if unit_types is None else tuple(unit_types),
     )
 
 
@@ -446,6 +454,37 @@ def optional_list(entries, n_entries, name) -> list:
             f"{name} must have {n_entries} entries, got {len(entries)}. An entry may be None."
         )
     return entries
+
+
+def all_binary(n_layers) -> tuple:
+    """Return the unit types of layers that have binary units only."""
+    return (BINARY,) * n_layers
+
+
+def check_binary(layers: Layers) -> Layers:
+    """Return layers whose units are all binary.
+
+    Those of every Boltzmann machine are checked, because the kernels for energies, chains and
+    contrastive training do not look at unit types.
+
+    Raises
+    ------
+    ValueError
+        If a layer has units of another type.
+    """
+    for layer, unit_type in enumerate(layers.unit_types):
+        if unit_type != BINARY:
+            raise ValueError(
+                "Boltzmann machines must have binary units in all layers, but the units of layer "
+                f"{layer} have type {unit_type}."
+            )
+    return layers
+
+
+def layers_between(stack: Stack, first, last) -> Stack:
+    """Return the stack of layers ``first`` to ``last``, both included, without copies."""
+    layers = slice(first, last + 1)
+    return Stack(stack.levels[first:last], stack.biases[layers], stack.unit_types[layers])
 
 
 def writable(array) -> np.ndarray:
@@ -526,7 +565,7 @@ def as_dtype(stack: Stack, dtype) -> Stack:
         level._replace(weights=level.weights.astype(dtype), values=level.values.astype(dtype))
         for level in stack.levels
     )
-    return Stack(levels, tuple(bias.astype(dtype) for bias in stack.biases))
+    return stack._replace(levels=levels, biases=tuple(bias.astype(dtype) for bias in stack.biases))
 
 
 def scale_weights(stack: Stack, factor) -> None:

@@ -12,12 +12,18 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._kernels import fields as field_kernels
-from .._kernels.records import DescentOptions, Moments, Stack
+from .._kernels.records import BINARY, DescentOptions, Moments
 from .._machine import inference
 from .._machine.layered import Layered
 from .._machine.level_list import LevelList
-from .._machine.levels import Level, as_dtype, check_arrays, optional_list, read_only
+from .._machine.levels import (
+    Level,
+    as_dtype,
+    check_arrays,
+    layers_between,
+    optional_list,
+    read_only,
+)
 from .._support.options import check_layer_sizes, check_number, resolve_function
 from .._support.random import derived_key
 from .._support.validation import check_data, float_type
@@ -219,8 +225,8 @@ class FeedForwardNetwork(Layered, LevelList):
         self._moments = None
 
     @abstractmethod
-    def _kinds(self) -> np.ndarray:
-        """Return the type of each layer's activation function, input layer first."""
+    def _unit_types(self) -> tuple:
+        """Return the type of each layer's units, input layer first."""
 
     # --------------------------------------------------------------- training
 
@@ -256,7 +262,6 @@ class FeedForwardNetwork(Layered, LevelList):
         with self._team(X.shape[0]) as team:
             trainer = BackpropTrainer(
                 stack=stack,
-                kinds=self._kinds(),
                 options=options,
                 moments=moments,
                 n_known=n_known,
@@ -440,11 +445,10 @@ default=None
             )
         X = self._input(check_data(self, X, reset=False))
         rng = check_random_state(random_state)
-        kinds = self._kinds()
         layers = [X.toarray() if sparse.issparse(X) else X]
         for number in range(self._n_prunable):
             means = self._activations(layers[-1], number + 1, start=number)
-            if kinds[number + 1] == field_kernels.LOGISTIC:
+            if self._unit_types()[number + 1] == BINARY:
                 means = (rng.uniform(size=means.shape) < means).astype(means.dtype)
             layers.append(means)
         return [layers[0].astype(self._biases[0].dtype), *layers[1:]]
@@ -454,9 +458,9 @@ default=None
     def _activations(self, X, layer, start=0, stack=None) -> np.ndarray:
         """Return the activations of a layer, given validated activations of layer ``start``."""
         whole = self._stack() if stack is None else stack
-        part = Stack(whole.levels[start:layer], whole.biases[start : layer + 1])
+        part = layers_between(whole, start, layer)
         with self._team(X.shape[0]) as team:
-            return inference.feed_forward(part, self._kinds()[start : layer + 1], X, team)
+            return inference.feed_forward(part, X, team)
 
 
 def weighted_mean(values, weights) -> float:

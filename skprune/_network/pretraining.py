@@ -7,7 +7,6 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from .._kernels import fields as field_kernels
 from .._machine import inference
 from .._machine.levels import Level, stack_of
 from .._support.compat import NullCallbackContext
@@ -150,9 +149,8 @@ def logistic_activations(level: FeedForwardLevel, X) -> np.ndarray:
     stack = stack_of(
         [Level.from_matrix(level.matrix, level.mask)], [level.lower_bias, level.upper_bias]
     )
-    kinds = np.array([field_kernels.LINEAR, field_kernels.LOGISTIC])
     with Team(work=float(X.shape[0]) * level.mask.size) as team:
-        return inference.feed_forward(stack, kinds, X, team)
+        return inference.feed_forward(stack, X, team)
 
 
 def fitted_machine(pretrain, X, y, *, network, rng, context):

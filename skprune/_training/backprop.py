@@ -42,9 +42,7 @@ class BackpropTrainer:
     Attributes
     ----------
     stack : Stack
-        Weights and biases of the network.
-    kinds : ndarray of int of shape (n_layers,)
-        Activation function of each layer, as a constant of the kernels.
+        Weights, biases and unit types of the network.
     options : DescentOptions
         Options of the gradient steps.
     moments : Moments
@@ -81,7 +79,6 @@ class BackpropTrainer:
     """
 
     stack: Stack
-    kinds: np.ndarray
     options: DescentOptions
     moments: Moments
     n_known: int
@@ -152,10 +149,10 @@ class BackpropTrainer:
             group_steps = steps[first : first + sizes.size].astype(dtype)
             minibatches = WeightedMinibatches(data, targets, weights, sizes, group_steps)
             stream = Stream(self.key, self.n_steps + first)
+            work = 3.0 * float(sizes.sum()) * inference.n_parameters(self.stack)
             self.team.run(
-                backprop_steps.descend_minibatches, self._training, self.kinds, minibatches, stream,
-                work=3.0 * float(sizes.sum()) * inference.n_parameters(self.stack),
-            )  # fmt: skip
+                backprop_steps.descend_minibatches, self._training, minibatches, stream, work=work
+            )
         self.n_steps += n_minibatches
         self.n_known += n_minibatches
         return {

@@ -19,7 +19,7 @@ from .._kernels.records import (
     UpDownWorkspace,
 )
 from .._machine import inference
-from .._machine.levels import Layers, as_dtype, scale_weights
+from .._machine.levels import Layers, all_binary, as_dtype, scale_weights
 from .._support.options import check_number, resolve, resolve_function
 from .._support.threads import Team
 from .passes import (
@@ -315,6 +315,7 @@ def train_up_down(machines, start, *, network, context, **fields) -> tuple:
         recognition=Stack(
             tuple(stack.levels[0] for stack in stacks[:n_directed]),
             (stacks[0].biases[0], *(stack.biases[1] for stack in stacks[:n_directed])),
+            all_binary(n_directed + 1),
         ),
         generative=as_dtype(start.stack(), stacks[0].biases[0].dtype),
         top=stacks[-1],
