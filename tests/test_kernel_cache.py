@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import random
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 import skprune
 from skprune._kernels import compile
+from tests import faults
 
 FIT = """
 import numpy as np
@@ -122,38 +124,99 @@ def test_a_change_in_any_kernel_file_makes_the_cache_stale(name, monkeypatch, tm
     assert compile.source_hash.__wrapped__() != before
 
 
-@pytest.mark.parametrize("damage", ["empty", "half", "one byte flipped", "zeros"])
-def test_a_damaged_cache_is_a_miss(copied_kernels, tmp_path, damage):
-    """The kernel is compiled anew, and the file is replaced."""
-    assert copied_kernels() == (np.log(2), 0)
-    stored = list((tmp_path / "cache").rglob("*.nbc"))
-    assert stored
-    for path in stored:
-        content = bytearray(path.read_bytes())
-        if damage == "empty":
-            content = b""
-        elif damage == "half":
-            content = content[: len(content) // 2]
-        elif damage == "zeros":
-            content = bytes(len(content))
+def total(x):
+    result = 0.0
+    for value in x:
+        result += value
+    return result
+
+
+@pytest.fixture
+def fresh_kernel(tmp_path, monkeypatch):
+    """Return a function that makes and calls a kernel as a new process does: (result, hits)."""
+    monkeypatch.setattr(compile.numba.config, "CACHE_DIR", str(tmp_path / "cache"))
+
+    def run():
+        kernel = compile.kernel_with_arrays(total)
+        return kernel(np.arange(4.0)), sum(kernel.stats.cache_hits.values())
+
+    return run
+
+
+@pytest.mark.parametrize("damage", faults.DAMAGES)
+def test_a_damaged_cache_is_a_miss(fresh_kernel, tmp_path, damage):
+    """The kernel is compiled anew, and the file is replaced unless a directory is in its place."""
+    assert fresh_kernel() == (6, 0)
+    assert fresh_kernel() == (6, 1)
+    (path,) = (tmp_path / "cache").rglob("*.nbc")
+    faults.damage(path, damage, random.Random(0))
+    assert fresh_kernel() == (6, 0)
+    assert fresh_kernel() == (6, damage != "directory")
+
+
+@pytest.mark.parametrize("failing", [OSError(28, "No space left on device"), PermissionError()])
+@pytest.mark.parametrize("step", ["write_bytes", "replace", "mkdir", "remove"])
+def test_a_cache_that_cannot_be_written_is_no_error(
+    fresh_kernel, tmp_path, monkeypatch, step, failing
+):
+    """A disk that fills up, and a directory that vanishes or is locked, only cost the cache."""
+    kernel = compile.kernel_with_arrays(total)
+
+    def fails(*args, **kwargs):
+        raise failing
+
+    def vanishes(path, content):
+        shutil.rmtree(path.parent)
+        raise FileNotFoundError(path)
+
+    with monkeypatch.context() as patch:
+        if step == "write_bytes":
+            patch.setattr(pathlib.Path, "write_bytes", fails)
+        elif step == "replace":
+            patch.setattr(compile.os, "replace", fails)
+        elif step == "mkdir":
+            shutil.rmtree(tmp_path / "cache")
+            patch.setattr(compile.os, "makedirs", fails)
         else:
-            content[len(content) // 2] ^= 255
-        path.write_bytes(content)
-    assert copied_kernels() == (np.log(2), 0)
-    assert copied_kernels() == (np.log(2), 1)
+            patch.setattr(pathlib.Path, "write_bytes", vanishes)
+        assert kernel(np.arange(4.0)) == 6
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert [fresh_kernel()[1] for _ in range(2)] == [0, 1]
 
 
-def test_a_cache_that_cannot_be_written_is_no_error(copied_kernels, tmp_path):
-    """A directory that vanishes or fills up while kernels compile only costs the cache."""
-    (tmp_path / "sitecustomize.py").write_text(
-        "import pathlib\n"
-        "def write_bytes(path, content):\n"
-        "    raise OSError(28, 'No space left on device')\n"
-        "pathlib.Path.write_bytes = write_bytes\n"
-    )
-    assert copied_kernels() == (np.log(2), 0)
-    assert copied_kernels() == (np.log(2), 0)
-    assert not list((tmp_path / "cache").rglob("*.nbc"))
+def test_a_disk_that_fills_up_while_a_file_is_written(fresh_kernel, tmp_path):
+    """The system itself refuses to write on, and no part of the file is left."""
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))
+    try:
+        assert fresh_kernel() == (6, 0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert fresh_kernel() == (6, 0)
+    assert fresh_kernel() == (6, 1)
+
+
+@pytest.mark.parametrize("place", ["a file", "below a file"])
+def test_a_cache_directory_that_is_a_file_is_not_used(fresh_kernel, tmp_path, monkeypatch, place):
+    """numba then takes the next place that it knows."""
+    (tmp_path / "cache").write_text("not a directory")
+    if place == "below a file":
+        monkeypatch.setattr(compile.numba.config, "CACHE_DIR", str(tmp_path / "cache" / "below"))
+    assert fresh_kernel()[0] == 6
+    assert (tmp_path / "cache").read_text() == "not a directory"
+
+
+def test_without_a_source_file_nothing_is_kept_on_disk(monkeypatch):
+    """For example if the package was removed while it is in use."""
+
+    def gone(function):
+        raise FileNotFoundError(function)
+
+    monkeypatch.setattr(compile, "_KernelCache", gone)
+    kernel = compile.kernel_with_arrays(lambda x: x + 1)
+    assert kernel(1) == 2
 
 
 def test_files_of_an_older_version_are_removed(tmp_path, monkeypatch):
@@ -161,16 +224,26 @@ def test_files_of_an_older_version_are_removed(tmp_path, monkeypatch):
     monkeypatch.setattr(compile, "source_hash", lambda: "a" * 64)
     old = compile._CacheFiles(tmp_path, "module.kernel-1.py311")
     old.save("key", 1)
-    compile._CacheFiles(tmp_path, "module.kernel-10.py311").save("key", 2)
+    other = compile._CacheFiles(tmp_path, "module.kernel-10.py311")
+    other.save("key", 2)
+    assert (old.load("key"), other.load("key")) == (1, 2)  # kernels do not remove each other
+    (tmp_path / "module.gone-1.py311.nbi").write_bytes(b"an index of numba")
+    (tmp_path / "notes.txt").write_text("not ours")
+    now = f"module.kernel-1.py311.{'b' * 16}.{'0' * 16}.nbc.{'0' * 16}{compile.UNFINISHED}"
+    before = now.replace("0", "1")
+    for name in (now, before):
+        (tmp_path / name).write_bytes(b"part of a file")
+    os.utime(tmp_path / before, (0, 0))
     monkeypatch.setattr(compile, "source_hash", lambda: "b" * 64)
     new = compile._CacheFiles(tmp_path, "module.kernel-1.py311")
     assert new.load("key") is None
     new.save("key", 3)
     assert new.load("key") == 3
     assert new.load("another key") is None
-    assert len(list(tmp_path.iterdir())) == 2  # the other kernel's file stays
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {new._path("key").name, now, "notes.txt"}
     new.flush()
-    assert len(list(tmp_path.iterdir())) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
 def test_an_unknown_numba_compiles_without_a_cache(monkeypatch):

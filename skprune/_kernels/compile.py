@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import time
 import uuid
 import warnings
 from contextlib import suppress
@@ -139,28 +140,41 @@ class _CacheFiles:
         return pickle.loads(payload) if checksum == _digest(payload) else None
 
     def save(self, key, data):
-        """Replace the file of this key at once, and remove those of other source files."""
+        """Replace the file of this key at once, and clean up."""
         payload = dumps(data)
         target = self._path(key)
-        temporary = target.with_suffix(f".{uuid.uuid4().hex[:16]}.nbc")
+        temporary = target.with_name(f"{target.name}.{uuid.uuid4().hex[:16]}{UNFINISHED}")
         try:
             temporary.write_bytes(_digest(payload) + payload)
             os.replace(temporary, target)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        self._remove(lambda name: not name.startswith(self._stem))
+        self._remove_stale()
 
     def flush(self):
         """Remove all files of this kernel."""
-        self._remove(lambda name: True)
-
-    def _remove(self, chosen):
         for path in self._directory.iterdir():
-            if path.name.startswith(self._prefix) and path.suffix == ".nbc" and chosen(path.name):
+            if path.name.startswith(self._prefix) and path.suffix in (".nbc", UNFINISHED):
+                path.unlink(missing_ok=True)
+
+    def _remove_stale(self):
+        """Remove what other versions of the source files left here, for this and other kernels.
+
+        The directory holds kernels of this package only. Files that a process did not finish, for
+        example because it was killed, are removed after a day.
+        """
+        version = f".{source_hash()[:16]}."
+        for path in self._directory.iterdir():
+            is_old = path.suffix in (".nbi", ".nbc") and version not in path.name
+            if path.suffix == UNFINISHED:
+                is_old = time.time() - path.stat().st_mtime > LONGEST_WRITE
+            if is_old and path.is_file():
                 path.unlink(missing_ok=True)
 
 
+UNFINISHED = ".nbc-part"  # suffix of a file that is being written
+LONGEST_WRITE = 86_400  # seconds
 DIGEST_BYTES = 32
 
 
@@ -193,7 +207,7 @@ def _keep_on_disk(dispatcher) -> None:
     """Give a dispatcher the cache, where numba finds a writable directory for it."""
     try:
         dispatcher._cache = _KernelCache(dispatcher.py_func)
-    except RuntimeError:  # numba found no writable directory
+    except (RuntimeError, OSError):  # numba found no writable directory, or no source file
         return
 
 
