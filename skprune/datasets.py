@@ -2,8 +2,8 @@
 
 A real data set is one compressed NumPy archive. It is read from the first of these directories
 that has it: ``SKPRUNE_DATA``, ``../shared/data`` beside the checkout, and scikit-learn's data home
-(:func:`sklearn.datasets.get_data_home`). If none has it, it is downloaded into the data home. All
-sets but 20 Newsgroups are verified by checksum (the 16 × 16 silhouettes only when downloaded).
+(:func:`sklearn.datasets.get_data_home`). If none has it, it is downloaded into the data home, also
+by several processes at once. Downloads and archives are verified by checksum.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import numbers
 import os
 import pathlib
 import random
-import shutil
 import tarfile
 import zipfile
 import zlib
@@ -26,6 +25,7 @@ from sklearn.datasets import fetch_20newsgroups, fetch_file, get_data_home
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.utils import Bunch, check_random_state
 
+from ._support.downloads import OWN_CHECKSUM, checksum_of, own_directory
 from ._support.options import check_number
 
 __all__ = [
@@ -124,24 +124,25 @@ def _load(name, download, download_if_missing, by_rows=False) -> dict:
                 "download_if_missing=True to download it."
             )
         path = home / f"{name}.npz"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        raw = path.parent / f"{path.stem}_downloaded"
-        arrays = download(raw)
-        shutil.rmtree(raw)
-        if not _is_known(name, arrays, by_rows):
-            raise OSError(
-                f"The download of {name!r} does not have the known checksum and was deleted. Fetch "
-                "it again. If the error persists, the source has changed."
-            )
-        partial = path.with_suffix(".part.npz")
-        np.savez_compressed(partial, **arrays)
-        os.replace(partial, path)
+        with own_directory(path) as raw:
+            arrays = download(raw / "files")
+            if not _is_known(name, arrays, by_rows):
+                raise OSError(
+                    f"The download of {name!r} does not have the known checksum and was deleted. "
+                    "Fetch it again. If the error persists, the source has changed."
+                )
+            marked = {**arrays, OWN_CHECKSUM: np.array(checksum_of(arrays))}
+            np.savez_compressed(raw / "whole.npz", **marked)
+            os.replace(raw / "whole.npz", path)
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
     except DAMAGED as error:
         raise _damaged(path, error) from error
-    if not _is_known(name, arrays, by_rows):
+    own = arrays.pop(OWN_CHECKSUM, None)  # archives from elsewhere have none
+    if not _is_known(name, arrays, by_rows) or (
+        own is not None and str(own) != checksum_of(arrays)
+    ):
         raise _damaged(path, "it does not have the known checksum")
     return arrays
 

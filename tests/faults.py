@@ -183,8 +183,13 @@ def environment(**variables) -> dict:
     return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "always", **variables}
 
 
-def run(part, *arguments, timeout=LONGEST, **variables) -> list:
-    """Run a child to its end; return the rows that it printed."""
+def run(part, *arguments, timeout=LONGEST, full_disk=False, **variables) -> list:
+    """Run a child to its end; return the rows that it printed.
+
+    With ``full_disk`` it cannot write more than 1,000 bytes to any file.
+    """
+    if full_disk:
+        variables["SKPRUNE_TEST_FULL_DISK"] = "1"
     done = subprocess.run(
         command(part, *arguments), cwd=ROOT, env=environment(**variables), text=True,
         capture_output=True, timeout=timeout,
@@ -324,6 +329,10 @@ def main(arguments=None) -> int:
     options = parser.parse_args(arguments)
     if options.child:
         name, *values = options.child
+        if os.environ.get("SKPRUNE_TEST_FULL_DISK"):
+            import resource
+
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if name == "interrupts":
             child_interrupts(*map(int, values))

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import http.server
 import io
+import os
 import tarfile
 import threading
 
@@ -102,6 +103,63 @@ def test_a_wrong_checksum_is_told(server, monkeypatch):
     monkeypatch.setattr(datasets, "CHECKSUMS", {"mnist": "0" * 64})
     with pytest.raises(OSError, match=r"mnist\.npz is damaged.*known checksum"):
         datasets.fetch_mnist()
+
+
+def test_two_processes_may_fetch_a_set_at_once(server, tmp_path, monkeypatch):
+    """Each downloads into a directory of its own; the slower one ends after the faster one."""
+    serve_mnist(server)
+    fetch, both_have_begun = datasets._fetch, threading.Barrier(2, timeout=60)
+    first_is_done = threading.Event()
+
+    def waiting(*args):
+        if args[1].startswith("train-images"):
+            both_have_begun.wait()
+        if args[1].startswith("t10k-labels") and threading.current_thread().name == "slow":
+            assert first_is_done.wait(60)
+        return fetch(*args)
+
+    monkeypatch.setattr(datasets, "_fetch", waiting)
+    results = []
+
+    def run():
+        results.append(datasets.fetch_mnist())
+        first_is_done.set()
+
+    both = [threading.Thread(target=run, name=name) for name in ("slow", "fast")]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join()
+    assert len(results) == 2
+    np.testing.assert_array_equal(results[0].X_train, results[1].X_train)
+    assert [path.name for path in (tmp_path / "home" / "skprune").iterdir()] == ["mnist.npz"]
+
+
+def test_what_killed_downloads_left_is_removed_after_a_day(server, tmp_path):
+    serve_mnist(server)
+    home = tmp_path / "home" / "skprune"
+    for name in ("old", "new"):
+        (home / f"mnist_downloading_{name}").mkdir(parents=True)
+    os.utime(home / "mnist_downloading_old", (0, 0))
+    datasets.fetch_mnist()
+    assert {path.name for path in home.iterdir()} == {"mnist.npz", "mnist_downloading_new"}
+
+
+def test_an_archive_carries_its_own_checksum(server, tmp_path):
+    """It is noticed if an archive has other content, even where no checksum is known."""
+    serve_mnist(server)
+    data = datasets.fetch_mnist()
+    assert datasets.OWN_CHECKSUM not in data
+    path = tmp_path / "home" / "skprune" / "mnist.npz"
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    arrays["X_test"][0, 0] += 1
+    np.savez_compressed(path, **arrays)
+    with pytest.raises(OSError, match=r"mnist\.npz is damaged.*known checksum"):
+        datasets.fetch_mnist()
+    del arrays[datasets.OWN_CHECKSUM]  # as archives from elsewhere
+    np.savez_compressed(path, **arrays)
+    assert datasets.fetch_mnist().X_test[0, 0] == arrays["X_test"][0, 0]
 
 
 def test_a_damaged_archive_is_named(server, tmp_path):

@@ -7,19 +7,25 @@ No test depends on how fast the machine is: latencies are bounded by a multiple 
 import ctypes
 import os
 import pickle
+import random
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from joblib import memory as joblib_memory
 
-from skprune import DBMTransformer, PrunedBernoulliRBM, SparseDBNClassifier
+from skprune import DBMTransformer, IterativePruner, PrunedBernoulliRBM, SparseDBNClassifier
 from skprune._kernels import compile, contrastive_steps, scores
 from skprune._kernels import team as team_kernels
 from skprune._machine import inference
+from skprune._pruning import memory as pruning_memory
 from skprune._support import threads
 from skprune._support.compat import CallbackSupportMixin
 from skprune._support.threads import ABORT_SLOT, Team, uninterrupted
@@ -376,3 +382,124 @@ def test_numba_without_its_compiler_is_refused_at_once():
     assert done.returncode == 1
     assert "ImportError: skprune needs the compiler of numba" in done.stderr
     assert "Unset NUMBA_DISABLE_JIT" in done.stderr
+
+
+def test_a_fit_on_a_full_disk():
+    """Rounds cannot be kept, and are computed. The kernel cache has tests of its own."""
+    pytest.importorskip("resource")
+    want = faults.run("prune", "")
+    with tempfile.TemporaryDirectory() as memory:
+        assert faults.run("prune", memory, full_disk=True) == want
+
+
+# ------------------------------------------------------------------- memory=
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A directory with the rounds of a pruner, and the hash of its result."""
+    memory = tmp_path_factory.mktemp("kept")
+    return memory, pruned(memory)
+
+
+def pruned(memory):
+    pruner = IterativePruner(rbm(), n_rounds=2, memory=memory and str(memory), random_state=0)
+    fitted = pruner.fit(faults.data()).estimator_
+    return faults.hash_of(fitted.components_, fitted.h_samples_, fitted.intercept_hidden_)
+
+
+def test_rounds_from_disk_have_the_same_bits(kept):
+    assert pruned(None) == kept[1]
+    assert pruned(kept[0]) == kept[1]
+
+
+def flip_a_weight(path):
+    """Change a stored number, as a failing disk does without an error."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("how", ["weight", *faults.DAMAGES])
+@pytest.mark.parametrize("name", ["output.pkl", "metadata.json", "func_code.py"])
+def test_a_damaged_round_is_computed_again(kept, tmp_path, name, how):
+    memory, want = tmp_path / "memory", kept[1]
+    shutil.copytree(kept[0], memory)
+    damaged = list(memory.rglob(name))
+    assert len(damaged) == (1 if name == "func_code.py" else 3)
+    for path in damaged:
+        if how == "weight":
+            flip_a_weight(path)
+        else:
+            faults.damage(path, how, random.Random(0))
+    joblib_memory._FUNCTION_HASHES.clear()  # joblib reads func_code.py once per process
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        assert pruned(memory) == want
+    if name == "output.pkl" and how == "weight":
+        (warning,) = found  # later rounds are trained from a machine that is new
+        assert "could not be read or written (its checksum is wrong)" in str(warning.message)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error" if how != "directory" else "ignore")
+        assert pruned(memory) == want  # what was damaged has been replaced
+
+
+def test_only_errors_of_the_training_are_raised(tmp_path, monkeypatch):
+    def fails(*args, **kwargs):
+        raise ValueError("from the training")
+
+    monkeypatch.setattr(PrunedBernoulliRBM, "fit", fails)
+    with pytest.raises(ValueError, match="from the training"):
+        pruned(tmp_path)
+
+
+def test_results_of_another_version_are_not_used(tmp_path, monkeypatch):
+    calls, fit = [], PrunedBernoulliRBM.fit
+    monkeypatch.setattr(
+        PrunedBernoulliRBM, "fit", lambda self, X, y=None: (calls.append(1), fit(self, X, y))[1]
+    )
+    pruned(tmp_path)
+    pruned(tmp_path)
+    assert len(calls) == 3
+    monkeypatch.setattr(pruning_memory, "VERSION", "another version")
+    pruned(tmp_path)
+    assert len(calls) == 6
+
+
+def test_a_machine_that_cannot_be_stored_is_trained(tmp_path, monkeypatch):
+    def fails(*args, **kwargs):
+        raise MemoryError("no memory to pickle")
+
+    monkeypatch.setattr(pruning_memory.pickle, "dumps", fails)
+    with pytest.warns(RuntimeWarning, match=r"no memory to pickle.*The machine was trained"):
+        found = pruned(tmp_path)
+    monkeypatch.undo()
+    assert found == pruned(None)
+
+
+@pytest.mark.parametrize("place", ["a file", "below a file"])
+def test_memory_that_is_no_directory_is_refused_at_once(tmp_path, place):
+    path = tmp_path / "file"
+    path.write_text("not a directory")
+    path = path / "below" if place == "below a file" else path
+    with pytest.raises(OSError, match=r"memory='.*' cannot be used .* Pass a directory"):
+        pruned(path)
+
+
+def test_two_processes_may_share_memory(tmp_path):
+    """They start on an empty directory together."""
+    children = [
+        subprocess.Popen(
+            faults.command("prune", tmp_path), cwd=faults.ROOT, env=faults.environment(),
+            text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    results = [child.communicate(timeout=faults.LONGEST) for child in children]
+    assert [child.returncode for child in children] == [0, 0], results
+    assert results[0] == results[1]
+    assert "Warning" not in results[0][1]
+
+
+def test_killed_fits_resume_with_the_same_bits():
+    assert faults.check_kills(count=2) == 2

@@ -6,9 +6,9 @@ import numbers
 from copy import deepcopy
 
 from sklearn.base import clone
-from sklearn.utils.validation import check_memory
 
 from .._support.random import new_seeds, seeds_of
+from .memory import CheckedMemory
 from .protocol import connectivity_parameters
 
 
@@ -32,6 +32,8 @@ class RoundTrainer:
     ------
     ValueError
         If ``memory`` is used without an integer seed.
+    OSError
+        If ``memory`` is not a directory, or it cannot be created.
     """
 
     def __init__(self, pruner, context, X, y, fit_params):
@@ -45,7 +47,7 @@ class RoundTrainer:
                     "memory requires an integer seed. Set random_state to an int in the pruner or "
                     "in its estimator."
                 )
-        self.trained = check_memory(pruner.memory).cache(_trained, ignore=["within"])
+        self.trained = CheckedMemory(pruner.memory, _trained)
 
     def fit(self, task_name, estimator, **changed):
         """Fit a machine with some parameters changed, then restore its own parameters."""
@@ -54,7 +56,7 @@ class RoundTrainer:
         task.call_on_fit_task_begin(estimator=self.pruner, X=self.X, y=self.y)
         estimator = self.trained(
             estimator, self.X, self.y, self.fit_params, changed, own,
-            within=task.propagate_callback_context,
+            untracked=task.propagate_callback_context,
         )  # fmt: skip
         task.call_on_fit_task_end(estimator=self.pruner, X=self.X, y=self.y)
         return estimator
