@@ -243,7 +243,7 @@ default=(128, 32)
                     return -weighted_mean(_squared_errors(X_held, found), held_weights)
 
                 X, weights = X[stay], weights[stay]
-            self.history_ = self._descend(X, None, weights, self.n_iter, context, held)
+            self.history_ = self._descend(X, None, weights, int(self.n_iter), context, held)
             context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 

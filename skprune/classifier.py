@@ -230,7 +230,7 @@ default=(100, 100)
                     return weighted_mean(found.argmax(axis=1) == y_held, held_weights)
 
                 X, numbers_, weights = X[stay], numbers_[stay], weights[stay]
-            self.history_ = self._descend(X, numbers_, weights, self.n_iter, context, held)
+            self.history_ = self._descend(X, numbers_, weights, int(self.n_iter), context, held)
             context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_random_state
 
-from ._support.options import check_number
+from ._support.options import check_number, check_shape
 
 __all__ = [
     "check_mask",
@@ -44,7 +44,7 @@ def full(shape) -> np.ndarray:
     >>> full((2, 3)).all()
     np.True_
     """
-    return np.ones(shape, dtype=bool)
+    return np.ones(check_shape(shape), dtype=bool)
 
 
 def random_dilution(shape, sparsity, random_state=None) -> np.ndarray:
@@ -77,9 +77,10 @@ def random_dilution(shape, sparsity, random_state=None) -> np.ndarray:
     >>> random_dilution((4, 5), 0.8, random_state=0).sum()
     np.int64(4)
     """
-    check_number(sparsity, "sparsity", low=0, high=1, closed="left")
+    shape = check_shape(shape)
+    sparsity = check_number(sparsity, "sparsity", low=0, high=1, closed="left")
     rng = check_random_state(random_state)
-    n_full = int(np.prod(shape))
+    n_full = shape[0] * shape[1]
     n_kept = n_full - round(sparsity * n_full)
     if n_kept == 0:
         raise ValueError(
@@ -121,18 +122,11 @@ def receptive_fields(image_shape, window) -> np.ndarray:
     >>> int(receptive_fields((20, 20), 5).sum())
     8836
     """
-    sides = [
-        check_number(side, "a side of image_shape", numbers.Integral, low=1) for side in image_shape
-    ]
-    windows = (window, window) if isinstance(window, numbers.Integral) else tuple(window)
-    if len(sides) != 2 or len(windows) != 2:
-        raise ValueError(
-            "image_shape must be a pair (height, width), and window must be an int or a pair of "
-            f"ints, got image_shape={image_shape!r} and window={window!r}."
-        )
+    sides = check_shape(image_shape, "image_shape")
+    if np.ndim(window) == 0:
+        window = (window, window)
     near = []
-    for side, width in zip(sides, windows, strict=True):
-        check_number(width, "window", numbers.Integral, low=1)
+    for side, width in zip(sides, check_shape(window, "window"), strict=True):
         if width % 2 == 0:
             raise ValueError(f"window must hold odd numbers only, got {window!r}.")
         place = np.arange(side)
@@ -177,9 +171,12 @@ def keep_best(scores, n_kept, connectivity=None, random_state=None) -> np.ndarra
     """
     scores = np.asarray(scores, dtype=np.float64)
     existing = (
-        full(scores.shape) if connectivity is None else check_mask(connectivity, scores.shape)
+        np.ones(scores.shape, dtype=bool)
+        if connectivity is None
+        else check_mask(connectivity, scores.shape)
     )
     candidates = np.flatnonzero(existing)
+    n_kept = check_number(n_kept, "n_kept", numbers.Integral)
     if not 0 <= n_kept <= candidates.size:
         raise ValueError(
             f"n_kept={n_kept} connections cannot be kept out of {candidates.size}. "
@@ -251,6 +248,7 @@ def has_both_sides(masks, level) -> np.ndarray:
     >>> has_both_sides([np.array([[True], [False]]), np.array([[True, True]])], 0)
     array([ True, False])
     """
+    level = check_number(level, "level", numbers.Integral, low=0, high=len(masks) - 1)
     below = masks[level].any(axis=1)
     return below & masks[level + 1].any(axis=0) if level + 1 < len(masks) else below
 

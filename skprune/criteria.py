@@ -191,9 +191,9 @@ class _Sampled(BaseEstimator):
     def _states(self, level, source):
         if source not in ("model", "data"):
             raise ValueError(f"source={source!r} is not known. Use one of 'model', 'data'.")
-        check_number(self.n_samples, "n_samples", numbers.Integral, low=2)
-        check_number(self.n_steps_between, "n_steps_between", numbers.Integral, low=1)
-        return level.states(source, self.n_samples, self.n_steps_between)
+        n_samples = check_number(self.n_samples, "n_samples", numbers.Integral, low=2)
+        n_steps = check_number(self.n_steps_between, "n_steps_between", numbers.Integral, low=1)
+        return level.states(source, n_samples, n_steps)
 
     def _products(self, level, source):
         """Return the means of lower × upper and of its square, 0 for absent connections."""

@@ -26,7 +26,8 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.utils import Bunch, check_random_state
 
 from ._support.downloads import OWN_CHECKSUM, checksum_of, own_directory
-from ._support.options import check_number
+from ._support.options import check_number, check_shape
+from ._support.random import random_rows
 
 __all__ = [
     "DENSITY_BENCHMARKS",
@@ -452,15 +453,15 @@ def circular_patches(X, image_shape, radius, n_patches, *, random_state=None) ->
     >>> circular_patches(X, (8, 8), 2, 5, random_state=0).shape
     (5, 13)
     """
-    height, width = image_shape
+    height, width = check_shape(image_shape, "image_shape")
     X = np.asarray(X)
     if X.ndim != 2 or X.shape[1] != height * width:
         raise ValueError(
             f"X must hold one image of {height} x {width} pixels per row, got shape {X.shape}."
         )
-    check_number(radius, "radius", low=0)
+    radius = check_number(radius, "radius", low=0)
     reach = int(radius)
-    check_number(n_patches, "n_patches", numbers.Integral, low=1)
+    n_patches = check_number(n_patches, "n_patches", numbers.Integral, low=1)
     if 2 * reach + 1 > min(height, width):
         raise ValueError(
             f"A circle of radius {radius} does not fit into images of {height} x {width} pixels."
@@ -599,14 +600,12 @@ def make_bars_and_stripes(n_samples=None, size=4, *, random_state=None) -> np.nd
     >>> make_bars_and_stripes(size=4).shape
     (30, 16)
     """
-    check_number(size, "size", numbers.Integral, low=2, high=12)
+    size = check_number(size, "size", numbers.Integral, low=2, high=12)
     lines = (np.arange(2**size)[:, None] >> np.arange(size)) & 1
     bars = np.repeat(lines[:, None, :], size, axis=1).reshape(-1, size * size)
     stripes = np.repeat(lines[1:-1, :, None], size, axis=2).reshape(-1, size * size)
     images = np.concatenate([bars, stripes]).astype(np.uint8)
-    if n_samples is None:
-        return images
-    return images[check_random_state(random_state).randint(len(images), size=n_samples)]
+    return random_rows(images, n_samples, random_state)
 
 
 def make_shifter(n_samples=None, width=8, *, random_state=None) -> np.ndarray:
@@ -635,7 +634,7 @@ def make_shifter(n_samples=None, width=8, *, random_state=None) -> np.ndarray:
     >>> make_shifter(width=8).shape
     (768, 19)
     """
-    check_number(width, "width", numbers.Integral, low=2, high=16)
+    width = check_number(width, "width", numbers.Integral, low=2, high=16)
     patterns = ((np.arange(2**width)[:, None] >> np.arange(width)) & 1).astype(np.uint8)
     parts = []
     for number, shift in enumerate((-1, 0, 1)):
@@ -643,9 +642,7 @@ def make_shifter(n_samples=None, width=8, *, random_state=None) -> np.ndarray:
         told[:, number] = 1
         parts.append(np.hstack([patterns, np.roll(patterns, shift, axis=1), told]))
     rows = np.concatenate(parts)
-    if n_samples is None:
-        return rows
-    return rows[check_random_state(random_state).randint(len(rows), size=n_samples)]
+    return random_rows(rows, n_samples, random_state)
 
 
 def make_teacher_rbm(
@@ -680,8 +677,11 @@ def make_teacher_rbm(
     >>> make_teacher_rbm(50, random_state=0).X.shape
     (50, 16)
     """
-    check_number(n_components, "n_components", numbers.Integral, low=1, high=16)
-    check_number(density, "density", low=0, high=1)
+    n_samples = check_number(n_samples, "n_samples", numbers.Integral, low=1)
+    n_features = check_number(n_features, "n_features", numbers.Integral, low=1)
+    n_components = check_number(n_components, "n_components", numbers.Integral, low=1, high=16)
+    density = check_number(density, "density", low=0, high=1)
+    scale = check_number(scale, "scale", low=0)
     rng = check_random_state(random_state)
     components = scale * rng.normal(size=(n_components, n_features))
     components *= rng.uniform(size=components.shape) < density

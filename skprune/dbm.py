@@ -284,7 +284,7 @@ class DBMTransformer(BoltzmannMachine):
     def _mean_field_limits(self):
         if len(self._levels) == 1:
             return None
-        return self.mean_field_tolerance, self.max_mean_field_updates
+        return float(self.mean_field_tolerance), int(self.max_mean_field_updates)
 
     def _initialize(self, X, rng):
         """Initialize the levels from pre-trained machines or at random, and the chains."""
@@ -475,7 +475,11 @@ default=None
         """Return the mean-field probabilities of each hidden layer for validated data."""
         with self._team(X.shape[0]) as team:
             return inference.mean_field(
-                self._stack(), X, team, self.mean_field_tolerance, self.max_mean_field_updates
+                self._stack(),
+                X,
+                team,
+                float(self.mean_field_tolerance),
+                int(self.max_mean_field_updates),
             )
 
     def transform(self, X, level=None):
@@ -497,7 +501,7 @@ default=None
         """
         check_is_fitted(self)
         if level is not None:
-            check_number(level, "level", numbers.Integral, low=1, high=len(self._levels))
+            level = check_number(level, "level", numbers.Integral, low=1, high=len(self._levels))
         return self.layer_means(X)[-1 if level is None else level - 1]
 
     def inverse_transform(self, H):
@@ -599,8 +603,8 @@ default=None
             Copy of the data without missing values.
         """
         check_is_fitted(self)
-        check_number(tolerance, "tolerance", low=0, closed="right")
-        check_number(max_updates, "max_updates", numbers.Integral, low=1)
+        tolerance = check_number(tolerance, "tolerance", low=0, closed="right")
+        max_updates = check_number(max_updates, "max_updates", numbers.Integral, low=1)
         X = validate_data(
             self, X, dtype=(np.float64, np.float32), ensure_all_finite="allow-nan", reset=False
         )

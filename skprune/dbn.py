@@ -291,9 +291,10 @@ default=(100, 100)
                     new_key(rng),
                     True,
                 )
-            n_passes = 0 if tuning is None or self.n_iter == 0 else tuning.n_iter
-            if not stacks and self.n_iter is not None:
-                n_passes = self.n_iter
+            n_iter = None if self.n_iter is None else int(self.n_iter)
+            n_passes = 0 if tuning is None or n_iter == 0 else tuning.n_iter
+            if not stacks and n_iter is not None:
+                n_passes = n_iter
             context = self._init_callback_context(max_subtasks=stacks * len(levels) + n_passes)
             context.call_on_fit_task_begin(estimator=self, X=X, y=y)
             if stacks:
@@ -301,7 +302,7 @@ default=(100, 100)
                     network=self,
                     context=context,
                     features=self._features,
-                    n_iter=self.n_iter,
+                    n_iter=n_iter,
                     upward=self.upward,
                     transpose=self.transpose,
                     going_on=going_on,
@@ -313,7 +314,7 @@ default=(100, 100)
                 self.estimators_, self.history_ = trainer.fit(levels, X, one_hot)
                 self._frozen = [isinstance(level, FrozenEstimator) for level in levels]
                 self._generative, self._directed_top = None, False
-                self._stack_is_trained = self.n_iter != 0
+                self._stack_is_trained = n_iter != 0
             if not going_on:
                 self._key, self._n_steps = key, 0
             if tuning is not None:
@@ -404,6 +405,8 @@ default=(100, 100)
             of rows of X, or ``n_samples`` if X is None.
         """
         check_is_fitted(self)
+        n_samples = check_number(n_samples, "n_samples", numbers.Integral, low=1)
+        n_steps_between = check_number(n_steps_between, "n_steps_between", numbers.Integral, low=1)
         rng = check_random_state(random_state)
         if X is not None:
             X = check_data(self, X, reset=False)
@@ -596,8 +599,8 @@ default=(100, 100)
         X = check_data(self, X, reset=False)
         n_levels = len(self.estimators_)
         if level is not None:
-            check_number(level, "level", numbers.Integral, low=1, high=n_levels)
-        for number in range(n_levels if level is None else level):
+            n_levels = check_number(level, "level", numbers.Integral, low=1, high=n_levels)
+        for number in range(n_levels):
             X = self._up(number, X)
         return X
 
@@ -649,7 +652,7 @@ default=(100, 100)
         X = check_data(self, X, reset=False)
         top, n_classes = self._top(), len(self.classes_)
         if n_passes is not None:
-            check_number(n_passes, "n_passes", numbers.Integral, low=1)
+            n_passes = check_number(n_passes, "n_passes", numbers.Integral, low=1)
         total = np.zeros((X.shape[0], n_classes))
         with self._team(X.shape[0] * n_classes) as team:
             key = derived_key(self._key, "samples of rows")

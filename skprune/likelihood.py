@@ -273,8 +273,10 @@ def stack_log_partition(
     ConvergenceWarning
         If the bracket is wider than one nat, or the effective sample size is below three.
     """
-    check_number(n_tempered_sweeps, "n_tempered_sweeps", numbers.Integral, low=1)
-    check_number(softening, "softening", low=0, high=1)
+    n_tempered_sweeps = check_number(
+        n_tempered_sweeps, "n_tempered_sweeps", numbers.Integral, low=1
+    )
+    softening = check_number(softening, "softening", low=0, high=1)
     if method not in METHODS:
         legal = ", ".join(repr(name) for name in METHODS)
         raise ValueError(f"method={method!r} is not known. Use one of {legal}.")

@@ -8,6 +8,7 @@ measured in nats per squared parameter.
 
 from __future__ import annotations
 
+import numbers
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from ._pruning.protocol import connectivity_parameters
+from ._support.options import check_number
 from .criteria import Fisher, LevelView
 
 __all__ = [
@@ -38,11 +40,7 @@ __all__ = [
 def _level(estimator, X, level, options):
     """Return the mask, the lower states and the upper states of a level."""
     masks = estimator.connectivity_
-    if not 0 <= level < len(masks):
-        raise ValueError(
-            f"level={level} is not one of the machine's levels. Use a number from 0 to "
-            f"{len(masks) - 1}."
-        )
+    level = check_number(level, "level", numbers.Integral, low=0, high=len(masks) - 1)
     layers = estimator.layer_samples(X, **options)
     return masks[level], layers[level], layers[level + 1]
 

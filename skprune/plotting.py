@@ -132,8 +132,7 @@ class ImagesDisplay:
     def __init__(self, images, *, image_shape=None, n_columns=10):
         self.images = check_array(images, dtype=np.float64, ensure_all_finite="allow-nan")
         self.image_shape = _image_shape(image_shape, self.images.shape[1])
-        check_number(n_columns, "n_columns", numbers.Integral, low=1)
-        self.n_columns = n_columns
+        self.n_columns = check_number(n_columns, "n_columns", numbers.Integral, low=1)
 
     @property
     def _limits(self):
@@ -289,7 +288,7 @@ class ReceptiveFieldsDisplay(ImagesDisplay):
             If the machine has no such level or unit.
         """
         weights = _weights(estimator)
-        check_number(level, "level", numbers.Integral, low=0, high=len(weights) - 1)
+        level = check_number(level, "level", numbers.Integral, low=0, high=len(weights) - 1)
         n_units = weights[level].shape[0]
         units = np.arange(min(50, n_units)) if units is None else np.atleast_1d(units)
         whole = np.issubdtype(units.dtype, np.integer) and units.size > 0
@@ -350,7 +349,7 @@ class ReconstructionsDisplay(ImagesDisplay):
             If the machine has no ``complete`` to fill in NaN, or no ``inverse_transform``.
         """
         machine = _machine(estimator)
-        check_number(n_columns, "n_columns", numbers.Integral, low=1)
+        n_columns = check_number(n_columns, "n_columns", numbers.Integral, low=1)
         given = X  # the machine itself checks feature names and accepts sparse data
         X = X.toarray() if sparse.issparse(X) else X
         X = check_array(X, dtype=np.float64, ensure_all_finite="allow-nan")

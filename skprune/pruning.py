@@ -376,9 +376,10 @@ class IterativePrunerCV(FittedPruner):
             raise ValueError("IterativePrunerCV needs an estimator to prune, got None.")
         if not isinstance(self.sparsities, list | tuple | np.ndarray) or not len(self.sparsities):
             raise ValueError(f"sparsities must be a non-empty sequence, got {self.sparsities!r}.")
-        sparsities = list(self.sparsities)
-        for sparsity in sparsities:
+        sparsities = [
             check_number(sparsity, "sparsity", low=0, high=1, closed="left")
+            for sparsity in self.sparsities
+        ]
         if sorted(sparsities) != sparsities:
             raise ValueError(f"sparsities must be in ascending order, got {sparsities}.")
         if isinstance(self.scoring, list | tuple | dict | set):
@@ -395,7 +396,7 @@ class IterativePrunerCV(FittedPruner):
         inner = getattr(self.estimator, "estimator", self.estimator)  # of a FrozenEstimator
         n_iter = inner.get_params().get("n_iter")
         if self.n_retrain_iter is None and plan.retrain == "continue" and n_iter is not None:
-            pruner.set_params(n_retrain_iter=max(1, n_iter // 8))
+            pruner.set_params(n_retrain_iter=max(1, int(n_iter) // 8))
         return pruner
 
     @with_callbacks
@@ -440,7 +441,7 @@ class IterativePrunerCV(FittedPruner):
         self.n_splits_ = len(splits)
         pruned, full = scores[:, 0], scores[:, 1]
         error = full.std(axis=0, ddof=1) / np.sqrt(len(splits)) if len(splits) > 1 else 0.0
-        tolerance = error if self.tolerance == "one_standard_error" else self.tolerance
+        tolerance = error if self.tolerance == "one_standard_error" else float(self.tolerance)
         tolerance = np.broadcast_to(tolerance, full.shape[1:]).astype(float)
         self.cv_results_ = {
             "sparsity": np.array(pruner.schedule),

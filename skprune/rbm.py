@@ -241,10 +241,11 @@ class PrunedBernoulliRBM(BoltzmannMachine):
     def _initialize(self, X, rng):
         """Initialize the weights at random, the visible biases to log-odds, and the chains."""
         dtype = float_type(X)
-        shape = (self.n_components, X.shape[1])
+        n_components = int(self.n_components)
+        shape = (n_components, X.shape[1])
         mask = connectivity.from_option(self.connectivity, shape, rng)
         if self.initial_sparsity:
-            n_kept = mask.size - round(self.initial_sparsity * mask.size)
+            n_kept = mask.size - round(float(self.initial_sparsity) * mask.size)
             if n_kept == 0:
                 raise ValueError(
                     f"initial_sparsity={self.initial_sparsity} leaves none of the {mask.size} "
@@ -256,7 +257,7 @@ class PrunedBernoulliRBM(BoltzmannMachine):
             mask = with_labels(mask[:, : -self._n_labels], self._n_labels)
         means = inference.column_means(X)
         weights, visible = random_weights(mask, means, rng), log_odds(means, X.shape[0])
-        hidden = np.zeros(self.n_components)
+        hidden = np.zeros(n_components)
         if self.transpose_of is not None:
             below = self._machine_below(shape)
             n_taken, mask = below.n_features_in_, mask.copy()
@@ -265,9 +266,9 @@ class PrunedBernoulliRBM(BoltzmannMachine):
             visible, hidden[:n_taken] = below.intercept_hidden_, below.intercept_visible_
         self._levels = [Level.from_matrix(weights.astype(dtype), mask)]
         self._biases = [visible.astype(dtype), hidden.astype(dtype)]
-        self._activity = [means.astype(dtype), np.full(self.n_components, 0.5, dtype)]
+        self._activity = [means.astype(dtype), np.full(n_components, 0.5, dtype)]
         n_chains = self._wanted_chains()
-        self._chains = [None, rng.randint(0, 2, (n_chains, self.n_components)).astype(np.uint8)]
+        self._chains = [None, rng.randint(0, 2, (n_chains, n_components)).astype(np.uint8)]
         self._forget()
         self._step = self._gibbs_calls = 0
         self._key = new_key(rng)
@@ -439,7 +440,7 @@ default=None
     @property
     def _n_labels(self) -> int:
         """Number of labels, which are the last visible units."""
-        return getattr(self.negative_phase, "n_labels", 0)
+        return int(getattr(self.negative_phase, "n_labels", 0))
 
     def _without_labels(self, columns) -> np.ndarray:
         return columns[:, : columns.shape[1] - self._n_labels]

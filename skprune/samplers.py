@@ -11,6 +11,9 @@ A negative phase is an object with one attribute, ``chains``:
   called before each minibatch and moves the even layers of ``chains`` (unit-major) in place. If
   there is nothing to prepare, ``prepare`` may return the object itself.
 
+A negative phase may have a method ``check_parameters()``, which raises an error before training if
+a parameter is invalid.
+
 To add a negative phase, write a small class and add an instance to ``NEGATIVE_PHASES``.
 """
 
@@ -77,6 +80,10 @@ class ParallelTempering(BaseEstimator):
     n_temperatures: int = 10
     chains = "own"
 
+    def check_parameters(self) -> None:
+        """Raise an error if ``n_temperatures`` is not an integer of at least 2."""
+        check_number(self.n_temperatures, "n_temperatures", numbers.Integral, low=2)
+
     def prepare(self, stack: Stack, chains, n_chains, visible_means, key) -> _TemperedChains:
         """Return the replicas of one fit, which have a method ``advance``.
 
@@ -103,8 +110,9 @@ class ParallelTempering(BaseEstimator):
         ValueError, TypeError
             If ``n_temperatures`` is not an integer of at least 2.
         """
-        check_number(self.n_temperatures, "n_temperatures", numbers.Integral, low=2)
-        return _TemperedChains(stack, chains, n_chains, visible_means, key, self.n_temperatures)
+        self.check_parameters()
+        n_temperatures = int(self.n_temperatures)
+        return _TemperedChains(stack, chains, n_chains, visible_means, key, n_temperatures)
 
 
 class _TemperedChains:
@@ -140,6 +148,10 @@ class LabelledChains(BaseEstimator):
     n_labels: int
     chains = "own"
 
+    def check_parameters(self) -> None:
+        """Raise an error if ``n_labels`` is not an integer of at least 1."""
+        check_number(self.n_labels, "n_labels", numbers.Integral, low=1)
+
     def prepare(self, stack: Stack, chains, n_chains, visible_means, key) -> _ChainsOfOneFit:
         """Return the chains of one fit, which have a method ``advance``.
 
@@ -161,7 +173,8 @@ class LabelledChains(BaseEstimator):
         chains : object
             Object with a method ``advance``, which moves the chains before each minibatch.
         """
-        return _ChainsOfOneFit(stack, chains, n_chains, self.n_labels)
+        self.check_parameters()
+        return _ChainsOfOneFit(stack, chains, n_chains, int(self.n_labels))
 
 
 class _ChainsOfOneFit:
@@ -227,6 +240,8 @@ def check_negative_phase(value):
             f"{', '.join(map(repr, CHAINS))} (with 'own', it also needs a method prepare), got "
             f"{value!r}. See skprune.samplers."
         )
+    if hasattr(phase, "check_parameters"):
+        phase.check_parameters()
     return phase
 
 
@@ -255,10 +270,11 @@ def check_gibbs_steps(n_gibbs_steps) -> tuple[int, int]:
             "n_gibbs_steps must be an int, or a pair of ints for the first and the last pass, "
             f"got {n_gibbs_steps!r}."
         )
-    for number in n_gibbs_steps:
+    first, last = (
         check_number(number, "n_gibbs_steps", numbers.Integral, low=1, high=4000)
-    first, last = n_gibbs_steps
-    return int(first), int(last)
+        for number in n_gibbs_steps
+    )
+    return first, last
 
 
 def gibbs_steps_at(n_gibbs_steps, number, n_passes) -> int:

@@ -149,12 +149,12 @@ class FractionOfRemaining(_Rule):
     by_rank = True  # it reads the order in which connections go, not what they are worth
 
     def _survivors(self, scores, weights):
-        check_number(self.fraction, "fraction", low=0, high=1, closed="left")
+        fraction = check_number(self.fraction, "fraction", low=0, high=1, closed="left")
         if self.ties not in ("exact", "all"):
             raise ValueError(f"ties={self.ties!r} is not known. Use one of 'exact', 'all'.")
         if self.ties == "all":
-            return int((scores > np.quantile(scores, self.fraction)).sum())
-        return scores.size - math.floor(self.fraction * scores.size)
+            return int((scores > np.quantile(scores, fraction)).sum())
+        return scores.size - math.floor(fraction * scores.size)
 
 
 @dataclass(eq=False, repr=False)
@@ -181,8 +181,8 @@ class StdThreshold(_Rule):
     quality: float = 0.5
 
     def _survivors(self, scores, weights):
-        check_number(self.quality, "quality", low=0)
-        return int((scores >= self.quality * np.std(weights, dtype=np.float64)).sum())
+        quality = check_number(self.quality, "quality", low=0)
+        return int((scores >= quality * np.std(weights, dtype=np.float64)).sum())
 
 
 @dataclass(eq=False, repr=False)
@@ -205,8 +205,8 @@ class Threshold(_Rule):
     value: float = 0.05
 
     def _survivors(self, scores, weights):
-        check_number(self.value, "value")
-        return int((scores >= self.value).sum())
+        value = check_number(self.value, "value")
+        return int((scores >= value).sum())
 
 
 @dataclass(eq=False, repr=False)
@@ -247,9 +247,9 @@ class FallingRate(BaseEstimator):
         factor : float
             Factor in [0, 1].
         """
-        check_number(self.first, "first", low=0, high=1)
-        check_number(self.last, "last", low=self.first, high=1)
-        return 1.0 - (self.first + (self.last - self.first) * progress)
+        first = check_number(self.first, "first", low=0, high=1)
+        last = check_number(self.last, "last", low=first, high=1)
+        return 1.0 - (first + (last - first) * progress)
 
 
 SCHEDULES = {

@@ -275,12 +275,11 @@ class BoltzmannMachine(
                 "(target, strength)."
             )
         target, strength = goal
-        check_number(target, "hidden_activity_target", low=0, high=1, closed="neither")
-        check_number(strength, "the strength in hidden_activity_target", low=0)
-        return target, strength
+        target = check_number(target, "hidden_activity_target", low=0, high=1, closed="neither")
+        return target, check_number(strength, "the strength in hidden_activity_target", low=0)
 
     def _wanted_chains(self) -> int:
-        return max(self.batch_size, LEAST_CHAINS) if self.n_chains is None else self.n_chains
+        return int(max(self.batch_size, LEAST_CHAINS) if self.n_chains is None else self.n_chains)
 
     def _mean_field_limits(self):
         """Return (tolerance, maximum number of updates) of the mean field, or None for an RBM."""
@@ -295,7 +294,7 @@ class BoltzmannMachine(
         stack = self._stack_to_train()
         number_type = stack.biases[0].dtype.type
         negative = check_negative_phase(self.negative_phase)
-        batch_size = min(self.batch_size, X.shape[0])
+        batch_size = min(int(self.batch_size), X.shape[0])
         persistent = negative.chains != "data"
         n_chains = self._wanted_chains() if persistent else batch_size
         target, strength = self._activity_goal()
@@ -325,8 +324,8 @@ class BoltzmannMachine(
             persistent=persistent,
             sampler=sampler,
             n_gibbs_steps=self.n_gibbs_steps,
-            drop_connect=getattr(self, "drop_connect", 0.0),
-            learning_rate=self.learning_rate,
+            drop_connect=float(getattr(self, "drop_connect", 0.0)),
+            learning_rate=float(self.learning_rate),
             schedule=schedule,
             batch_size=batch_size,
             n_chains=n_chains,
@@ -368,10 +367,11 @@ class BoltzmannMachine(
             X = check_data(self, X, reset=not going_on)
             if not going_on:
                 self._initialize(X, check_random_state(self.random_state))
-            context = self._init_callback_context(max_subtasks=self.n_iter)
+            n_iter = int(self.n_iter)
+            context = self._init_callback_context(max_subtasks=n_iter)
             context.call_on_fit_task_begin(estimator=self, X=X, y=y)
             self.history_ = self._train(
-                X, self.n_iter, schedule=self.learning_rate_schedule, shuffle=True, context=context
+                X, n_iter, schedule=self.learning_rate_schedule, shuffle=True, context=context
             )
             context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
@@ -518,8 +518,8 @@ class BoltzmannMachine(
             If the bracket is wider than one nat, or the effective sample size is below three.
         """
         check_is_fitted(self)
-        check_number(n_chains, "n_chains", numbers.Integral, low=2)
-        check_number(n_temperatures, "n_temperatures", numbers.Integral, low=1)
+        n_chains = check_number(n_chains, "n_chains", numbers.Integral, low=2)
+        n_temperatures = check_number(n_temperatures, "n_temperatures", numbers.Integral, low=1)
         key = self._key if random_state is None else new_key(random_state)
         with self._team(n_chains * n_temperatures) as team:
             return likelihood.stack_log_partition(
@@ -591,8 +591,8 @@ class BoltzmannMachine(
             If ``clamped`` is sparse.
         """
         check_is_fitted(self)
-        check_number(n_samples, "n_samples", numbers.Integral, low=1)
-        check_number(n_gibbs_steps, "n_gibbs_steps", numbers.Integral, low=1)
+        n_samples = check_number(n_samples, "n_samples", numbers.Integral, low=1)
+        n_gibbs_steps = check_number(n_gibbs_steps, "n_gibbs_steps", numbers.Integral, low=1)
         rng = check_random_state(random_state)
         states = self._start(n_samples, rng)
         if clamped is not None:
@@ -625,6 +625,8 @@ class BoltzmannMachine(
             States of each layer, visible layer first.
         """
         check_is_fitted(self)
+        n_samples = check_number(n_samples, "n_samples", numbers.Integral, low=1)
+        n_steps_between = check_number(n_steps_between, "n_steps_between", numbers.Integral, low=1)
         rng = check_random_state(random_state)
         key = new_key(rng)
         stack = self._stack()

@@ -81,7 +81,7 @@ class GenerativeNetwork:
             return machine.log_partition(method, **options)
         for name, low in (("n_chains", 2), ("n_temperatures", 1)):
             if name in options:
-                check_number(options[name], name, numbers.Integral, low=low)
+                options[name] = check_number(options[name], name, numbers.Integral, low=low)
         key = derived_key(self._key, "log Z by class")
         if options.get("random_state") is not None:
             key = new_key(options["random_state"])
@@ -114,7 +114,7 @@ class GenerativeNetwork:
         """
         check_is_fitted(self)
         X = check_data(self, X, reset=False)
-        check_number(n_samples, "n_samples", numbers.Integral, low=1)
+        n_samples = check_number(n_samples, "n_samples", numbers.Integral, low=1)
         with self._team(X.shape[0] * n_samples) as team:
             return self._model().lower_bound(X, n_samples, team)
 
@@ -193,8 +193,8 @@ class GenerativeNetwork:
             that was not seen during ``fit``.
         """
         check_is_fitted(self)
-        check_number(n_samples, "n_samples", numbers.Integral, low=1)
-        check_number(n_gibbs_steps, "n_gibbs_steps", numbers.Integral, low=1)
+        n_samples = check_number(n_samples, "n_samples", numbers.Integral, low=1)
+        n_gibbs_steps = check_number(n_gibbs_steps, "n_gibbs_steps", numbers.Integral, low=1)
         rng = check_random_state(random_state)
         clamped = self._clamped_labels(y, n_samples)
         model = self._model()

@@ -201,7 +201,7 @@ class FeedForwardNetwork(Layered, LevelList):
                 supervised=self.pretrain == "supervised",
                 output=output,
                 rng=rng,
-                n_iter=self.n_pretrain_iter,
+                n_iter=int(self.n_pretrain_iter),
                 **{name: getattr(self, name) for name in shared},
             )
         machine = self.pretrain
@@ -266,11 +266,11 @@ class FeedForwardNetwork(Layered, LevelList):
                 moments=moments,
                 n_known=n_known,
                 adam=adam,
-                learning_rate=(
+                learning_rate=float(
                     SOLVERS[self.solver] if self.learning_rate is None else self.learning_rate
                 ),
                 schedule="constant" if constant else self.learning_rate_schedule,
-                batch_size=self.batch_size,
+                batch_size=int(self.batch_size),
                 X=X,
                 targets=targets,
                 weights=weights,
@@ -305,8 +305,9 @@ class FeedForwardNetwork(Layered, LevelList):
     def _stops(self, rows) -> bool:
         """Return whether the validation score has not improved for ``n_iter_no_change`` epochs."""
         scores = [row["validation_score"] for row in rows]
-        recent, earlier = scores[-self.n_iter_no_change :], scores[: -self.n_iter_no_change]
-        return bool(earlier) and max(recent) < max(earlier) + self.tol
+        n_recent = int(self.n_iter_no_change)
+        recent, earlier = scores[-n_recent:], scores[:-n_recent]
+        return bool(earlier) and max(recent) < max(earlier) + float(self.tol)
 
     def _learned(self, stack, copy=False) -> dict:
         """Return the fitted attributes from the current parameters of the stack."""
@@ -322,16 +323,16 @@ class FeedForwardNetwork(Layered, LevelList):
             raise ValueError(
                 f"early_stopping=True needs at least two samples, got n_samples = {n_samples}."
             )
-        n_held = np.ceil(self.validation_fraction * n_samples)
+        share = float(self.validation_fraction)
+        n_held = np.ceil(share * n_samples)
         if classes is not None:
             counts = np.bincount(classes)
             enough = counts.min() > 1 and min(n_held, n_samples - n_held) >= counts.size
             classes = classes if enough else None
         seed = int(derived_key(self._key, "rows held back")) % 2**32
         return train_test_split(
-            np.arange(n_samples), test_size=self.validation_fraction, stratify=classes,
-            random_state=seed,
-        )  # fmt: skip
+            np.arange(n_samples), test_size=share, stratify=classes, random_state=seed
+        )
 
     def _forget(self):
         self._moments = None
@@ -438,6 +439,8 @@ default=None
             If ``X`` is None.
         """
         check_is_fitted(self)
+        check_number(n_samples, "n_samples", numbers.Integral, low=1)
+        check_number(n_steps_between, "n_steps_between", numbers.Integral, low=1)
         if X is None:
             raise ValueError(
                 f"{type(self).__name__} does not generate states, so X must be passed. To prune, "

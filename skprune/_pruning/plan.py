@@ -109,7 +109,7 @@ def check_pruner(pruner) -> Plan:
     ValueError, TypeError
         If a parameter is invalid, or incompatible with another one.
     """
-    check_number(pruner.n_rounds, "n_rounds", numbers.Integral, low=1)
+    n_rounds = check_number(pruner.n_rounds, "n_rounds", numbers.Integral, low=1)
     check_choice("scope", pruner.scope, ("level", "global", "unit"))
     check_choice("order", pruner.order, ORDERS)
     check_choice("remove", pruner.remove, ("least", "most"))
@@ -120,7 +120,8 @@ def check_pruner(pruner) -> Plan:
             f"{retrain!r}."
         )
     if isinstance(retrain, Rewind):
-        check_number(retrain.n_iter, "n_iter of Rewind", numbers.Integral, low=0)
+        n_iter = check_number(retrain.n_iter, "n_iter of Rewind", numbers.Integral, low=0)
+        retrain = Rewind(n_iter)
     units = resolve(pruner.target, TARGETS, "target")
     if pruner.target is None or not (units is None or isinstance(units, Units)):
         raise TypeError(
@@ -147,7 +148,7 @@ def check_pruner(pruner) -> Plan:
         if not is_function and (name, function) != ("regrow", None):
             raise TypeError(f"{name} must be a name or a function of a {noun}, got {function!r}.")
     schedule, sparsities, listed = check_schedule(
-        pruner.schedule, pruner.sparsity, pruner.n_rounds, units=units, regrow=regrow
+        pruner.schedule, pruner.sparsity, n_rounds, units=units, regrow=regrow
     )
     return Plan(
         schedule=schedule,
@@ -208,16 +209,17 @@ def check_schedule(given, sparsity, n_rounds, *, units, regrow) -> tuple:
             "regrow requires target='connections' and a schedule that can remove more connections "
             f"than the target, such as FractionOfRemaining, got schedule={given!r}."
         )
+    sparsities = [_plain_sparsity(wanted) for wanted in sparsities]
     for wanted in sparsities:
         for share in per_level(wanted):
             if share is not None:
-                check_number(share, "sparsity", low=0, high=1, closed="left")
-            elif schedule.needs_target:
+                continue
+            if schedule.needs_target:
                 raise ValueError(
                     "sparsity=None requires a schedule that needs no target, such as "
                     f"FractionOfRemaining. Pass a sparsity in [0, 1) with schedule={given!r}."
                 )
-            elif regrow is not None:
+            if regrow is not None:
                 raise ValueError(
                     "regrow adds connections up to a target sparsity, got sparsity=None. Pass a "
                     "number in [0, 1)."
@@ -228,6 +230,15 @@ def check_schedule(given, sparsity, n_rounds, *, units, regrow) -> tuple:
                 f"schedule={given!r} is not in ascending order. List the lowest sparsity first."
             )
     return schedule, sparsities, listed
+
+
+def _plain_sparsity(sparsity):
+    """Return a sparsity as a Python number, a list of them, or None."""
+    if isinstance(sparsity, list | tuple | np.ndarray):
+        return [_plain_sparsity(share) for share in sparsity]
+    if sparsity is None:
+        return None
+    return check_number(sparsity, "sparsity", low=0, high=1, closed="left")
 
 
 def per_level(sparsity, n_levels=1) -> list:

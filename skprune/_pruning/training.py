@@ -87,6 +87,7 @@ class RoundTrainer:
         if rewind_to is None:
             return self.fit("train", estimator), None
         n_iter = estimator.get_params()["n_iter"]
+        n_iter = None if n_iter is None else int(n_iter)
         if n_iter is None:  # each level has its own n_iter
             if rewind_to:
                 raise ValueError(
@@ -116,7 +117,7 @@ class RoundTrainer:
             estimator = self.fresh(estimator, masks, rng)
         changed = {"warm_start": True}
         if self.pruner.n_retrain_iter is not None:
-            changed["n_iter"] = self.pruner.n_retrain_iter
+            changed["n_iter"] = int(self.pruner.n_retrain_iter)
         return self.fit("retrain", estimator, **changed)
 
     def fresh(self, estimator, masks, rng):

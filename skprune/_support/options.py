@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 
 import numpy as np
+
+# Types that pass as numbers for isinstance, but do not mean one.
+NOT_NUMBERS = (bool, np.bool_, np.timedelta64)
 
 
 def resolve(value, registry: dict, parameter: str):
@@ -69,7 +73,10 @@ def resolve_function(value, registry: dict, parameter: str):
 
 
 def check_number(value, parameter, kind=numbers.Real, low=None, high=None, closed="both"):
-    """Return a number if it is finite, of the right type and within the limits.
+    """Return a Python number if a value is finite, of the right type and within the limits.
+
+    NumPy scalars of any width are accepted. Arrays are not, even if they have no dimension, as in
+    scikit-learn.
 
     Parameters
     ----------
@@ -87,27 +94,64 @@ def check_number(value, parameter, kind=numbers.Real, low=None, high=None, close
     Returns
     -------
     value : int or float
+        An int if ``value`` is an integer, and a float otherwise.
 
     Raises
     ------
     TypeError
         If ``value`` has the wrong type.
     ValueError
-        If ``value`` is not finite or outside the limits.
+        If ``value`` is not finite, is outside the limits, or is an integer beyond 64 bits.
     """
     noun = "an integer" if kind is numbers.Integral else "a number"
     left = "[" if closed in ("both", "left") else "("
     right = "]" if closed in ("both", "right") else ")"
     span = f"{left}{'-inf' if low is None else low}, {'inf' if high is None else high}{right}"
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, kind):
+    if isinstance(value, NOT_NUMBERS) or not isinstance(value, kind):
         raise TypeError(
             f"{parameter} must be {noun} in {span}, got {value!r} of type {type(value).__name__}."
         )
-    too_low = low is not None and (value < low or (value == low and left == "("))
-    too_high = high is not None and (value > high or (value == high and right == ")"))
-    if not np.isfinite(value) or too_low or too_high:
-        raise ValueError(f"{parameter} must be {noun} in {span}, got {value!r}.")
-    return value
+    if isinstance(value, numbers.Integral) and not -(2**63) <= value < 2**63:
+        raise ValueError(
+            f"{parameter} must be {noun} in {span}, got an integer of {int(value).bit_length()} "
+            "bits. Integers beyond 64 bits, with their sign, are not supported."
+        )
+    try:
+        number = int(value) if isinstance(value, numbers.Integral) else float(value)
+    except OverflowError:  # a fraction of large integers
+        number = math.inf
+    too_low = low is not None and (number < low or (number == low and left == "("))
+    too_high = high is not None and (number > high or (number == high and right == ")"))
+    if not math.isfinite(number) or too_low or too_high:
+        raise ValueError(f"{parameter} must be {noun} in {span}, got {number!r}.")
+    return number
+
+
+def check_shape(shape, parameter="shape") -> tuple[int, int]:
+    """Return a pair of positive ints, such as the shape of a mask or of an image.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Value of the parameter.
+    parameter : str, default="shape"
+        Name of the parameter, for the error message.
+
+    Returns
+    -------
+    shape : (int, int)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the value is not a pair of positive integers.
+    """
+    if np.ndim(shape) != 1 or len(shape) != 2:
+        raise ValueError(f"{parameter} must be a pair of integers, got {shape!r}.")
+    first, second = (
+        check_number(side, f"an entry of {parameter}", numbers.Integral, low=1) for side in shape
+    )
+    return first, second
 
 
 def check_layer_sizes(sizes) -> list:
@@ -136,9 +180,10 @@ def check_layer_sizes(sizes) -> list:
     sizes = list(sizes)
     if not sizes:
         raise ValueError("hidden_layer_sizes is empty. Pass the size of at least one hidden layer.")
-    for size in sizes:
+    return [
         check_number(size, "an entry of hidden_layer_sizes", numbers.Integral, low=1)
-    return [int(size) for size in sizes]
+        for size in sizes
+    ]
 
 
 def check_choice(name, value, legal):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numbers
+
 import numpy as np
 from scipy import sparse
 from sklearn.utils import check_random_state
 
+from .options import check_number
 from .threads import blocks
 
 
@@ -64,6 +67,14 @@ def derived_key(key, stream) -> np.uint64:
     """
     number = STREAMS[stream] if isinstance(stream, str) else stream
     return np.random.SeedSequence([int(key), number]).generate_state(1, np.uint64)[0]
+
+
+def random_rows(rows, n_samples, random_state) -> np.ndarray:
+    """Return rows that are drawn with replacement, or all rows if ``n_samples`` is None."""
+    if n_samples is None:
+        return rows
+    n_samples = check_number(n_samples, "n_samples", numbers.Integral, low=1)
+    return rows[check_random_state(random_state).randint(len(rows), size=n_samples)]
 
 
 class RowUniforms:

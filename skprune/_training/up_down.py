@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -103,7 +103,7 @@ def check_up_down(fine_tune, join_labels) -> UpDown:
     Returns
     -------
     tuning : UpDown
-        The validated options.
+        A copy of the options with Python numbers.
 
     Raises
     ------
@@ -115,23 +115,27 @@ def check_up_down(fine_tune, join_labels) -> UpDown:
     tuning = resolve(fine_tune, FINE_TUNE, "fine_tune")
     if not isinstance(tuning, UpDown):
         raise TypeError(f"fine_tune must be 'up_down', an UpDown or None, got {tuning!r}.")
-    check_number(tuning.n_iter, "n_iter of UpDown", numbers.Integral, low=0)
-    check_number(tuning.batch_size, "batch_size of UpDown", numbers.Integral, low=1)
-    check_number(
-        tuning.n_gibbs_steps, "n_gibbs_steps of UpDown", numbers.Integral, low=1, high=1000
-    )
+    integer = numbers.Integral
+    plain = {
+        name: check_number(getattr(tuning, name), f"{name} of UpDown", kind, low, high, closed)
+        for name, kind, low, high, closed in (
+            ("n_iter", integer, 0, None, "both"),
+            ("batch_size", integer, 1, None, "both"),
+            ("n_gibbs_steps", integer, 1, 1000, "both"),
+            ("n_label_draws", integer, 1, 100, "both"),
+            ("learning_rate", numbers.Real, 0, None, "right"),
+            ("l2", numbers.Real, 0, None, "both"),
+        )
+    }
     if tuning.negative_phase not in ("cd", "pcd"):
         raise ValueError(
             f"negative_phase={tuning.negative_phase!r} of UpDown is not known. Use 'cd' or 'pcd'."
         )
-    check_number(tuning.n_label_draws, "n_label_draws of UpDown", numbers.Integral, low=1, high=100)
     if tuning.n_label_draws > 1 and not join_labels:
         raise ValueError(
             "n_label_draws of UpDown must be 1 unless join_labels=True, got "
             f"{tuning.n_label_draws}."
         )
-    check_number(tuning.learning_rate, "learning_rate of UpDown", low=0, closed="right")
-    check_number(tuning.l2, "l2 of UpDown", low=0)
     resolve_function(
         tuning.learning_rate_schedule,
         LEARNING_RATE_SCHEDULES,
@@ -141,7 +145,7 @@ def check_up_down(fine_tune, join_labels) -> UpDown:
         raise ValueError(
             "join_labels=True needs an undirected top level. Use UpDown(undirected_top=True)."
         )
-    return tuning
+    return replace(tuning, **plain)
 
 
 @dataclass
