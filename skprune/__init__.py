@@ -1,6 +1,16 @@
 """Boltzmann machines whose connections can be pruned, as scikit-learn estimators."""
 
-from . import connectivity, criteria, datasets, likelihood, metrics, plotting, samplers, schedules
+from . import (
+    connectivity,
+    criteria,
+    datasets,
+    exceptions,
+    likelihood,
+    metrics,
+    plotting,
+    samplers,
+    schedules,
+)
 from ._support.version import VERSION as __version__
 from .autoencoder import SparseDBNAutoencoder
 from .classifier import SparseDBNClassifier
@@ -21,6 +31,7 @@ __all__ = [
     "connectivity",
     "criteria",
     "datasets",
+    "exceptions",
     "likelihood",
     "metrics",
     "plotting",

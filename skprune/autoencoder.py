@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -16,10 +16,10 @@ from ._network.base import PARAMETERS, FeedForwardNetwork, weighted_mean
 from ._network.pretraining import SHALLOW
 from ._support.compat import with_callbacks
 from ._support.random import new_key
+from ._support.ranges import OneWarningTransformer
 from ._support.threads import blocks
 from ._support.validation import (
     check_codes,
-    check_data,
     check_sample_weight,
     float_type,
     restored_on_error,
@@ -31,7 +31,9 @@ __all__ = ["SparseDBNAutoencoder"]
 UNIT_TYPES = {"logistic": BINARY, "linear": GAUSSIAN, "softmax": SOFTMAX}
 
 
-class SparseDBNAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FeedForwardNetwork):
+class SparseDBNAutoencoder(
+    ClassNamePrefixFeaturesOutMixin, OneWarningTransformer, FeedForwardNetwork
+):
     __doc__ = f"""Deep belief network unrolled and fine-tuned as an autoencoder.
 
     The pre-trained levels encode the data as a code, and their transposes decode it. Then encoder
@@ -169,6 +171,11 @@ default=(128, 32)
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
+    @property
+    def _unit_interval(self) -> bool:
+        """Whether data outside [0, 1] give a warning. Machines read counts above 1 as 1."""
+        return self.output == "logistic" or (self.output == "linear" and super()._unit_interval)
+
     def _check_parameters(self):
         super()._check_parameters()
         for name, legal in (("code", ("linear", "logistic")), ("output", tuple(UNIT_TYPES))):
@@ -224,7 +231,7 @@ default=(128, 32)
         self._check_parameters()
         with restored_on_error(self):
             going_on = self.warm_start and hasattr(self, "_levels")
-            X = check_data(self, X, reset=not going_on)
+            X = self._check_data(X, reset=not going_on)
             given = check_sample_weight(sample_weight, X)
             X, totals = self._shares(X, reset=not going_on)
             weights = given * totals
@@ -269,7 +276,7 @@ default=(128, 32)
         self._check_parameters()
         with restored_on_error(self):
             first = not hasattr(self, "_levels")
-            X = check_data(self, X, reset=first)
+            X = self._check_data(X, reset=first)
             weights = check_sample_weight(sample_weight, X)
             X, totals = self._shares(X, reset=first)
             if first:
@@ -327,7 +334,7 @@ default=(128, 32)
             Activations of the code units.
         """
         check_is_fitted(self)
-        X = self._input(check_data(self, X, reset=False))
+        X = self._input(self._check_data(X))
         return self._activations(X, len(self._levels) // 2)
 
     def inverse_transform(self, codes):
@@ -345,7 +352,9 @@ default=(128, 32)
             of the row.
         """
         check_is_fitted(self)
-        codes = check_codes(codes, self._n_features_out)
+        codes = check_codes(
+            self, codes, self._n_features_out, unit_interval=self.code == "logistic"
+        )
         return self._activations(codes, len(self._levels), start=len(self._levels) // 2)
 
     def score_samples(self, X) -> np.ndarray:
@@ -365,7 +374,7 @@ default=(128, 32)
             Minus the squared errors. Higher is better.
         """
         check_is_fitted(self)
-        X, _ = self._shares(check_data(self, X, reset=False))
+        X, _ = self._shares(self._check_data(X))
         return -_squared_errors(X, self._activations(self._input(X), len(self._levels)))
 
     def score(self, X, y=None) -> float:

@@ -17,7 +17,7 @@ from ._support.compat import with_callbacks
 from ._support.random import new_key
 from ._support.validation import (
     check_classes,
-    check_data,
+    check_labels,
     check_sample_weight,
     restored_on_error,
 )
@@ -211,7 +211,7 @@ default=(100, 100)
         self._check_parameters()
         with restored_on_error(self):
             going_on = self.warm_start and hasattr(self, "_levels")
-            X = check_data(self, X, reset=not going_on)
+            X = self._check_data(X, reset=not going_on)
             self.classes_, numbers_ = check_classes(X, y, self.classes_ if going_on else None)
             given = check_sample_weight(sample_weight, X)
             weights = given * self._weights_of_classes(numbers_)
@@ -277,12 +277,14 @@ default=(100, 100)
             )
         with restored_on_error(self):
             first = not hasattr(self, "_levels")
-            X = check_data(self, X, reset=first)
+            X = self._check_data(X, reset=first)
             if first:
                 if classes is None:
                     raise ValueError("classes must be passed on the first call to partial_fit.")
-                classes = np.unique(classes)
-            elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+                classes = np.unique(check_labels(classes, "classes"))
+            elif classes is not None and not np.array_equal(
+                np.unique(check_labels(classes, "classes")), self.classes_
+            ):
                 raise ValueError("classes must be the same as on the first call to partial_fit.")
             self.classes_, numbers_ = check_classes(X, y, classes if first else self.classes_)
             weights = check_sample_weight(sample_weight, X) * self._weights_of_classes(numbers_)
@@ -305,7 +307,7 @@ default=(100, 100)
             Probabilities of the classes, in the order of ``classes_``.
         """
         check_is_fitted(self)
-        X = check_data(self, X, reset=False)
+        X = self._check_data(X)
         return self._activations(self._input(X), len(self._levels))
 
     def predict_log_proba(self, X) -> np.ndarray:

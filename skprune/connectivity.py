@@ -13,6 +13,7 @@ from scipy import sparse
 from sklearn.utils import check_random_state
 
 from ._support.options import check_number, check_shape
+from ._support.tables import as_array, column_names
 
 __all__ = [
     "check_mask",
@@ -220,7 +221,7 @@ def isolated_units(connectivity) -> tuple[np.ndarray, np.ndarray]:
     >>> isolated_units([[True, False], [False, False]])
     (array([False,  True]), array([False,  True]))
     """
-    mask = np.asarray(connectivity, dtype=bool)
+    mask = _any_mask(connectivity)
     return np.logical_not(mask.any(axis=1)), np.logical_not(mask.any(axis=0))
 
 
@@ -276,7 +277,7 @@ def connected_units(masks) -> list:
     >>> connected_units([np.array([[True, False], [False, False]])])
     [array([ True, False])]
     """
-    masks = [np.array(mask, dtype=bool) for mask in masks]
+    masks = [_any_mask(mask).copy() for mask in masks]
     units = [np.ones(mask.shape[0], dtype=bool) for mask in masks]
     going = True
     while going:
@@ -297,12 +298,17 @@ def sparsity(connectivity) -> float:
     Parameters
     ----------
     connectivity : array-like of bool of shape (n_upper, n_lower), or list of ndarray of bool
-        One mask, or one mask per level.
+        One mask, or one mask per level. There must be at least one.
 
     Returns
     -------
     sparsity : float
         Number of absent connections divided by the number of all connections.
+
+    Raises
+    ------
+    ValueError
+        If there is no mask, or a mask is empty or holds something other than 0 and 1.
 
     Examples
     --------
@@ -310,10 +316,26 @@ def sparsity(connectivity) -> float:
     >>> sparsity([[True, False], [False, False]])
     0.75
     """
-    masks = connectivity if isinstance(connectivity, list | tuple) else [connectivity]
-    masks = [np.asarray(mask, dtype=bool) for mask in masks]
+    several = isinstance(connectivity, list | tuple) and not (
+        len(connectivity) and np.ndim(connectivity[0]) == 1
+    )
+    masks = [_any_mask(mask) for mask in (connectivity if several else [connectivity])]
     total = sum(mask.size for mask in masks)
+    if not total:
+        raise ValueError(
+            f"sparsity needs at least one connection that could exist, got {connectivity!r}. Pass "
+            "a mask, or a non-empty list with one mask per level."
+        )
     return float(1 - sum(int(mask.sum()) for mask in masks) / total)
+
+
+def _any_mask(mask) -> np.ndarray:
+    """Return a mask of any shape as a boolean matrix."""
+    array = as_array(mask)
+    array = array.toarray() if sparse.issparse(array) else np.asarray(array)
+    if array.ndim != 2:
+        raise ValueError(f"A mask must have two dimensions, got shape {array.shape}.")
+    return check_mask(array, array.shape) if array.any() else np.zeros(array.shape, dtype=bool)
 
 
 def one_per_level(masks, n_levels) -> list:
@@ -348,7 +370,7 @@ def one_per_level(masks, n_levels) -> list:
     return masks
 
 
-def check_mask(mask, shape) -> np.ndarray:
+def check_mask(mask, shape, names=None) -> np.ndarray:
     """Validate a mask and return it as a boolean array.
 
     Parameters
@@ -357,6 +379,9 @@ def check_mask(mask, shape) -> np.ndarray:
         Booleans, or the numbers 0 and 1.
     shape : tuple of int
         Required shape, (n_upper, n_lower).
+    names : sequence of str, default=None
+        Names of the lower units. If the mask has column names, they must be these. If None, names
+        are not checked.
 
     Returns
     -------
@@ -366,7 +391,8 @@ def check_mask(mask, shape) -> np.ndarray:
     Raises
     ------
     ValueError
-        If the mask has a different shape, holds a value other than 0 and 1, or has no connection.
+        If the mask has a different shape or other column names, holds a value other than 0 and 1,
+        or has no connection.
 
     Examples
     --------
@@ -374,11 +400,18 @@ def check_mask(mask, shape) -> np.ndarray:
     >>> check_mask([[1, 0]], (1, 2))
     array([[ True, False]])
     """
-    array = mask.toarray() if sparse.issparse(mask) else np.asarray(mask)
+    array = as_array(mask)
+    array = array.toarray() if sparse.issparse(array) else np.asarray(array)
     if array.shape != tuple(shape):
         raise ValueError(
             f"The connectivity mask has shape {array.shape}, but it must have the shape of "
             f"components_, (n_upper, n_lower) = {tuple(shape)}."
+        )
+    given = column_names(mask)
+    if names is not None and given is not None and given != list(names):
+        raise ValueError(
+            "The columns of the connectivity mask must have the names and the order of the "
+            f"features, which begin with {list(names[:5])}, got {given[:5]}."
         )
     if array.dtype != bool:
         if not np.isin(array, (0, 1)).all():
@@ -389,7 +422,29 @@ def check_mask(mask, shape) -> np.ndarray:
     return array
 
 
-def from_option(option, shape, rng) -> np.ndarray:
+def check_masks(masks, shapes, names=None) -> list:
+    """Validate one mask per level and return them as boolean arrays.
+
+    Parameters
+    ----------
+    masks : list of {array-like, sparse matrix} of shape (n_upper, n_lower)
+        One mask per level, lowest level first.
+    shapes : list of (int, int)
+        Required shape of each mask.
+    names : sequence of str, default=None
+        Names of the units below the lowest level, which column names of its mask must match.
+
+    Returns
+    -------
+    masks : list of ndarray of bool of shape (n_upper, n_lower)
+    """
+    return [
+        check_mask(mask, shape, None if number else names)
+        for number, (mask, shape) in enumerate(zip(masks, shapes, strict=True))
+    ]
+
+
+def from_option(option, shape, rng, names=None) -> np.ndarray:
     """Return the mask that the ``connectivity`` parameter of a machine describes.
 
     Parameters
@@ -401,6 +456,8 @@ def from_option(option, shape, rng) -> np.ndarray:
         Shape of the mask, (n_upper, n_lower).
     rng : numpy.random.RandomState
         Random number generator, which is passed to a callable.
+    names : sequence of str, default=None
+        Names of the lower units, which column names of the mask must match.
 
     Returns
     -------
@@ -409,4 +466,4 @@ def from_option(option, shape, rng) -> np.ndarray:
     """
     if option is None:
         return full(shape)
-    return check_mask(option(shape, rng) if callable(option) else option, shape)
+    return check_mask(option(shape, rng) if callable(option) else option, shape, names)

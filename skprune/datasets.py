@@ -28,6 +28,7 @@ from sklearn.utils import Bunch, check_random_state
 from ._support.downloads import OWN_CHECKSUM, checksum_of, own_directory
 from ._support.options import check_number, check_shape
 from ._support.random import random_rows
+from ._support.validation import check_rows
 
 __all__ = [
     "DENSITY_BENCHMARKS",
@@ -454,8 +455,8 @@ def circular_patches(X, image_shape, radius, n_patches, *, random_state=None) ->
     (5, 13)
     """
     height, width = check_shape(image_shape, "image_shape")
-    X = np.asarray(X)
-    if X.ndim != 2 or X.shape[1] != height * width:
+    X = check_rows(X, dtype=None)
+    if X.shape[1] != height * width:
         raise ValueError(
             f"X must hold one image of {height} x {width} pixels per row, got shape {X.shape}."
         )

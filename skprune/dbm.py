@@ -5,13 +5,14 @@ from __future__ import annotations
 import numbers
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from itertools import pairwise
 
 import numpy as np
 from scipy import sparse
 from scipy.special import entr
 from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from . import connectivity
 from ._machine import inference
@@ -22,7 +23,7 @@ from ._machine.levels import Level, optional_list, read_only, stack_of
 from ._support.options import check_layer_sizes, check_number
 from ._support.random import new_key
 from ._support.threads import blocks
-from ._support.validation import check_codes, check_data, float_type
+from ._support.validation import check_codes, check_data, check_incomplete, float_type
 from ._training.doubling import pretrained_levels, random_levels
 from ._training.unrolling import levels_of_dbm
 from .rbm import PrunedBernoulliRBM
@@ -291,9 +292,12 @@ class DBMTransformer(BoltzmannMachine):
         dtype = float_type(X)
         sizes = [X.shape[1], *self._sizes()]
         options = self.connectivity or [None] * (len(sizes) - 1)
+        names = getattr(self, "feature_names_in_", None)
         masks = [
-            connectivity.from_option(option, (upper, lower), rng)
-            for option, lower, upper in zip(options, sizes[:-1], sizes[1:], strict=True)
+            connectivity.from_option(option, (upper, lower), rng, None if number else names)
+            for number, (option, (lower, upper)) in enumerate(
+                zip(options, pairwise(sizes), strict=True)
+            )
         ]
         levels = []
         if self.pretrain is not False:
@@ -521,7 +525,7 @@ default=None
             Probabilities of the visible units.
         """
         check_is_fitted(self)
-        H = check_codes(H, self._n_features_out)
+        H = check_codes(self, H, self._n_features_out)
         with self._team(H.shape[0]) as team:
             for number in range(len(self._levels) - 1, -1, -1):
                 stack = stack_of([self._levels[number]], self._biases[number : number + 2])
@@ -589,8 +593,8 @@ default=None
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Data with values in [0, 1], and NaN where a value is missing.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data with values in [0, 1]. NaN, None and ``pandas.NA`` mark missing values.
         tolerance : float, default=1e-4
             The missing values of a row start from the means of the training data. Their updates
             stop when none changes by more than this.
@@ -605,9 +609,7 @@ default=None
         check_is_fitted(self)
         tolerance = check_number(tolerance, "tolerance", low=0, closed="right")
         max_updates = check_number(max_updates, "max_updates", numbers.Integral, low=1)
-        X = validate_data(
-            self, X, dtype=(np.float64, np.float32), ensure_all_finite="allow-nan", reset=False
-        )
+        X = check_incomplete(self, X)
         missing = np.isnan(X)
         filled = np.where(missing, self.activity_[0], X).astype(self._biases[0].dtype)
         bottom = stack_of(self._levels[:1], self._biases[:2])

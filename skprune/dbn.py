@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from scipy.special import logsumexp
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import ClassifierTags, check_random_state
 from sklearn.utils.metaestimators import available_if
@@ -24,6 +24,7 @@ from ._machine.levels import Layers, Level, layers_between
 from ._support.compat import CallbackSupportMixin, with_callbacks
 from ._support.options import check_number
 from ._support.random import RowUniforms, derived_key, new_key
+from ._support.ranges import OneWarningTransformer, one_range_warning
 from ._support.stored import StoredState
 from ._support.threads import Team
 from ._support.validation import check_classes, check_codes, check_data, restored_on_error
@@ -37,7 +38,7 @@ from ._training.stacking import (
 )
 from ._training.unrolling import FeedForwardLevel
 from ._training.up_down import UpDown, check_up_down, generative_layers, train_up_down
-from .connectivity import check_mask, one_per_level
+from .connectivity import check_masks, one_per_level
 from .rbm import PrunedBernoulliRBM
 from .samplers import LabelledChains
 
@@ -53,7 +54,7 @@ def _joins_labels(self):
 class SparseDBN(
     CallbackSupportMixin,
     ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
+    OneWarningTransformer,
     GenerativeNetwork,
     StoredState,
     LevelList,
@@ -370,7 +371,7 @@ default=(100, 100)
         counts = [len(own) for own in present]
         masks = one_per_level(masks, sum(counts))
         shapes = [mask.shape for own in present for mask in own]
-        masks = [check_mask(mask, shape) for mask, shape in zip(masks, shapes, strict=True)]
+        masks = check_masks(masks, shapes, getattr(self, "feature_names_in_", None))
         ends = np.cumsum([0, *counts])
         for level, start, stop in zip(self.estimators_, ends[:-1], ends[1:], strict=True):
             level.set_connectivity(masks[start:stop])
@@ -379,6 +380,7 @@ default=(100, 100)
             self._generative = self._generative.with_connectivity(masks[:n_directed])
         return self
 
+    @one_range_warning()
     def layer_samples(self, X=None, *, n_samples=1000, n_steps_between=10, random_state=None):
         """Return states of all layers, given data or drawn from the model.
 
@@ -620,7 +622,7 @@ default=(100, 100)
             Probabilities of the visible units.
         """
         check_is_fitted(self)
-        H = check_codes(H, self._n_features_out)
+        H = check_codes(self, H, self._n_features_out)
         with self._team(H.shape[0]) as team:
             return self._model().means_down(H, team)
 

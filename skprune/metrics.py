@@ -12,13 +12,13 @@ import numbers
 from typing import NamedTuple
 
 import numpy as np
-from scipy import sparse
 from sklearn.base import clone
-from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from ._pruning.protocol import connectivity_parameters
 from ._support.options import check_number
+from ._support.ranges import one_range_warning
+from ._support.validation import check_rows
 from .criteria import Fisher, LevelView
 
 __all__ = [
@@ -183,7 +183,7 @@ def rank_frequency(X) -> np.ndarray:
     >>> rank_frequency([[0, 1], [0, 1], [0, 1], [1, 1]])
     array([0.75, 0.25])
     """
-    _, counts = np.unique(np.asarray(X), axis=0, return_counts=True)
+    _, counts = np.unique(check_rows(X, dtype=None), axis=0, return_counts=True)
     return np.sort(counts)[::-1] / counts.sum()
 
 
@@ -271,7 +271,7 @@ def sample_quality(samples, classifier) -> SampleQuality:
     1.0
     """
     check_is_fitted(classifier)
-    probabilities = classifier.predict_proba(check_array(samples))
+    probabilities = classifier.predict_proba(check_rows(samples, "samples"))
     winners = probabilities.argmax(axis=1)
     counts = np.bincount(winners, minlength=probabilities.shape[1])
     sums = np.bincount(winners, probabilities.max(axis=1), minlength=probabilities.shape[1])
@@ -281,6 +281,7 @@ def sample_quality(samples, classifier) -> SampleQuality:
     )
 
 
+@one_range_warning()
 def encoding_quality(machine, X, y, X_test, y_test, probe=None) -> tuple[float, float]:
     """Train a classifier on the features of a machine and return its accuracies.
 
@@ -344,6 +345,7 @@ class MinimalComparison(NamedTuple):
     estimator: object
 
 
+@one_range_warning()
 def compare_minimal(machine, X, X_test, scoring=None) -> MinimalComparison:
     """Compare a pruned machine with a minimal machine that has the same connections from the start.
 
@@ -454,10 +456,8 @@ def compare_moments(X, samples) -> MomentCheck:
     >>> compare_moments(X, X).mean_gap
     0.0
     """
-    X = check_array(X, accept_sparse="csr", dtype=np.float64, ensure_min_samples=2)
-    if sparse.issparse(X):
-        X = X.toarray()
-    samples = check_array(samples, dtype=np.float64, ensure_min_samples=2)
+    X = check_rows(X, dtype=np.float64, ensure_min_samples=2)
+    samples = check_rows(samples, "samples", dtype=np.float64, ensure_min_samples=2)
     if X.shape[1] != samples.shape[1]:
         raise ValueError(
             f"X has {X.shape[1]} features and samples have {samples.shape[1]}. Pass samples of the "

@@ -11,12 +11,12 @@ import math
 import numbers
 
 import numpy as np
-from scipy import sparse
 from sklearn.pipeline import Pipeline
-from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from ._support.options import check_number
+from ._support.ranges import one_range_warning
+from ._support.validation import check_rows
 
 __all__ = [
     "ImagesDisplay",
@@ -130,7 +130,7 @@ class ImagesDisplay:
     _cmap = "gray_r"
 
     def __init__(self, images, *, image_shape=None, n_columns=10):
-        self.images = check_array(images, dtype=np.float64, ensure_all_finite="allow-nan")
+        self.images = check_rows(images, "images", dtype=np.float64, ensure_all_finite="allow-nan")
         self.image_shape = _image_shape(image_shape, self.images.shape[1])
         self.n_columns = check_number(n_columns, "n_columns", numbers.Integral, low=1)
 
@@ -313,6 +313,7 @@ class ReconstructionsDisplay(ImagesDisplay):
     _limits = 0, 1
 
     @classmethod
+    @one_range_warning()
     def from_estimator(
         cls, estimator, X, *, image_shape=None, n_columns=10, ax=None, plot_options=None
     ):
@@ -351,8 +352,7 @@ class ReconstructionsDisplay(ImagesDisplay):
         machine = _machine(estimator)
         n_columns = check_number(n_columns, "n_columns", numbers.Integral, low=1)
         given = X  # the machine itself checks feature names and accepts sparse data
-        X = X.toarray() if sparse.issparse(X) else X
-        X = check_array(X, dtype=np.float64, ensure_all_finite="allow-nan")
+        X = check_rows(X, dtype=np.float64, ensure_all_finite="allow-nan")
         if np.isnan(X).any():
             if not hasattr(machine, "complete"):
                 raise TypeError(

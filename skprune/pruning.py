@@ -36,6 +36,7 @@ from ._pruning.plan import Rewind, Units, check_pruner
 from ._pruning.rounds import as_columns, score_with
 from ._support.compat import with_callbacks
 from ._support.options import check_number
+from ._support.ranges import one_range_warning
 
 __all__ = ["IterativePruner", "IterativePrunerCV", "Rewind", "Units", "pruning_path"]
 
@@ -178,6 +179,7 @@ class IterativePruner(FittedPruner):
         return n_tasks + unfitted * (1 + (plan.retrain == "rewind"))
 
     @with_callbacks
+    @one_range_warning()
     def fit(self, X, y=None, **fit_params):
         """Train the estimator, then prune and retrain it in rounds.
 
@@ -221,6 +223,7 @@ class IterativePruner(FittedPruner):
         return self
 
 
+@one_range_warning()
 def pruning_path(pruner, X, y=None, **fit_params) -> Bunch:
     """Train a machine once, prune it in rounds, and return a copy of it after each round.
 
@@ -400,6 +403,7 @@ class IterativePrunerCV(FittedPruner):
         return pruner
 
     @with_callbacks
+    @one_range_warning()
     def fit(self, X, y=None, **fit_params):
         """Choose a sparsity by cross-validation, then prune to it on all data.
 
@@ -473,6 +477,7 @@ class IterativePrunerCV(FittedPruner):
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
+    @one_range_warning()
     def score(self, X, y=None, **score_params) -> float:
         """Return the score of the pruned estimator, computed with ``scoring``.
 

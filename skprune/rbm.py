@@ -243,7 +243,9 @@ class PrunedBernoulliRBM(BoltzmannMachine):
         dtype = float_type(X)
         n_components = int(self.n_components)
         shape = (n_components, X.shape[1])
-        mask = connectivity.from_option(self.connectivity, shape, rng)
+        mask = connectivity.from_option(
+            self.connectivity, shape, rng, getattr(self, "feature_names_in_", None)
+        )
         if self.initial_sparsity:
             n_kept = mask.size - round(float(self.initial_sparsity) * mask.size)
             if n_kept == 0:

@@ -11,6 +11,7 @@ PACKAGE = pathlib.Path(skprune.__file__).parent
 
 # A module imports only from modules above it.
 IMPORT_ORDER = [
+    "exceptions",
     "_support.version",
     "_support.stored",
     "_support.compat",
@@ -18,6 +19,8 @@ IMPORT_ORDER = [
     "_support.downloads",
     "_support.threads",
     "_support.random",
+    "_support.ranges",
+    "_support.tables",
     "_support.validation",
     "_kernels.compile",
     "_kernels.simd",

@@ -33,6 +33,8 @@ def very_sparse(shape, rng):
     return mask
 
 
+# The checks feed Gaussian data to every estimator.
+@pytest.mark.filterwarnings("ignore::skprune.exceptions.DataRangeWarning")
 @parametrize_with_checks(
     [
         PrunedBernoulliRBM(random_state=0),

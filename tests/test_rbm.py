@@ -2,7 +2,6 @@
 
 import pickle
 import typing
-import warnings
 
 import joblib
 import numpy as np
@@ -12,6 +11,7 @@ from sklearn.base import clone
 from sklearn.exceptions import InconsistentVersionWarning, NotFittedError
 
 from skprune import IterativePruner, PrunedBernoulliRBM
+from skprune.exceptions import DataRangeWarning
 from skprune.samplers import ContrastiveDivergence, ParallelTempering
 from tests import oracles
 from tests.machines import (
@@ -562,11 +562,12 @@ def test_repr_evaluates_no_score(digits):
     assert "log Z" not in rbm._kept
 
 
-def test_data_outside_zero_one_are_taken_without_a_warning():
+def test_data_outside_zero_one_are_taken_with_a_warning():
     X = np.random.RandomState(0).normal(size=(50, 4))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert np.isfinite(small().fit(X).score_samples(X)).all()
+    with pytest.warns(DataRangeWarning, match="Scale the data with"):
+        rbm = small().fit(X)
+    with pytest.warns(DataRangeWarning, match="Scale the data with"):
+        assert np.isfinite(rbm.score_samples(X)).all()
 
 
 def test_callbacks_see_passes_and_can_stop(digits):

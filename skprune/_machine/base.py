@@ -8,7 +8,7 @@ from copy import deepcopy
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -17,6 +17,7 @@ from .._kernels.records import TrainingOptions
 from .._support.compat import with_callbacks
 from .._support.options import check_number, resolve_function
 from .._support.random import derived_key, new_key
+from .._support.ranges import OneWarningTransformer
 from .._support.validation import check_clamped, check_data, restored_on_error
 from .._training.contrastive import MEAN_RATE, ContrastiveTrainer, new_state, new_velocity
 from .._training.passes import LEARNING_RATE_SCHEDULES, run_passes
@@ -32,7 +33,7 @@ LEAST_CHAINS = 100  # minimum if n_chains is None, see docs/design_notes.md
 
 class BoltzmannMachine(
     ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
+    OneWarningTransformer,
     Layered,
     ABC,
 ):
@@ -574,7 +575,8 @@ class BoltzmannMachine(
         n_gibbs_steps : int, default=1000
             Number of Gibbs steps of each chain. Chains start from draws of the data means.
         clamped : array-like of shape (n_features,) or (n_samples, n_features), default=None
-            Visible states that are kept fixed, with NaN where a unit is free.
+            Visible states that are kept fixed, with NaN where a unit is free. A data frame must
+            have the columns of the training data, in the same order.
         random_state : int, RandomState instance or None, default=None
             Seeds the chains. Pass an int for reproducible results.
 
@@ -586,7 +588,7 @@ class BoltzmannMachine(
         Raises
         ------
         ValueError
-            If ``clamped`` has the wrong shape, or holds a value outside [0, 1].
+            If ``clamped`` has the wrong shape or columns, or holds a value outside [0, 1].
         TypeError
             If ``clamped`` is sparse.
         """
@@ -596,7 +598,7 @@ class BoltzmannMachine(
         rng = check_random_state(random_state)
         states = self._start(n_samples, rng)
         if clamped is not None:
-            clamped = check_clamped(clamped, states[0].shape, self._biases[0].dtype)
+            clamped = check_clamped(self, clamped, n_samples, self._biases[0].dtype)
             states[0] = np.where(np.isnan(clamped), states[0], clamped)
         with self._team(n_samples * n_gibbs_steps) as team:
             return inference.gibbs(

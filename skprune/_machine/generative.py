@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._support.options import check_number
 from .._support.random import derived_key, new_key
 from .._support.threads import Team
-from .._support.validation import check_data
+from .._support.validation import check_data, check_labels
 from ..likelihood import LogPartition
 from .belief import BeliefNetwork
 
@@ -211,7 +211,7 @@ class GenerativeNetwork:
             raise ValueError(
                 "y was passed, but the network has no labels. Fit it with join_labels=True."
             )
-        y = np.asarray(y)
+        y = np.asarray(y) if np.ndim(y) == 0 else check_labels(y)
         if y.shape not in ((), (n_samples,)):
             raise ValueError(
                 f"y has shape {y.shape}. Pass one class, or an array of shape ({n_samples},) with "

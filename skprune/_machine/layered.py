@@ -135,10 +135,8 @@ class Layered(CallbackSupportMixin, StoredState):
         check_is_fitted(self)
         masks = connectivity.one_per_level(masks, self._n_prunable)
         prunable, others = self._levels[: len(masks)], self._levels[len(masks) :]
-        masks = [
-            connectivity.check_mask(mask, level.shape)
-            for mask, level in zip(masks, prunable, strict=True)
-        ]
+        names = getattr(self, "feature_names_in_", None)
+        masks = connectivity.check_masks(masks, [level.shape for level in prunable], names)
         changed = [
             level.with_connectivity(mask) for level, mask in zip(prunable, masks, strict=True)
         ]

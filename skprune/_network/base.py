@@ -179,6 +179,15 @@ class FeedForwardNetwork(Layered, LevelList):
                 "or prune the units of a Boltzmann machine."
             )
 
+    @property
+    def _unit_interval(self) -> bool:
+        """Whether data outside [0, 1] give a warning, as they do if a machine pre-trains."""
+        return not (self.pretrain is None or self.pretrain in ("autoencoder", "supervised"))
+
+    def _check_data(self, X, reset=False):
+        """Validate data, and warn if values outside [0, 1] have no meaning for this network."""
+        return check_data(self, X, reset, unit_interval=self._unit_interval)
+
     # --------------------------------------------------------- initial weights
 
     def _starting_levels(self, X, y, rng, context, output="logistic") -> list:
@@ -446,7 +455,7 @@ default=None
                 f"{type(self).__name__} does not generate states, so X must be passed. To prune, "
                 "use a criterion that reads data, such as criteria.Fisher(source='data')."
             )
-        X = self._input(check_data(self, X, reset=False))
+        X = self._input(self._check_data(X))
         rng = check_random_state(random_state)
         layers = [X.toarray() if sparse.issparse(X) else X]
         for number in range(self._n_prunable):

@@ -11,6 +11,7 @@ from .._machine import inference
 from .._machine.levels import Level, stack_of
 from .._support.compat import NullCallbackContext
 from .._support.threads import Team
+from .._support.validation import check_same_features
 from .._training.unrolling import (
     FeedForwardLevel,
     check_unrolling,
@@ -191,6 +192,7 @@ def fitted_machine(pretrain, X, y, *, network, rng, context):
                 f"The pre-trained network has {machine.n_features_in_} visible units, but X has "
                 f"{X.shape[1]} features. The two numbers must be equal."
             )
+        check_same_features(network, machine)
         return machine
     machine = clone(pretrain)
     if network.random_state is not None or machine.random_state is None:

@@ -8,13 +8,18 @@ from sklearn.metrics import check_scoring
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params
 
+from .._support.ranges import one_range_warning
 from .loop import prune_in_rounds
 from .plan import check_pruner
 from .rounds import score_with
 
 
+@one_range_warning(quiet=True)
 def fold_scores(pruner, X, y, train, test, scoring, fit_params):
     """Return the test scores of one fold after each round of the path.
+
+    In another thread or process than ``fit``, data outside [0, 1] give no warning: the final fit
+    gives it.
 
     Parameters
     ----------

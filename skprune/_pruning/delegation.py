@@ -12,6 +12,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .._support.compat import CallbackSupportMixin
+from .._support.ranges import one_range_warning
 from .._support.stored import StoredState
 
 
@@ -80,6 +81,7 @@ class FittedPruner(CallbackSupportMixin, MetaEstimatorMixin, StoredState):
         return self.estimator_.score(X, y, **score_params)
 
     @available_if(_estimator_has("transform"))
+    @one_range_warning()
     def fit_transform(self, X, y=None, **fit_params):
         """Fit to data, then transform the same data.
 
