@@ -25,7 +25,7 @@ from sklearn.datasets import fetch_20newsgroups, fetch_file, get_data_home
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.utils import Bunch, check_random_state
 
-from ._support.downloads import OWN_CHECKSUM, checksum_of, own_directory
+from ._support.downloads import OWN_CHECKSUM, checksum_of, checksum_of_bits, own_directory
 from ._support.options import check_number, check_shape
 from ._support.random import random_rows
 from ._support.validation import check_rows
@@ -98,18 +98,6 @@ def _find(name):
     return None, home
 
 
-def _checksum(arrays, by_rows) -> str:
-    """Return the SHA-256 of arrays; with ``by_rows``, of arrays whose rows have been sorted."""
-    digest = hashlib.sha256()
-    for key in sorted(arrays):
-        array = np.ascontiguousarray(arrays[key], dtype=np.uint8)
-        if by_rows:
-            packed = np.ascontiguousarray(np.packbits(array, axis=1))
-            array = np.sort(packed.view(f"V{packed.shape[1]}").ravel())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
 def _damaged(path, what):
     return OSError(
         f"{path} is damaged or incomplete ({what}). Restore it, or delete it to download it again."
@@ -152,7 +140,7 @@ def _load(name, download, download_if_missing, by_rows=False) -> dict:
 def _is_known(name, arrays, by_rows) -> bool:
     """Return whether data and labels have the known checksum, or no checksum is known."""
     checked = {key: value for key, value in arrays.items() if key[:2] in ("X_", "y_")}
-    return name not in CHECKSUMS or _checksum(checked, by_rows) == CHECKSUMS[name]
+    return name not in CHECKSUMS or checksum_of_bits(checked, by_rows) == CHECKSUMS[name]
 
 
 def _fetch(source, file, folder, parse):

@@ -14,6 +14,7 @@ import pytest
 from scipy.io import savemat
 
 from skprune import datasets
+from skprune._support import downloads
 
 
 @pytest.fixture
@@ -257,12 +258,12 @@ def test_density_benchmark_from_text(server, monkeypatch):
         np.testing.assert_array_equal(data[f"X_{part}"], X)
     # another order of the rows is the same set, other rows are not
     arrays = {f"X_{part}": X for part, X in made.items()}
-    known = datasets._checksum(arrays, by_rows=True)
+    known = downloads.checksum_of_bits(arrays, by_rows=True)
     turned = {key: X[::-1] for key, X in arrays.items()}
-    assert datasets._checksum(turned, by_rows=True) == known
+    assert downloads.checksum_of_bits(turned, by_rows=True) == known
     turned["X_test"] = 1 - turned["X_test"]
     monkeypatch.setattr(
-        datasets, "CHECKSUMS", {"debd/nltcs": datasets._checksum(turned, by_rows=True)}
+        datasets, "CHECKSUMS", {"debd/nltcs": downloads.checksum_of_bits(turned, by_rows=True)}
     )
     with pytest.raises(OSError, match=r"nltcs\.npz is damaged"):
         datasets.fetch_density_benchmark("nltcs")

@@ -51,3 +51,15 @@ def checksum_of(arrays) -> str:
         digest.update(f"{key} {array.dtype.str} {array.shape} ".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
+
+
+def checksum_of_bits(arrays, by_rows) -> str:
+    """Return the SHA-256 of arrays; with ``by_rows``, of arrays whose rows have been sorted."""
+    digest = hashlib.sha256()
+    for key in sorted(arrays):
+        array = np.ascontiguousarray(arrays[key], dtype=np.uint8)
+        if by_rows:
+            packed = np.ascontiguousarray(np.packbits(array, axis=1))
+            array = np.sort(packed.view(f"V{packed.shape[1]}").ravel())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
