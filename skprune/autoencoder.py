@@ -235,6 +235,7 @@ default=(128, 32)
             given = check_sample_weight(sample_weight, X)
             X, totals = self._shares(X, reset=not going_on)
             weights = given * totals
+            self._check_start(X.shape[1], weights, going_on, holds_back=self.early_stopping)
             context = self._init_callback_context(max_subtasks=None)
             context.call_on_fit_task_begin(estimator=self, X=X, y=y)
             if not going_on:
@@ -279,9 +280,11 @@ default=(128, 32)
             X = self._check_data(X, reset=first)
             weights = check_sample_weight(sample_weight, X)
             X, totals = self._shares(X, reset=first)
+            weights = weights * totals
+            self._check_start(X.shape[1], weights, not first)
             if first:
                 self._initialize(self._input(X), y)
-            self._descend(X, None, weights * totals, 1, constant=True)
+            self._descend(X, None, weights, 1, constant=True)
         return self
 
     def _shares(self, X, reset=False):

@@ -1,12 +1,11 @@
 """Pruning criteria, which score connections or hidden units.
 
 A criterion for connections is a function of a :class:`LevelView`. It returns an array of shape
-(n_upper, n_lower) with one score per connection. Scores where no connection exists are ignored.
-A criterion for units is a function of a :class:`LayerView`. It returns one score per unit. Higher
-scores are better: pruning removes what has the lowest scores.
+(n_upper, n_lower) with one score per connection. Scores of absent connections are ignored. A
+criterion for units is a function of a :class:`LayerView`, and returns one score per unit. Pruning
+removes what has the lowest scores. The optional method ``check_parameters()`` is called first.
 
-To add a criterion, write a function, or a small class if it has parameters, and add it to
-``CRITERIA`` or ``UNIT_CRITERIA``.
+To add one, write a function, or a small class with parameters, and a row in a registry below.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from sklearn.utils import column_or_1d
 
 from ._machine import inference
 from ._machine.levels import Connections
-from ._support.options import check_number
+from ._support.options import check_choice, check_number
 
 __all__ = [
     "CRITERIA",
@@ -50,9 +49,7 @@ __all__ = [
 
 
 def _no_states(*args, **kwargs):
-    raise ValueError(
-        "This LevelView has no states. Pass a function as states to use this criterion."
-    )
+    raise ValueError("This criterion needs states. Pass a function as states of the LevelView.")
 
 
 class LevelView(NamedTuple):
@@ -188,12 +185,15 @@ class _Sampled(BaseEstimator):
     n_samples: int = 10_000
     n_steps_between: int = 50
 
+    def check_parameters(self) -> None:
+        """Raise an error if a parameter is invalid."""
+        check_choice("source", getattr(self, "source", "data"), ("model", "data"))
+        check_number(self.n_samples, "n_samples", numbers.Integral, low=2)
+        check_number(self.n_steps_between, "n_steps_between", numbers.Integral, low=1)
+
     def _states(self, level, source):
-        if source not in ("model", "data"):
-            raise ValueError(f"source={source!r} is not known. Use one of 'model', 'data'.")
-        n_samples = check_number(self.n_samples, "n_samples", numbers.Integral, low=2)
-        n_steps = check_number(self.n_steps_between, "n_steps_between", numbers.Integral, low=1)
-        return level.states(source, n_samples, n_steps)
+        self.check_parameters()
+        return level.states(source, int(self.n_samples), int(self.n_steps_between))
 
     def _products(self, level, source):
         """Return the means of lower × upper and of its square, 0 for absent connections."""
@@ -523,8 +523,7 @@ def unit_magnitude(layer: LayerView) -> np.ndarray:
         (np.asarray(level.weights, np.float64) ** 2).sum(axis=axis)
         for level, axis in _levels_beside(layer)
     ]
-    total: np.ndarray = np.array(squares).sum(axis=0)
-    return np.sqrt(total)
+    return np.sqrt(np.array(squares).sum(axis=0))
 
 
 def unit_random(layer: LayerView) -> np.ndarray:

@@ -23,8 +23,14 @@ from ._machine.levels import Level, optional_list, read_only, stack_of
 from ._support.options import check_layer_sizes, check_number
 from ._support.random import new_key
 from ._support.threads import blocks
-from ._support.validation import check_codes, check_data, check_incomplete, float_type
-from ._training.doubling import pretrained_levels, random_levels
+from ._support.validation import (
+    check_codes,
+    check_data,
+    check_incomplete,
+    check_same_features,
+    float_type,
+)
+from ._training.doubling import check_frozen_shapes, pretrained_levels, random_levels
 from ._training.unrolling import levels_of_dbm
 from .rbm import PrunedBernoulliRBM
 from .samplers import check_negative_phase
@@ -214,6 +220,10 @@ class DBMTransformer(BoltzmannMachine):
                         "pretrain must be True, False, a PrunedBernoulliRBM or a list with one per "
                         f"level, got {template!r}. Only the last entries of a list may be None."
                     )
+                if is_frozen:
+                    check_is_fitted(machine)
+                else:
+                    machine.planned_levels()
                 if machine.initial_sparsity and not is_frozen:
                     raise ValueError(
                         "A machine in pretrain must have initial_sparsity=0. Pass the masks of the "
@@ -262,6 +272,35 @@ class DBMTransformer(BoltzmannMachine):
             )  # fmt: skip
         return [template] * self._n_levels
 
+    def planned_levels(self, n_features=None) -> list:
+        """Check the parameters, and return the shapes of the levels that ``fit`` would make.
+
+        Parameters
+        ----------
+        n_features : int, default=None
+            Number of features of the training data. If None, it is not known, and what depends on
+            it is not checked.
+
+        Returns
+        -------
+        shapes : list of (int, int or None)
+            (n_upper, n_lower) of each level, lowest level first.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter is invalid, or does not fit the other ones.
+        """
+        self._check_parameters()
+        sizes = [n_features, *self._sizes()]
+        shapes = [(upper, lower) for lower, upper in pairwise(sizes)]
+        for shape, mask in zip(shapes, self.connectivity or [], strict=False):
+            if not (mask is None or callable(mask) or shape[1] is None):
+                connectivity.check_mask(mask, shape)
+        if self.pretrain is not False:
+            check_frozen_shapes(self._templates(), shapes)
+        return shapes
+
     def connectivity_parameters(self, masks) -> dict:
         """Return parameters that make a new machine start with these connections.
 
@@ -289,6 +328,7 @@ class DBMTransformer(BoltzmannMachine):
 
     def _initialize(self, X, rng):
         """Initialize the levels from pre-trained machines or at random, and the chains."""
+        self.planned_levels(X.shape[1])
         dtype = float_type(X)
         sizes = [X.shape[1], *self._sizes()]
         options = self.connectivity or [None] * (len(sizes) - 1)
@@ -301,6 +341,7 @@ class DBMTransformer(BoltzmannMachine):
         ]
         levels = []
         if self.pretrain is not False:
+            check_same_features(self, getattr(self._templates()[0], "estimator", None))
             levels = pretrained_levels(self._templates(), X, masks, rng)
         levels += random_levels(X, masks, levels, rng)
         n_levels = len(masks)

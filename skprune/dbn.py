@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import ClassifierTags, check_random_state
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from ._machine import inference
@@ -22,18 +20,25 @@ from ._machine.generative import GenerativeNetwork
 from ._machine.level_list import LevelList
 from ._machine.levels import Layers, Level, layers_between
 from ._support.compat import CallbackSupportMixin, with_callbacks
-from ._support.options import check_number
-from ._support.random import RowUniforms, derived_key, new_key
+from ._support.options import check_number, check_unchanged_sizes
+from ._support.random import derived_key, new_key
 from ._support.ranges import OneWarningTransformer, one_range_warning
 from ._support.stored import StoredState
 from ._support.threads import Team
-from ._support.validation import check_classes, check_codes, check_data, restored_on_error
+from ._support.validation import (
+    check_classes,
+    check_codes,
+    check_data,
+    check_same_features,
+    restored_on_error,
+)
 from ._training.stacking import (
     LevelTrainer,
     check_levels,
     inner_machine,
     levels_of_sizes,
     named_levels,
+    planned_levels,
     set_seeds,
 )
 from ._training.unrolling import FeedForwardLevel
@@ -45,10 +50,6 @@ from .samplers import LabelledChains
 __all__ = ["SparseDBN", "UpDown"]
 
 UPWARD = ("probabilities", "samples")
-
-
-def _joins_labels(self):
-    return self.join_labels
 
 
 class SparseDBN(
@@ -235,13 +236,44 @@ default=(100, 100)
         )
         return levels
 
-    def _prepare(self, levels, rng) -> list:
-        """Set the seeds of the levels, and join labels to the top level if needed."""
+    def planned_levels(self, n_features=None) -> list:
+        """Check the parameters, and return the shapes of the levels that ``fit`` would make.
+
+        Parameters
+        ----------
+        n_features : int, default=None
+            Number of features of the training data. If None, it is not known, and what depends on
+            it is not checked.
+
+        Returns
+        -------
+        shapes : list of (int or None, int or None)
+            (n_upper, n_lower) of each level, lowest level first. Numbers that are not known are
+            None.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter is invalid, or does not fit the other ones.
+        """
+        n_labels = None if self.join_labels else 0
+        return self._planned(self._templates(self._check_parameters()), n_features, n_labels)
+
+    def _planned(self, levels, n_features, n_labels) -> list:
+        return planned_levels(levels, n_features, n_labels=n_labels, transpose=self.transpose)
+
+    def _prepare(self, levels, n_features, rng) -> list:
+        """Set the seeds of the levels, join labels to the top level if needed, and check them."""
         if self.random_state is not None:
             set_seeds(levels, rng)
         if self.join_labels:
             chains = LabelledChains(len(self.classes_))
             inner_machine(levels[-1]).set_params(negative_phase=chains)
+        n_labels = len(self.classes_) if self.join_labels else 0
+        shapes = self._planned(levels, n_features, n_labels)
+        self._planned_sizes = [n_upper for n_upper, _ in shapes]
+        if isinstance(levels[0], FrozenEstimator):
+            check_same_features(self, levels[0].estimator)
         return levels
 
     @with_callbacks
@@ -281,17 +313,16 @@ default=(100, 100)
                 self.classes_, labels = check_classes(X, y, self.classes_ if going_on else None)
             rng = check_random_state(self.random_state)
             if going_on:
+                wanted = [n_upper for n_upper, _ in self.planned_levels()]
+                check_unchanged_sizes(getattr(self, "_planned_sizes", wanted), wanted)
                 levels = [
                     FrozenEstimator(level) if frozen else level
                     for level, frozen in zip(self.estimators_, self._frozen, strict=True)
                 ]
                 stacks = tuning is None or not self._stack_is_trained
             else:
-                levels, key, stacks = (
-                    self._prepare(self._templates(tuning), rng),
-                    new_key(rng),
-                    True,
-                )
+                levels, stacks = self._prepare(self._templates(tuning), X.shape[1], rng), True
+                key = new_key(rng)
             n_iter = None if self.n_iter is None else int(self.n_iter)
             n_passes = 0 if tuning is None or n_iter == 0 else tuning.n_iter
             if not stacks and n_iter is not None:
@@ -629,66 +660,6 @@ default=(100, 100)
     @property
     def _n_features_out(self) -> int:
         return _n_upper(self.estimators_[-1])
-
-    @available_if(_joins_labels)
-    def predict_proba(self, X, n_passes=None) -> np.ndarray:
-        """Return the probability of each class given the features.
-
-        The probabilities are computed from the free energies of the top level with one label on at
-        a time. Available only with ``join_labels=True``.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data with values in [0, 1]. bool and uint8 data are read as they are.
-        n_passes : int, default=None
-            Number of stochastic upward passes over which the probabilities are averaged. If None,
-            use one deterministic pass of activation probabilities.
-
-        Returns
-        -------
-        probabilities : ndarray of shape (n_samples, n_classes)
-            Probabilities of the classes, in the order of ``classes_``.
-        """
-        check_is_fitted(self)
-        X = check_data(self, X, reset=False)
-        top, n_classes = self._top(), len(self.classes_)
-        if n_passes is not None:
-            n_passes = check_number(n_passes, "n_passes", numbers.Integral, low=1)
-        total = np.zeros((X.shape[0], n_classes))
-        with self._team(X.shape[0] * n_classes) as team:
-            key = derived_key(self._key, "samples of rows")
-            uniforms = None if n_passes is None else RowUniforms(X, key)
-            first = self._up(0, X) if len(self.estimators_) > 1 else X
-            for sample in range(n_passes or 1):
-                below = X
-                for number in range(len(self.estimators_) - 1):
-                    below = self._up(number, below) if number else first
-                    if uniforms is not None:
-                        draws = uniforms(sample, number, below.shape[1])
-                        below = (draws < below).astype(below.dtype)
-                logits = top.label_scores(below, team)
-                total = total + np.exp(logits - logsumexp(logits, axis=1, keepdims=True))
-        return total / (n_passes or 1)
-
-    @available_if(_joins_labels)
-    def predict(self, X) -> np.ndarray:
-        """Return the most probable class of each row, which has the lowest free energy.
-
-        Available only with ``join_labels=True``.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data with values in [0, 1]. bool and uint8 data are read as they are.
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples,)
-            Predicted classes.
-        """
-        numbers_ = self.predict_proba(X).argmax(axis=1)
-        return self.classes_[numbers_]
 
 
 def _n_upper(level) -> int:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from ._pruning.protocol import connectivity_parameters
 from ._support.options import check_number
@@ -318,6 +318,11 @@ def encoding_quality(machine, X, y, X_test, y_test, probe=None) -> tuple[float, 
     """
     from sklearn.linear_model import LogisticRegression  # importing it takes 0.2 seconds
 
+    check_is_fitted(machine)
+    if not hasattr(machine, "transform"):
+        raise TypeError(f"{type(machine).__name__} has no method transform. Pass a machine.")
+    check_consistent_length(X, y)
+    check_consistent_length(X_test, y_test)
     probe = LogisticRegression(max_iter=1000) if probe is None else clone(probe)
     features = machine.transform(X)
     probe.fit(features, y)
@@ -386,6 +391,10 @@ def compare_minimal(machine, X, X_test, scoring=None) -> MinimalComparison:
     20
     """
     check_is_fitted(machine)
+    if scoring is not None and not callable(scoring):
+        raise TypeError(
+            f"scoring must be a function scoring(machine, X_test) or None, got {scoring!r}."
+        )
     masks = [np.array(mask) for mask in machine.connectivity_]
     start = connectivity_parameters(machine, masks)
     if "connectivity" not in start:

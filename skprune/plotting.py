@@ -230,6 +230,9 @@ class SamplesDisplay(ImagesDisplay):
         machine = _machine(estimator)
         if not hasattr(machine, "sample"):
             raise TypeError(f"{type(machine).__name__} has no method sample. Pass a machine.")
+        check_number(n_columns, "n_columns", numbers.Integral, low=1)
+        if hasattr(machine, "n_features_in_"):
+            _image_shape(image_shape, machine.n_features_in_)
         images = machine.sample(n_samples, **sampling)
         return cls(images, image_shape=image_shape, n_columns=n_columns).plot(
             ax, **(plot_options or {})

@@ -31,6 +31,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._pruning.cross_validation import fold_scores
 from ._pruning.delegation import FittedPruner
+from ._pruning.early import check_before, check_labels_given, check_scorer, number_of_features
 from ._pruning.loop import prune_in_rounds
 from ._pruning.plan import Rewind, Units, check_pruner
 from ._pruning.rounds import as_columns, score_with
@@ -169,6 +170,36 @@ class IterativePruner(FittedPruner):
         self.memory = memory
         self.verbose = verbose
         self.random_state = random_state
+
+    def planned_levels(self, n_features=None) -> list | None:
+        """Check the parameters before training, and return the shapes of the levels at the start.
+
+        Parameters
+        ----------
+        n_features : int, default=None
+            Number of features of the training data. If None, it is not known, and what depends on
+            it is not checked.
+
+        Returns
+        -------
+        shapes : list of (int or None, int or None), or None
+            (n_upper, n_lower) of each level, lowest level first. Numbers that are not known are
+            None, and so is the list if the estimator does not say.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter is invalid, or the estimator cannot be pruned as planned.
+        """
+        shapes = check_before(self, check_pruner(self), n_features)
+        if self.scoring is not None:
+            check_scorer(self.estimator, self.scoring)
+        return shapes
+
+    @property
+    def removes_units(self) -> bool:
+        """Whether the machine may have fewer units at the end than at the start."""
+        return self.target != "connections" or self.grace_rounds is not None
 
     def _n_tasks(self, plan):
         """Return the number of fits, or None if it depends on the number of levels."""
@@ -402,6 +433,36 @@ class IterativePrunerCV(FittedPruner):
             pruner.set_params(n_retrain_iter=max(1, int(n_iter) // 8))
         return pruner
 
+    def planned_levels(self, n_features=None) -> list | None:
+        """Check the parameters before training, and return the shapes of the levels at the start.
+
+        Parameters
+        ----------
+        n_features : int, default=None
+            Number of features of the training data. If None, it is not known, and what depends on
+            it is not checked.
+
+        Returns
+        -------
+        shapes : list of (int or None, int or None), or None
+            (n_upper, n_lower) of each level, lowest level first. Numbers that are not known are
+            None, and so is the list if the estimator does not say.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter is invalid, or the estimator cannot be pruned as planned.
+        """
+        pruner = self._pruner()
+        shapes = check_before(pruner, check_pruner(pruner), n_features)
+        check_scorer(self.estimator, self.scoring)
+        return shapes
+
+    @property
+    def removes_units(self) -> bool:
+        """Whether the machine may have fewer units at the end than at the start."""
+        return self.target != "connections"
+
     @with_callbacks
     @one_range_warning()
     def fit(self, X, y=None, **fit_params):
@@ -429,6 +490,9 @@ class IterativePrunerCV(FittedPruner):
         routing = process_routing(self, "fit", **fit_params)
         routed = routing["estimator"]["fit"]
         X, y = indexable(X, y)
+        self.planned_levels(number_of_features(X))
+        check_labels_given(check_pruner(pruner), y)
+        check_scorer(self.estimator, self.scoring, y, needs_y=True)
         splitter = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
         split_params = routing.get("splitter", Bunch(split={})).split
         splits = list(splitter.split(X, y, **split_params))

@@ -238,21 +238,63 @@ class PrunedBernoulliRBM(BoltzmannMachine):
                 "negative_phase='pcd' or 'cd', or dropout=0."
             )
 
+    def planned_levels(self, n_features=None) -> list:
+        """Check the parameters, and return the shape of the level that ``fit`` would make.
+
+        Parameters
+        ----------
+        n_features : int, default=None
+            Number of features of the training data. If None, it is not known, and masks are not
+            checked.
+
+        Returns
+        -------
+        shapes : list of one (int, int or None)
+            (n_components, n_features), without labels.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter is invalid, or does not fit the other ones.
+        """
+        self._check_parameters()
+        n_components = int(self.n_components)
+        if n_features is None:
+            return [(n_components, None)]
+        if self._n_labels >= n_features:
+            raise ValueError(
+                f"negative_phase has {self._n_labels} labels, but X has {n_features} features. The "
+                "labels are the last features of X, and there must be others."
+            )
+        shape = (n_components, n_features)
+        if not (self.connectivity is None or callable(self.connectivity)):
+            connectivity.check_mask(self.connectivity, shape)
+        self._n_start(n_components * n_features)
+        if self.transpose_of is not None:
+            self._machine_below(shape)
+        return [(n_components, n_features - self._n_labels)]
+
+    def _n_start(self, n_full) -> int:
+        """Return how many of the possible connections ``initial_sparsity`` leaves."""
+        n_kept = n_full - round(float(self.initial_sparsity) * n_full)
+        if n_kept == 0:
+            raise ValueError(
+                f"initial_sparsity={self.initial_sparsity} leaves none of the {n_full} "
+                "connections. Use a lower sparsity."
+            )
+        return n_kept
+
     def _initialize(self, X, rng):
         """Initialize the weights at random, the visible biases to log-odds, and the chains."""
         dtype = float_type(X)
+        self.planned_levels(X.shape[1])
         n_components = int(self.n_components)
         shape = (n_components, X.shape[1])
         mask = connectivity.from_option(
             self.connectivity, shape, rng, getattr(self, "feature_names_in_", None)
         )
         if self.initial_sparsity:
-            n_kept = mask.size - round(float(self.initial_sparsity) * mask.size)
-            if n_kept == 0:
-                raise ValueError(
-                    f"initial_sparsity={self.initial_sparsity} leaves none of the {mask.size} "
-                    "connections. Use a lower value."
-                )
+            n_kept = self._n_start(mask.size)
             scores = rng.uniform(size=shape)
             mask = connectivity.keep_best(scores, min(n_kept, int(mask.sum())), mask)
         if self._n_labels:

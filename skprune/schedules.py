@@ -5,7 +5,7 @@ A pruning schedule decides how many connections survive each round. It has one m
 connections that survive round ``number``, counted from 0, of ``n_rounds`` rounds. ``scores`` and
 ``weights`` belong to the connections that remain. ``n_start`` is the number of connections before
 pruning. ``n_end`` is the number that must remain after the last round, or 0 if there is no such
-limit.
+limit. A schedule may have a method ``check_parameters()``, which raises an error before training.
 
 To add a schedule, write a small class and add an instance to ``SCHEDULES``.
 """
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from ._support.options import check_number
+from ._support.options import check_choice, check_number
 
 __all__ = [
     "SCHEDULES",
@@ -118,6 +118,7 @@ class _Rule(BaseEstimator):
 
     def n_kept(self, scores, weights, n_start, n_end, number, n_rounds) -> int:
         """Return how many connections survive this round."""
+        self.check_parameters()
         return max(n_end, self._survivors(scores, weights))
 
 
@@ -148,10 +149,13 @@ class FractionOfRemaining(_Rule):
     ties: str = "exact"
     by_rank = True  # it reads the order in which connections go, not what they are worth
 
+    def check_parameters(self) -> None:
+        """Raise an error if a parameter is invalid."""
+        check_number(self.fraction, "fraction", low=0, high=1, closed="left")
+        check_choice("ties", self.ties, ("exact", "all"))
+
     def _survivors(self, scores, weights):
-        fraction = check_number(self.fraction, "fraction", low=0, high=1, closed="left")
-        if self.ties not in ("exact", "all"):
-            raise ValueError(f"ties={self.ties!r} is not known. Use one of 'exact', 'all'.")
+        fraction = float(self.fraction)
         if self.ties == "all":
             return int((scores > np.quantile(scores, fraction)).sum())
         return scores.size - math.floor(fraction * scores.size)
@@ -180,9 +184,12 @@ class StdThreshold(_Rule):
 
     quality: float = 0.5
 
+    def check_parameters(self) -> None:
+        """Raise an error if ``quality`` is not a number of at least 0."""
+        check_number(self.quality, "quality", low=0)
+
     def _survivors(self, scores, weights):
-        quality = check_number(self.quality, "quality", low=0)
-        return int((scores >= quality * np.std(weights, dtype=np.float64)).sum())
+        return int((scores >= float(self.quality) * np.std(weights, dtype=np.float64)).sum())
 
 
 @dataclass(eq=False, repr=False)
@@ -204,9 +211,12 @@ class Threshold(_Rule):
 
     value: float = 0.05
 
+    def check_parameters(self) -> None:
+        """Raise an error if ``value`` is not a finite number."""
+        check_number(self.value, "value")
+
     def _survivors(self, scores, weights):
-        value = check_number(self.value, "value")
-        return int((scores >= value).sum())
+        return int((scores >= float(self.value)).sum())
 
 
 @dataclass(eq=False, repr=False)
@@ -234,6 +244,11 @@ class FallingRate(BaseEstimator):
     first: float = 0.0
     last: float = 1.0
 
+    def check_parameters(self) -> None:
+        """Raise an error unless 0 ≤ ``first`` ≤ ``last`` ≤ 1."""
+        first = check_number(self.first, "first", low=0, high=1)
+        check_number(self.last, "last", low=first, high=1)
+
     def __call__(self, progress) -> float:
         """Return the factor of the learning rate.
 
@@ -247,8 +262,8 @@ class FallingRate(BaseEstimator):
         factor : float
             Factor in [0, 1].
         """
-        first = check_number(self.first, "first", low=0, high=1)
-        last = check_number(self.last, "last", low=first, high=1)
+        self.check_parameters()
+        first, last = float(self.first), float(self.last)
         return 1.0 - (first + (last - first) * progress)
 
 

@@ -13,9 +13,9 @@ PACKAGE = pathlib.Path(skprune.__file__).parent
 IMPORT_ORDER = [
     "exceptions",
     "_support.version",
-    "_support.stored",
     "_support.compat",
     "_support.options",
+    "_support.stored",
     "_support.downloads",
     "_support.threads",
     "_support.random",
@@ -74,6 +74,7 @@ IMPORT_ORDER = [
     "_pruning.plan",
     "_pruning.rounds",
     "_pruning.memory",
+    "_pruning.early",
     "_pruning.training",
     "_pruning.loop",
     "_pruning.cross_validation",

@@ -152,7 +152,7 @@ def test_random_state_seeds_the_clone():
 
 def test_missing_members_are_named():
     with pytest.raises(
-        TypeError, match="LogisticRegression cannot be pruned: it lacks connectivity_"
+        TypeError, match="LogisticRegression cannot be pruned: it lacks set_connectivity"
     ):
         IterativePruner(LogisticRegression()).fit([[0.0], [1.0]], [0, 1])
 

@@ -15,12 +15,12 @@ from sklearn.utils.validation import check_is_fitted
 from .. import connectivity, likelihood
 from .._kernels.records import TrainingOptions
 from .._support.compat import with_callbacks
-from .._support.options import check_number, resolve_function
+from .._support.options import check_number
 from .._support.random import derived_key, new_key
 from .._support.ranges import OneWarningTransformer
 from .._support.validation import check_clamped, check_data, restored_on_error
 from .._training.contrastive import MEAN_RATE, ContrastiveTrainer, new_state, new_velocity
-from .._training.passes import LEARNING_RATE_SCHEDULES, run_passes
+from .._training.passes import check_rate_schedule, run_passes
 from ..likelihood import LogPartition
 from ..samplers import check_gibbs_steps, check_negative_phase
 from . import inference
@@ -260,9 +260,7 @@ class BoltzmannMachine(
         check_gibbs_steps(self.n_gibbs_steps)
         self._activity_goal()
         check_negative_phase(self.negative_phase)
-        resolve_function(
-            self.learning_rate_schedule, LEARNING_RATE_SCHEDULES, "learning_rate_schedule"
-        )
+        check_rate_schedule(self.learning_rate_schedule)
 
     def _activity_goal(self) -> tuple[float, float]:
         """Return (target, strength) of the hidden activity. Without a target, strength is 0."""
@@ -366,7 +364,9 @@ class BoltzmannMachine(
         with restored_on_error(self):
             going_on = self.warm_start and hasattr(self, "_levels")
             X = check_data(self, X, reset=not going_on)
-            if not going_on:
+            if going_on:
+                self._check_sizes()
+            else:
                 self._initialize(X, check_random_state(self.random_state))
             n_iter = int(self.n_iter)
             context = self._init_callback_context(max_subtasks=n_iter)
@@ -400,6 +400,8 @@ class BoltzmannMachine(
             X = check_data(self, X, reset=first)
             if first:
                 self._initialize(X, check_random_state(self.random_state))
+            else:
+                self._check_sizes()
             self.history_ = self._train(X, 1, schedule="constant", shuffle=False)
         return self
 

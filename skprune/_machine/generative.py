@@ -1,4 +1,4 @@
-"""Likelihood and samples of networks with a generative model."""
+"""Likelihood, samples and classes of networks with a generative model."""
 
 from __future__ import annotations
 
@@ -7,19 +7,25 @@ from abc import abstractmethod
 from typing import Any
 
 import numpy as np
+from scipy.special import logsumexp
 from sklearn.utils import check_random_state
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .._support.options import check_number
-from .._support.random import derived_key, new_key
+from .._support.random import RowUniforms, derived_key, new_key
 from .._support.threads import Team
 from .._support.validation import check_data, check_labels
 from ..likelihood import LogPartition
 from .belief import BeliefNetwork
 
 
+def _joins_labels(self):
+    return self.join_labels
+
+
 class GenerativeNetwork:
-    """Mixin for networks that are generative models: their likelihood and their samples.
+    """Mixin for networks that are generative models: their likelihood, samples and classes.
 
     The method ``_model`` of the network returns its parts as a :class:`BeliefNetwork`. The machine
     at the top stores log Z.
@@ -38,6 +44,10 @@ class GenerativeNetwork:
     @abstractmethod
     def _top(self) -> Any:
         """Return the top of the network, an UndirectedTop or an IndependentTop."""
+
+    @abstractmethod
+    def _up(self, number, below) -> np.ndarray:
+        """Return the means of a level's upper units."""
 
     @abstractmethod
     def _model(self) -> BeliefNetwork:
@@ -224,3 +234,65 @@ class GenerativeNetwork:
                 f"y contains {unknown[0]!r}, which was not among the classes seen during fit."
             )
         return y[:, None] == self.classes_
+
+    # ---------------------------------------------------------------- classes
+
+    @available_if(_joins_labels)
+    def predict_proba(self, X, n_passes=None) -> np.ndarray:
+        """Return the probability of each class given the features.
+
+        The probabilities are computed from the free energies of the top level with one label on at
+        a time. Available only with ``join_labels=True``.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data with values in [0, 1]. bool and uint8 data are read as they are.
+        n_passes : int, default=None
+            Number of stochastic upward passes over which the probabilities are averaged. If None,
+            use one deterministic pass of activation probabilities.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes)
+            Probabilities of the classes, in the order of ``classes_``.
+        """
+        check_is_fitted(self)
+        X = check_data(self, X, reset=False)
+        top, n_classes = self._top(), len(self.classes_)
+        if n_passes is not None:
+            n_passes = check_number(n_passes, "n_passes", numbers.Integral, low=1)
+        total = np.zeros((X.shape[0], n_classes))
+        with self._team(X.shape[0] * n_classes) as team:
+            key = derived_key(self._key, "samples of rows")
+            uniforms = None if n_passes is None else RowUniforms(X, key)
+            first = self._up(0, X) if len(self.estimators_) > 1 else X
+            for sample in range(n_passes or 1):
+                below = X
+                for number in range(len(self.estimators_) - 1):
+                    below = self._up(number, below) if number else first
+                    if uniforms is not None:
+                        draws = uniforms(sample, number, below.shape[1])
+                        below = (draws < below).astype(below.dtype)
+                logits = top.label_scores(below, team)
+                total = total + np.exp(logits - logsumexp(logits, axis=1, keepdims=True))
+        return total / (n_passes or 1)
+
+    @available_if(_joins_labels)
+    def predict(self, X) -> np.ndarray:
+        """Return the most probable class of each row, which has the lowest free energy.
+
+        Available only with ``join_labels=True``.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data with values in [0, 1]. bool and uint8 data are read as they are.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+            Predicted classes.
+        """
+        numbers_ = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[numbers_]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 from sklearn.utils.validation import check_is_fitted
 
 from .. import connectivity
 from .._kernels.records import Stack
 from .._support.compat import CallbackSupportMixin
+from .._support.options import check_unchanged_sizes
 from .._support.stored import StoredState
 from .._support.threads import Team
 from .levels import Layers, Level, all_binary, as_dtype, check_layers
@@ -46,6 +49,36 @@ class Layered(CallbackSupportMixin, StoredState):
     def _check_state(self):
         """Raise a ValueError if loaded arrays do not fit together. Kernels do not check this."""
         check_layers(self._levels, self._biases)
+
+    def _check_sizes(self):
+        """Raise a ValueError if the parameters ask for other sizes than the fitted ones."""
+        check_unchanged_sizes(
+            [level.shape[0] for level in self._levels],
+            [n_upper for n_upper, _ in self.planned_levels()],
+        )
+
+    @abstractmethod
+    def planned_levels(self, n_features=None) -> list | None:
+        """Check the parameters, and return the shapes of the levels that ``fit`` would make.
+
+        Estimators call it before they train anything.
+
+        Parameters
+        ----------
+        n_features : int, default=None
+            Number of features of the training data. If None, it is not known.
+
+        Returns
+        -------
+        shapes : list of (int, int), or None
+            (n_upper, n_lower) of each prunable level, lowest level first. A number that is not
+            known before ``fit`` is None, and so is the list if the number of levels is not known.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter is invalid, or does not fit the other ones.
+        """
 
     # ----------------------------------------------------------- fitted state
 

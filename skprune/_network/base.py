@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numbers
 from abc import abstractmethod
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -24,17 +25,18 @@ from .._machine.levels import (
     optional_list,
     read_only,
 )
-from .._support.options import check_layer_sizes, check_number, resolve_function
+from .._support.options import check_layer_sizes, check_number, check_unchanged_sizes
 from .._support.random import derived_key
 from .._support.validation import check_data, float_type
 from .._training.backprop import (
     EPSILON,
     FIRST_MOMENTUM,
     SECOND_MOMENTUM,
+    WITHOUT_WEIGHT,
     BackpropTrainer,
     new_moments,
 )
-from .._training.passes import LEARNING_RATE_SCHEDULES, run_passes
+from .._training.passes import check_rate_schedule, run_passes
 from ..dbn import SparseDBN
 from . import pretraining
 
@@ -144,9 +146,7 @@ class FeedForwardNetwork(Layered, LevelList):
             raise TypeError(f"early_stopping must be True or False, got {self.early_stopping!r}.")
         if self.max_norm is not None:
             check_number(self.max_norm, "max_norm", low=0, closed="right")
-        resolve_function(
-            self.learning_rate_schedule, LEARNING_RATE_SCHEDULES, "learning_rate_schedule"
-        )
+        check_rate_schedule(self.learning_rate_schedule)
         pretraining.check_pretrain(self.pretrain, decoder=self._has_decoder)
         if self.pretrain != "rbm" and (self.rbm is not None or self.pruner is not None):
             raise ValueError(
@@ -163,8 +163,7 @@ class FeedForwardNetwork(Layered, LevelList):
         Parameters
         ----------
         n_levels : int, default=None
-            Number of sparsities, if one is given per level. It is not checked, because the number
-            of levels of the network is known only after ``fit``.
+            Number of levels with a sparsity of their own.
         target : {"connections", "units"}, default="connections"
             What is to be pruned.
 
@@ -172,12 +171,86 @@ class FeedForwardNetwork(Layered, LevelList):
         ------
         TypeError
             If ``target`` is "units".
+        ValueError
+            If the network will have a different number of levels.
         """
+        shapes = None if n_levels is None else self.planned_levels()
+        if shapes is not None and len(shapes) != n_levels:
+            raise ValueError(
+                f"sparsity has {n_levels} entries for {len(shapes)} levels. Pass one number for "
+                "all levels, or one per level."
+            )
         if target == "units":
             raise TypeError(
                 f"{type(self).__name__} does not support target='units'. Use target='connections', "
                 "or prune the units of a Boltzmann machine."
             )
+
+    def planned_levels(self, n_features=None) -> list | None:
+        """Check the parameters, and return the shapes of the levels that ``fit`` would make.
+
+        Parameters
+        ----------
+        n_features : int, default=None
+            Number of features of the training data. If None, it is not known, and what depends on
+            it is not checked.
+
+        Returns
+        -------
+        shapes : list of (int or None, int or None), or None
+            (n_upper, n_lower) of each prunable level, lowest level first. Numbers that are not
+            known are None, and so is the list if the number of levels is not known.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter is invalid, or does not fit the other ones.
+        """
+        self._check_parameters()
+        if self.pretrain is None or self.pretrain in ("autoencoder", "supervised"):
+            sizes = [n_features, *check_layer_sizes(self.hidden_layer_sizes)]
+            shapes: list | None = [(upper, lower) for lower, upper in pairwise(sizes)]
+        elif self.pretrain == "rbm":
+            shapes = self._new_machine().planned_levels(n_features)
+        else:
+            shapes = pretraining.planned_levels(self.pretrain, n_features)
+        if shapes is not None and self._has_decoder:
+            shapes = [*shapes, *((lower, upper) for upper, lower in shapes[::-1])]
+        return shapes
+
+    def _new_machine(self) -> SparseDBN:
+        """Return the unfitted machine for ``pretrain="rbm"``."""
+        return SparseDBN(
+            self.hidden_layer_sizes, rbm=self.rbm, pruner=self.pruner, verbose=self.verbose
+        )
+
+    def _check_start(self, n_features, weights, going_on, *, holds_back=False):
+        """Raise an error before training starts, or goes on, if it would have to end in one.
+
+        Parameters
+        ----------
+        n_features : int
+            Number of features of the training data.
+        weights : ndarray of shape (n_samples,)
+            Weight of each row in the loss.
+        going_on : bool
+            Whether training goes on from fitted weights.
+        holds_back : bool, default=False
+            Whether some rows are held back for validation.
+        """
+        shapes = self.planned_levels(n_features)
+        sizes = None if shapes is None else [n_upper for n_upper, _ in shapes]
+        known = getattr(self, "_planned_sizes", None) if going_on else None
+        if known is not None and sizes is not None:
+            check_unchanged_sizes(known, sizes)
+        if not going_on:
+            self._planned_sizes = sizes
+        if holds_back and self.n_iter and weights.size < 2:
+            raise ValueError(
+                f"early_stopping=True needs at least two samples, got n_samples = {weights.size}."
+            )
+        if self.n_iter and not weights.any():
+            raise ValueError(WITHOUT_WEIGHT)
 
     @property
     def _unit_interval(self) -> bool:
@@ -215,9 +288,7 @@ class FeedForwardNetwork(Layered, LevelList):
             )
         machine = self.pretrain
         if machine == "rbm":
-            machine = SparseDBN(
-                self.hidden_layer_sizes, rbm=self.rbm, pruner=self.pruner, verbose=self.verbose
-            )
+            machine = self._new_machine()
         machine = pretraining.fitted_machine(machine, X, y, network=self, rng=rng, context=context)
         levels, self.pretrained_ = machine.unrolled()
         return levels
@@ -328,10 +399,6 @@ class FeedForwardNetwork(Layered, LevelList):
 
     def _hold_back(self, n_samples, classes=None):
         """Return the indices of training and validation rows, stratified by class if possible."""
-        if n_samples < 2:
-            raise ValueError(
-                f"early_stopping=True needs at least two samples, got n_samples = {n_samples}."
-            )
         share = float(self.validation_fraction)
         n_held = np.ceil(share * n_samples)
         if classes is not None:

@@ -63,6 +63,38 @@ def check_pretrain(pretrain, *, decoder) -> None:
         )
 
 
+def planned_levels(pretrain, n_features) -> list | None:
+    """Check a machine before training, and return the shapes of the levels it would provide.
+
+    Parameters
+    ----------
+    pretrain : estimator
+        Machine of which a clone is fitted, or a fitted one in a ``FrozenEstimator``.
+    n_features : int or None
+        Number of features of the training data, or None if it is not known.
+
+    Returns
+    -------
+    shapes : list of (int or None, int or None), or None
+        (n_upper, n_lower) of each level, lowest level first. The first level may have more inputs
+        than features, so ``n_lower`` is None there. None if the machine does not say.
+    """
+    if isinstance(pretrain, FrozenEstimator):
+        machine = pretrain.estimator
+        check_is_fitted(machine)
+        if n_features is not None and machine.n_features_in_ != n_features:
+            raise ValueError(
+                f"The pre-trained network has {machine.n_features_in_} visible units, but X has "
+                f"{n_features} features. The two numbers must be equal."
+            )
+        shapes = [mask.shape for mask in getattr(machine, "connectivity_", ())] or None
+    elif hasattr(pretrain, "planned_levels"):
+        shapes = pretrain.planned_levels(n_features)
+    else:
+        shapes = None
+    return None if shapes is None else [(shapes[0][0], None), *shapes[1:]]
+
+
 def random_levels(n_inputs, sizes, dtype, rng) -> list:
     """Return levels with random weights on the scale of Glorot & Bengio (2010).
 
@@ -179,19 +211,11 @@ def fitted_machine(pretrain, X, y, *, network, rng, context):
 
     Raises
     ------
-    NotFittedError
-        If a frozen machine is not fitted.
     ValueError
-        If X has a different number of features than a frozen machine has visible units.
+        If a frozen machine was trained on data with other feature names.
     """
     if isinstance(pretrain, FrozenEstimator):
         machine = pretrain.estimator
-        check_is_fitted(machine)
-        if machine.n_features_in_ != X.shape[1]:
-            raise ValueError(
-                f"The pre-trained network has {machine.n_features_in_} visible units, but X has "
-                f"{X.shape[1]} features. The two numbers must be equal."
-            )
         check_same_features(network, machine)
         return machine
     machine = clone(pretrain)

@@ -12,6 +12,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .._support.compat import CallbackSupportMixin
+from .._support.options import check_nested_parameters
 from .._support.ranges import one_range_warning
 from .._support.stored import StoredState
 
@@ -147,6 +148,28 @@ class FittedPruner(CallbackSupportMixin, MetaEstimatorMixin, StoredState):
                 f"{type(self).__name__} has no attribute {name!r} before fit. Call fit first."
             )
         return getattr(self.estimator_, name)
+
+    def set_params(self, **params):
+        """Set parameters of the pruner and of the estimator it contains.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameters of the pruner, and of contained estimators in the form
+            ``<parameter>__<its parameter>``.
+
+        Returns
+        -------
+        self : object
+            The pruner itself.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is not known, or belongs to an object that has not been passed.
+        """
+        check_nested_parameters(self, params)
+        return super().set_params(**params)
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "estimator_")

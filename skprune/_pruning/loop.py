@@ -8,12 +8,12 @@ from copy import deepcopy
 import numpy as np
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.metrics import check_scoring
 from sklearn.utils import check_random_state
 
 from .. import connectivity
 from .._support.compat import NullCallbackContext
 from .._support.random import new_seeds, seeds_of
+from .early import check_before, check_labels_given, check_scorer, number_of_features
 from .plan import Plan, Units
 from .protocol import check_prunable
 from .rounds import (
@@ -64,9 +64,13 @@ def prune_in_rounds(pruner, plan: Plan, X, y, fit_params, context=None):
     ValueError, TypeError
         If the estimator cannot be pruned as planned, or a level would be empty.
     """
+    check_before(pruner, plan, number_of_features(X))
+    check_labels_given(plan, y)
+    scorer = None
+    if pruner.scoring is not None:
+        scorer = check_scorer(pruner.estimator, pruner.scoring, y, needs_y=True)
     rng = check_random_state(pruner.random_state)
     estimator, is_fitted = copy_to_prune(pruner, rng)
-    check_before(estimator, plan)
     if pruner.random_state is None:
         seed = seeds_of(estimator).get("random_state")
         rng = rng if seed is None else check_random_state(deepcopy(seed))
@@ -87,7 +91,6 @@ def prune_in_rounds(pruner, plan: Plan, X, y, fit_params, context=None):
     targets = [targets_of(share, sizes, n_start, kind) for share in plan.sparsities]
     turns = levels_of_turns(pruner.order, len(masks))
     idle = [np.zeros(mask.shape[0], int) for mask in masks]
-    scorer = None if pruner.scoring is None else check_scoring(estimator, pruner.scoring)
     for number, target in enumerate(targets):
         for turn in turns:
             started = time.perf_counter()
@@ -122,24 +125,12 @@ def copy_to_prune(pruner, rng) -> tuple:
     A frozen estimator is copied as it is. Otherwise the copy is a clone, with new seeds if the
     pruner has a seed.
     """
-    if pruner.estimator is None:
-        raise ValueError(f"{type(pruner).__name__} needs an estimator to prune, got None.")
     if isinstance(pruner.estimator, FrozenEstimator):
         return deepcopy(pruner.estimator.estimator), True
     estimator = clone(pruner.estimator)
     if pruner.random_state is not None:
         estimator.set_params(**new_seeds(estimator, rng))
     return estimator, False
-
-
-def check_before(estimator, plan: Plan) -> None:
-    """Raise an error before training if an estimator cannot be pruned as planned."""
-    if not hasattr(estimator, "check_pruning"):
-        return
-    target = "connections" if plan.units is None else "units"
-    for sparsity in plan.sparsities:
-        listed = isinstance(sparsity, list | tuple | np.ndarray)
-        estimator.check_pruning(len(sparsity) if listed else None, target)
 
 
 def levels_of_turns(order, n_levels) -> list:

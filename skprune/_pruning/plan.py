@@ -147,6 +147,8 @@ def check_pruner(pruner) -> Plan:
         is_function = callable(function) and not isinstance(function, type)
         if not is_function and (name, function) != ("regrow", None):
             raise TypeError(f"{name} must be a name or a function of a {noun}, got {function!r}.")
+        if hasattr(function, "check_parameters"):
+            function.check_parameters()
     schedule, sparsities, listed = check_schedule(
         pruner.schedule, pruner.sparsity, n_rounds, units=units, regrow=regrow
     )
@@ -203,6 +205,8 @@ def check_schedule(given, sparsity, n_rounds, *, units, regrow) -> tuple:
             "schedule must be a name, a list of sparsities or an object such as "
             f"FractionOfRemaining(0.3), got {schedule!r}."
         )
+    if hasattr(schedule, "check_parameters"):
+        schedule.check_parameters()
     sparsities = list(given) if listed else [sparsity] * n_rounds
     if regrow is not None and (units or schedule.needs_target):
         raise ValueError(

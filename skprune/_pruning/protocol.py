@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+METHODS = ("set_connectivity", "layer_samples")
 REQUIRED = ("connectivity_", "set_connectivity", "layer_samples", "components_")
 
 
@@ -11,8 +12,9 @@ class Prunable(Protocol):
     """The pruning protocol, which an estimator follows so that it can be pruned.
 
     Pruners use these members only, and import no machine. ``connectivity_``, ``components_``,
-    ``set_connectivity`` and ``layer_samples`` are required. ``compact``, ``check_pruning`` and
-    ``connectivity_parameters`` are optional.
+    ``set_connectivity`` and ``layer_samples`` are required. The two methods must exist before
+    ``fit``. ``compact``, ``check_pruning``, ``planned_levels`` and ``connectivity_parameters`` are
+    optional.
 
     An estimator that is trained after a round also has the parameter ``warm_start``. A pruner then
     calls ``fit`` with ``warm_start=True``, which continues from the fitted state. It sets the
@@ -96,6 +98,24 @@ class Prunable(Protocol):
             What is to be pruned.
         """
 
+    def planned_levels(self, n_features=None) -> list | None:
+        """Check the parameters, and return the shapes of the levels ``fit`` would make (optional).
+
+        A pruner calls it before training, so that invalid parameters and sparsities that leave
+        nothing of a level are refused at once.
+
+        Parameters
+        ----------
+        n_features : int, default=None
+            Number of features of the training data. If None, it is not known.
+
+        Returns
+        -------
+        shapes : list of (int or None, int or None), or None
+            (n_upper, n_lower) of each level, lowest level first. Numbers that are not known are
+            None, and so is the list if the number of levels is not known.
+        """
+
     def connectivity_parameters(self, masks) -> dict:
         """Return the parameters of a new machine that starts with given connections (optional).
 
@@ -117,6 +137,33 @@ def check_prunable(estimator, trains_on) -> None:
     """Raise a TypeError if a fitted estimator lacks a required member of the pruning protocol."""
     needed = REQUIRED + (("warm_start",) if trains_on else ())
     missing = [name for name in needed if not hasattr(estimator, name)]
+    if missing:
+        raise TypeError(
+            f"{type(estimator).__name__} cannot be pruned: it lacks {', '.join(missing)}. "
+            "See the pruning protocol in the documentation of skprune.pruning."
+        )
+
+
+def check_unfitted(estimator, *, trains_on, sets_n_iter) -> None:
+    """Raise a TypeError if an estimator lacks a method or parameter that a pruner needs.
+
+    Attributes that only fitted estimators have are not checked.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted or unfitted estimator.
+    trains_on : bool
+        Whether the pruner retrains it, which requires the parameter ``warm_start``.
+    sets_n_iter : bool
+        Whether the pruner sets the number of passes, which requires the parameter ``n_iter``.
+    """
+    missing = [name for name in METHODS if not hasattr(estimator, name)]
+    parameters = estimator.get_params()
+    if trains_on and "warm_start" not in parameters:
+        missing.append("the parameter warm_start")
+    if sets_n_iter and "n_iter" not in parameters:
+        missing.append("the parameter n_iter")
     if missing:
         raise TypeError(
             f"{type(estimator).__name__} cannot be pruned: it lacks {', '.join(missing)}. "

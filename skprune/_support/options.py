@@ -193,3 +193,72 @@ def check_choice(name, value, legal):
             f"{name}={value!r} is not known. Use one of "
             f"{', '.join(repr(choice) for choice in legal)}."
         )
+
+
+def check_unchanged_sizes(fitted, wanted) -> None:
+    """Raise a ValueError if training is to continue, but parameters ask for other sizes.
+
+    Parameters
+    ----------
+    fitted : list of int or None
+        Number of units of each layer in the first fit. None stands for a number that is not known.
+    wanted : list of int or None
+        Number of units for which the parameters ask.
+    """
+    pairs = zip(fitted, wanted, strict=False)
+    if len(fitted) != len(wanted) or any(a != b and None not in (a, b) for a, b in pairs):
+        raise ValueError(
+            f"Training cannot continue with other sizes: the fitted layers have {list(fitted)} "
+            f"units, but the parameters ask for {list(wanted)}. Restore the sizes, or fit a new "
+            "estimator with warm_start=False."
+        )
+
+
+# What to pass in place of a name, None or a bool, so that its parameters can be set.
+OBJECTS = {
+    "criterion": "Fisher()",
+    "estimator": "PrunedBernoulliRBM()",
+    "fine_tune": "UpDown()",
+    "learning_rate_schedule": "FallingRate()",
+    "negative_phase": "ParallelTempering()",
+    "pretrain": "SparseDBN()",
+    "pruner": "IterativePruner()",
+    "rbm": "PrunedBernoulliRBM()",
+    "retrain": "Rewind()",
+    "schedule": "FractionOfRemaining()",
+    "target": "Units()",
+}
+
+
+def check_nested_parameters(estimator, parameters) -> None:
+    """Raise an error if a parameter has the form ``<owner>__<name>``, but the owner has none.
+
+    ``rbm=None`` stands for a machine with default parameters, for example, which do not exist
+    until ``fit``.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Estimator whose parameters are to be set.
+    parameters : dict
+        Arguments of ``set_params``.
+
+    Raises
+    ------
+    ValueError
+        If the owner is not an object with parameters.
+    """
+    own = estimator.get_params(deep=False)
+    for name in parameters:
+        owner, separator, _ = name.partition("__")
+        if not separator or owner not in own:
+            continue
+        value = parameters.get(owner, own[owner])
+        if not hasattr(value, "set_params"):
+            advice = "an object that has this parameter"
+            if owner in OBJECTS:
+                advice = f"{owner}={OBJECTS[owner]}"
+            raise ValueError(
+                f"{name} cannot be set, because {owner}={value!r} has no parameters. Pass "
+                f"{advice} first, or in the same call."
+            )

@@ -7,6 +7,7 @@ import warnings
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import InconsistentVersionWarning
 
+from .options import check_nested_parameters
 from .version import VERSION
 
 FORMAT = 1
@@ -18,6 +19,28 @@ class StoredState(BaseEstimator):
     Loading warns if the state was stored by another version of the package, and fails if it was
     stored in another format.
     """
+
+    def set_params(self, **params):
+        """Set parameters of the estimator and of the estimators it contains.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameters of the estimator, and of contained ones in the form
+            ``<parameter>__<its parameter>``.
+
+        Returns
+        -------
+        self : object
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is not known, or belongs to an object that has not been passed.
+        """
+        check_nested_parameters(self, params)
+        return super().set_params(**params)
 
     def __getstate__(self):
         return {**super().__getstate__(), "_skprune_version": VERSION, "_format": FORMAT}

@@ -23,6 +23,11 @@ from .._machine.levels import parameters
 from .._support.threads import Team
 from .passes import by_lane, loaded_minibatches, minibatch_rates, one_hot
 
+WITHOUT_WEIGHT = (
+    "The rows to train on have a total weight of 0, so nothing can be learned. Rows held out for "
+    "early stopping and rows without counts do not count. Pass a positive weight for at least one "
+    "of the other rows."
+)
 FIRST_MOMENTUM, SECOND_MOMENTUM, EPSILON = 0.9, 0.999, 1e-8  # of Adam
 
 
@@ -112,11 +117,7 @@ class BackpropTrainer:
         self._training = DescentTraining(stack, self.moments, self.options, workspace)
         self._mean_weight = float(self.weights.sum()) / self.X.shape[0]
         if self.n_passes and not self._mean_weight > 0:
-            raise ValueError(
-                "The rows to train on have a total weight of 0, so nothing can be learned. Rows "
-                "held out for early stopping and rows without counts do not count. Pass a positive "
-                "weight for at least one of the other rows."
-            )
+            raise ValueError(WITHOUT_WEIGHT)
 
     @property
     def stacks(self) -> tuple:

@@ -13,7 +13,6 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils.validation import check_is_fitted
 
 from .._machine import inference
 from .._machine.initial import log_odds, random_weights
@@ -57,6 +56,27 @@ def random_levels(X, masks, below, rng) -> list:
     return levels
 
 
+def check_frozen_shapes(templates, shapes) -> None:
+    """Raise a ValueError if a frozen machine does not have the shape of its level.
+
+    Parameters
+    ----------
+    templates : list of estimator
+        Template of each level that is pre-trained, lowest level first.
+    shapes : list of (int, int or None)
+        Shape of each level. A number that is not known is None.
+    """
+    for number, (template, shape) in enumerate(zip(templates, shapes, strict=False), start=1):
+        if not isinstance(template, FrozenEstimator):
+            continue
+        found = template.estimator.connectivity_[0].shape
+        if found[0] != shape[0] or shape[1] not in (None, found[1]):
+            raise ValueError(
+                f"The frozen machine of level {number} has weights of shape {found}, but the level "
+                f"needs {shape}. Change hidden_layer_sizes, or use a machine of the required shape."
+            )
+
+
 def pretrained_levels(templates, X, masks, rng) -> list:
     """Train one machine per level, and return their parameters.
 
@@ -92,13 +112,6 @@ def pretrained_levels(templates, X, masks, rng) -> list:
         n_upper, n_lower = mask.shape
         if isinstance(template, FrozenEstimator):
             machine = template.estimator
-            check_is_fitted(machine)
-            if machine.connectivity_[0].shape != mask.shape:
-                raise ValueError(
-                    f"The frozen machine of level {number + 1} has weights of shape "
-                    f"{machine.connectivity_[0].shape}, but the level needs {mask.shape}. "
-                    "Change hidden_layer_sizes, or use a machine of the required shape."
-                )
             masks[number] = mask = mask & machine.connectivity_[0]
         else:
             doubled_below = number == 0 and last > 0

@@ -13,7 +13,7 @@ from .._kernels import loading
 from .._machine import inference
 from .._machine.levels import parameters
 from .._support.compat import NullCallbackContext
-from .._support.options import resolve
+from .._support.options import resolve, resolve_function
 from ..schedules import FallingRate
 
 BUFFER = 2**22  # bytes of minibatches loaded at a time; large, so that Python takes little time
@@ -25,6 +25,13 @@ def constant(progress: float) -> float:
 
 
 LEARNING_RATE_SCHEDULES = {"constant": constant, "linear": FallingRate()}
+
+
+def check_rate_schedule(value, parameter="learning_rate_schedule") -> None:
+    """Raise an error if a learning rate schedule is not known, not callable or not valid."""
+    schedule = resolve_function(value, LEARNING_RATE_SCHEDULES, parameter)
+    if hasattr(schedule, "check_parameters"):
+        schedule.check_parameters()
 
 
 SHOWN = {  # format of the columns of the history that are printed

@@ -158,6 +158,72 @@ def check_levels(levels, machine_type, *, join_labels, transpose, tuning) -> Non
             )
 
 
+def planned_levels(levels, n_features, *, n_labels=0, transpose=False) -> list:
+    """Check the parameters of all levels before training, and return the shapes of the levels.
+
+    Parameters
+    ----------
+    levels : list of estimator
+        Unfitted or frozen levels, lowest level first. Estimators with a method ``planned_levels``
+        are asked to check themselves.
+    n_features : int or None
+        Number of features of the training data, or None if it is not known.
+    n_labels : int or None, default=0
+        Number of labels that join the input of the top level, or None if it is not known.
+    transpose : bool, default=False
+        Whether each level after the first starts as the transpose of the level below.
+
+    Returns
+    -------
+    shapes : list of (int or None, int or None)
+        Shape of each level without labels. Numbers that are not known are None.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a parameter is invalid, or levels do not fit together.
+    NotFittedError
+        If a frozen level is not fitted.
+    """
+    shapes: list = []
+    sizes = [n_features]
+    for number, level in enumerate(levels, start=1):
+        n_lower = sizes[-1]
+        if number == len(levels):
+            n_lower = None if None in (n_lower, n_labels) else n_lower + n_labels
+        own = _frozen_shapes(level, number, n_lower)
+        if own is None and hasattr(level, "planned_levels"):
+            own = level.planned_levels(n_lower)
+        if own is None:
+            own = [(None, sizes[-1])]
+        if number == len(levels) and n_labels:
+            own = [(own[0][0], sizes[-1]), *own[1:]]
+        shapes += own
+        sizes.append(None if getattr(level, "removes_units", False) else own[-1][0])
+        two_below = sizes[-3] if number > 1 else None
+        if transpose and None not in (sizes[-1], two_below) and sizes[-1] < two_below:
+            raise ValueError(
+                f"With transpose=True, layer {number} must have at least as many units as the "
+                f"layer two below it, which has {two_below}, got {sizes[-1]}."
+            )
+    return shapes
+
+
+def _frozen_shapes(level, number, n_lower):
+    """Return the shapes of a frozen level, or None if the level is not frozen or has no masks."""
+    if not isinstance(level, FrozenEstimator):
+        return None
+    machine = level.estimator
+    check_is_fitted(machine)
+    n_features = getattr(machine, "n_features_in_", None)
+    if None not in (n_features, n_lower) and n_features != n_lower:
+        raise ValueError(
+            f"The frozen machine of level {number} has {n_features} visible units, but its input "
+            f"has {n_lower} features. The two numbers must be equal."
+        )
+    return [mask.shape for mask in getattr(machine, "connectivity_", ())] or None
+
+
 def set_seeds(levels, rng) -> None:
     """Set the seeds of the levels, except for frozen ones."""
     for level in levels:
@@ -217,6 +283,9 @@ class LevelTrainer:
         histories : list of dict
             History of each level.
         """
+        for number, level in enumerate(levels):
+            if not isinstance(level, FrozenEstimator):  # the errors of all levels come first
+                self._changed_parameters(level, number, None)
         machines: list = []
         histories: list = []
         below = X

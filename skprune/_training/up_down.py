@@ -20,10 +20,10 @@ from .._kernels.records import (
 )
 from .._machine import inference
 from .._machine.levels import Layers, all_binary, as_dtype, scale_weights
-from .._support.options import check_number, resolve, resolve_function
+from .._support.options import check_number, resolve
 from .._support.threads import Team
 from .passes import (
-    LEARNING_RATE_SCHEDULES,
+    check_rate_schedule,
     loaded_minibatches,
     minibatch_rates,
     one_hot,
@@ -136,11 +136,7 @@ def check_up_down(fine_tune, join_labels) -> UpDown:
             "n_label_draws of UpDown must be 1 unless join_labels=True, got "
             f"{tuning.n_label_draws}."
         )
-    resolve_function(
-        tuning.learning_rate_schedule,
-        LEARNING_RATE_SCHEDULES,
-        "learning_rate_schedule of UpDown",
-    )
+    check_rate_schedule(tuning.learning_rate_schedule, "learning_rate_schedule of UpDown")
     if join_labels and not tuning.undirected_top:
         raise ValueError(
             "join_labels=True needs an undirected top level. Use UpDown(undirected_top=True)."
