@@ -260,8 +260,8 @@ FAULTS: list[Fault] = [
     Fault(
         row=24,
         file="_machine/base.py",
-        old="""return check_binary(super().layers_)""",
-        new="""return super().layers_""",
+        old="""return check_binary(super()._stack())""",
+        new="""return super()._stack()""",
         test="tests/test_levels.py::test_machines_refuse_units_that_are_not_binary",
     ),
     Fault(

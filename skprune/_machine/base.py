@@ -55,6 +55,9 @@ class BoltzmannMachine(
         """Fitted levels and biases, for code that works with several machines."""
         return check_binary(super().layers_)
 
+    def _stack(self):
+        return check_binary(super()._stack())
+
     @property
     def activity_(self) -> list:
         """Running means of each layer given the training data, visible layer first.

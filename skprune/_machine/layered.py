@@ -12,7 +12,7 @@ from .._support.compat import CallbackSupportMixin
 from .._support.options import check_unchanged_sizes
 from .._support.stored import StoredState
 from .._support.threads import Team
-from .levels import Layers, Level, all_binary, as_dtype, check_layers
+from .levels import Layers, Level, all_binary, as_dtype, check_layers, stack_of, team_of
 
 
 class Layered(CallbackSupportMixin, StoredState):
@@ -84,14 +84,14 @@ class Layered(CallbackSupportMixin, StoredState):
 
     def _stack(self) -> Stack:
         """Return the arrays of the machine as kernels read them, without copies if possible."""
-        return self.layers_.stack()
+        return stack_of(self._levels, self._biases, self._unit_types())
 
     def _stack_to_train(self) -> Stack:
         """Return a copy of the arrays to train, so that a failed fit changes nothing."""
         return as_dtype(self._stack(), self._biases[0].dtype)
 
     def _team(self, n_samples) -> Team:
-        return self.layers_.team(n_samples)
+        return team_of(self._levels, n_samples)
 
     def _unit_types(self) -> tuple:
         """Return the type of each layer's units, lowest layer first."""

@@ -346,7 +346,7 @@ class Layers:
 
     def team(self, n_samples) -> Team:
         """Return the threads for work in which ``n_samples`` rows pass each connection once."""
-        return Team(work=float(n_samples) * sum(level.n_connections for level in self.levels))
+        return team_of(self.levels, n_samples)
 
     def with_weights_of(self, stack: Stack) -> Layers:
         """Return layers with the same connections and the parameters of a trained stack."""
@@ -456,13 +456,18 @@ def optional_list(entries, n_entries, name) -> list:
     return entries
 
 
+def team_of(levels, n_samples) -> Team:
+    """Return the threads for work in which ``n_samples`` rows pass each connection once."""
+    return Team(work=float(n_samples) * sum(level.n_connections for level in levels))
+
+
 def all_binary(n_layers) -> tuple:
     """Return the unit types of layers that have binary units only."""
     return (BINARY,) * n_layers
 
 
-def check_binary(layers: Layers) -> Layers:
-    """Return layers whose units are all binary.
+def check_binary(layers):
+    """Return a stack or layers whose units are all binary.
 
     Those of every Boltzmann machine are checked, because the kernels for energies, chains and
     contrastive training do not look at unit types.
