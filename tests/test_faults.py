@@ -17,6 +17,7 @@ import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
+import joblib
 import numpy as np
 import pytest
 from joblib import memory as joblib_memory
@@ -92,6 +93,7 @@ def test_a_fit_whose_thread_fails_raises_and_changes_nothing(
     force_threads(2)
     X = faults.data()
     machine = rbm().fit(X)
+    machine.score(X)  # keeps log Z, which a fit forgets
     before, kernel = attributes(machine), contrastive_steps.train_minibatches
 
     def flaky(*args):
@@ -228,8 +230,8 @@ def test_interrupts():
     """Ctrl-C ends every long operation, and leaves the estimator as it was."""
     if not hasattr(os, "kill") or sys.platform == "win32":
         pytest.skip("signals are sent as POSIX systems do")
-    latencies = faults.check_interrupts(count=16)
-    assert len(latencies) == 16
+    latencies = faults.check_interrupts(count=20)
+    assert len(latencies) == 20
     assert max(map(max, latencies.values())) < PATIENCE
 
 
@@ -314,8 +316,8 @@ def test_kernels_compile_outside_the_main_thread():
 def test_an_interrupted_compilation_does_no_harm():
     if sys.platform == "win32":
         pytest.skip("signals are sent as POSIX systems do")
-    (latency,) = faults.check_compiling(waits=[1.0])
-    assert latency < 10 * PATIENCE
+    (latency,) = faults.check_compiling(waits=[0.3], n_iter=0)  # which compiles few kernels
+    assert latency is not None and latency < PATIENCE
 
 
 def test_large_data_are_examined_in_parts(monkeypatch):
@@ -416,7 +418,8 @@ def test_rounds_from_disk_have_the_same_bits(kept):
 def flip_a_weight(path):
     """Change a stored number, as a failing disk does without an error."""
     content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 4
+    machine = pickle.loads(joblib.load(path)[pruning_memory.DIGEST_BYTES :])
+    content[content.index(machine.intercept_hidden_.tobytes())] ^= 4
     path.write_bytes(content)
 
 
@@ -428,8 +431,10 @@ def test_a_damaged_round_is_computed_again(kept, tmp_path, name, how):
     damaged = list(memory.rglob(name))
     assert len(damaged) == (1 if name == "func_code.py" else 3)
     for path in damaged:
-        if how == "weight":
+        if how == "weight" and name == "output.pkl":
             flip_a_weight(path)
+        elif how == "weight":
+            faults.damage(path, "bit", random.Random(1))
         else:
             faults.damage(path, how, random.Random(0))
     joblib_memory._FUNCTION_HASHES.clear()  # joblib reads func_code.py once per process
