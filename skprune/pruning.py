@@ -25,7 +25,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from sklearn.utils import Bunch, indexable
-from sklearn.utils.metadata_routing import MethodMapping, process_routing
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
@@ -33,6 +33,7 @@ from ._pruning.cross_validation import fold_scores
 from ._pruning.delegation import FittedPruner
 from ._pruning.early import check_before, check_labels_given, check_scorer, number_of_features
 from ._pruning.loop import prune_in_rounds
+from ._pruning.metadata import fit_metadata, routing_enabled
 from ._pruning.plan import Rewind, Units, check_pruner
 from ._pruning.rounds import as_columns, score_with
 from ._support.compat import with_callbacks
@@ -192,9 +193,27 @@ class IterativePruner(FittedPruner):
             If a parameter is invalid, or the estimator cannot be pruned as planned.
         """
         shapes = check_before(self, check_pruner(self), n_features)
-        if self.scoring is not None:
-            check_scorer(self.estimator, self.scoring)
+        self._scorer()
         return shapes
+
+    def _scorer(self):
+        """Return the scorer for ``history_``, or None without ``scoring``."""
+        return None if self.scoring is None else check_scorer(self.estimator, self.scoring)
+
+    def get_metadata_routing(self):
+        """Return how metadata are routed to the estimator, and to the scorers of ``history_``.
+
+        Returns
+        -------
+        routing : MetadataRouter
+        """
+        router = super().get_metadata_routing()
+        if self.scoring is not None and self.estimator is not None:
+            router.add(
+                scorer=self._scorer(),
+                method_mapping=MethodMapping().add(caller="fit", callee="score"),
+            )
+        return router
 
     @property
     def removes_units(self) -> bool:
@@ -221,7 +240,9 @@ class IterativePruner(FittedPruner):
         y : array-like of shape (n_samples,), default=None
             Passed to ``fit`` of the estimator, and to criteria that use labels.
         **fit_params
-            Routed to ``fit`` of the estimator.
+            Passed to ``fit`` of the estimator, such as ``sample_weight``. With metadata routing,
+            they go to the estimator and the scorer if these request them. Without it,
+            ``sample_weight`` also goes to scorers that take it.
 
         Returns
         -------
@@ -233,12 +254,13 @@ class IterativePruner(FittedPruner):
             If a parameter is invalid, the estimator cannot be pruned, or a level would be empty.
         """
         plan = check_pruner(self)
-        fit_params = process_routing(self, "fit", **fit_params)["estimator"]["fit"]
+        self.planned_levels(number_of_features(X))
+        metadata = fit_metadata(self, fit_params, self._scorer())
         X, y = indexable(X, y)
         context = self._init_callback_context(max_subtasks=self._n_tasks(plan))
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         rows = []
-        for row, machine in prune_in_rounds(self, plan, X, y, fit_params, context):
+        for row, machine in prune_in_rounds(self, plan, X, y, metadata, context):
             rows.append(row)
             estimator = machine
             if self.verbose:
@@ -268,7 +290,7 @@ def pruning_path(pruner, X, y=None, **fit_params) -> Bunch:
     y : array-like of shape (n_samples,), default=None
         Passed to ``fit`` of the estimator, and to criteria that use labels.
     **fit_params
-        Routed to ``fit`` of the estimator.
+        Passed on, as by ``IterativePruner.fit``.
 
     Returns
     -------
@@ -290,10 +312,13 @@ def pruning_path(pruner, X, y=None, **fit_params) -> Bunch:
     [100, 20]
     """
     pruner = clone(pruner)
+    plan = check_pruner(pruner)
+    pruner.planned_levels(number_of_features(X))
+    scorer = None if pruner.scoring is None else check_scorer(pruner.estimator, pruner.scoring)
+    metadata = fit_metadata(pruner, fit_params, scorer)
     X, y = indexable(X, y)
-    routed = process_routing(pruner, "fit", **fit_params)["estimator"]["fit"]
     rows, machines = [], []
-    for row, machine in prune_in_rounds(pruner, check_pruner(pruner), X, y, routed):
+    for row, machine in prune_in_rounds(pruner, plan, X, y, metadata):
         rows.append(row)
         machines.append(deepcopy(machine))
     history = as_columns(rows)
@@ -475,7 +500,10 @@ class IterativePrunerCV(FittedPruner):
         y : array-like of shape (n_samples,), default=None
             Passed to the splitter, to ``fit`` of the estimator and to the scorer.
         **fit_params
-            Routed to ``fit`` of the estimator and to the splitter.
+            Passed to ``fit`` of the estimator, such as ``sample_weight``, and ``groups`` to the
+            splitter. With metadata routing, they go to the estimator, the scorer and the splitter
+            if these request them. Without it, ``sample_weight`` also goes to a scorer that takes
+            it.
 
         Returns
         -------
@@ -487,20 +515,18 @@ class IterativePrunerCV(FittedPruner):
             If a parameter is invalid, the estimator cannot be pruned, or a score is NaN.
         """
         pruner = self._pruner()
-        routing = process_routing(self, "fit", **fit_params)
-        routed = routing["estimator"]["fit"]
-        X, y = indexable(X, y)
         self.planned_levels(number_of_features(X))
         check_labels_given(check_pruner(pruner), y)
-        check_scorer(self.estimator, self.scoring, y, needs_y=True)
+        scorer = check_scorer(self.estimator, self.scoring, y, needs_y=True)
+        metadata = fit_metadata(self, fit_params, scorer, splits=True)
+        X, y = indexable(X, y)
         splitter = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
-        split_params = routing.get("splitter", Bunch(split={})).split
-        splits = list(splitter.split(X, y, **split_params))
+        splits = list(splitter.split(X, y, **metadata.split))
         context = self._init_callback_context(max_subtasks=None)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         scores = np.array(
             Parallel(n_jobs=self.n_jobs, verbose=self.verbose)(
-                delayed(fold_scores)(pruner, X, y, train, test, self.scoring, routed)
+                delayed(fold_scores)(pruner, X, y, train, test, self.scoring, metadata)
                 for train, test in splits
             )
         )
@@ -533,8 +559,11 @@ class IterativePrunerCV(FittedPruner):
         task = context.subcontext(task_name="refit")
         with task.propagate_callback_context(final):
             task.call_on_fit_task_begin(estimator=self, X=X, y=y)
-            own = set(routed) | (set(fit_params) - set(split_params))
-            final.fit(X, y, **{name: fit_params[name] for name in own})
+            own = metadata.fit
+            if routing_enabled():  # by the names under which the estimator requests them
+                requested = final.get_metadata_routing().consumes("fit", fit_params)
+                own = {name: fit_params[name] for name in requested}
+            final.fit(X, y, **own)
             task.call_on_fit_task_end(estimator=self, X=X, y=y)
         self.estimator_, self.sparsity_ = final.estimator_, final.sparsity_
         self.history_ = final.history_
@@ -552,24 +581,36 @@ class IterativePrunerCV(FittedPruner):
         y : array-like of shape (n_samples,), default=None
             Passed to the scorer.
         **score_params
-            Passed to the scorer, such as ``sample_weight``.
+            Passed to the scorer, such as ``sample_weight``, or routed to it with metadata routing.
 
         Returns
         -------
         score : float
         """
         check_is_fitted(self)
-        scorer = check_scoring(self.estimator_, self.scoring)
+        if routing_enabled():
+            score_params = process_routing(self, "score", **score_params)["scorer"]["score"]
+        scorer = check_scoring(self.estimator_, scoring=self.scoring)
         return score_with(scorer, self.estimator_, X, y, **score_params)
 
     def get_metadata_routing(self):
-        """Return how metadata passed to ``fit`` are routed to the estimator and the splitter.
+        """Return how metadata are routed to the estimator, the scorer and the splitter.
 
         Returns
         -------
         routing : MetadataRouter
         """
-        router = super().get_metadata_routing()
+        router = MetadataRouter(owner=self).add(
+            estimator=self.estimator,
+            method_mapping=MethodMapping().add(caller="fit", callee="fit"),
+        )
+        if self.estimator is not None:
+            router.add(
+                scorer=check_scorer(self.estimator, self.scoring),
+                method_mapping=MethodMapping()
+                .add(caller="fit", callee="score")
+                .add(caller="score", callee="score"),
+            )
         if hasattr(self.cv, "get_metadata_routing"):
             router.add(
                 splitter=self.cv, method_mapping=MethodMapping().add(caller="fit", callee="split")

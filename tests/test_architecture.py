@@ -75,6 +75,7 @@ IMPORT_ORDER = [
     "_pruning.rounds",
     "_pruning.memory",
     "_pruning.early",
+    "_pruning.metadata",
     "_pruning.training",
     "_pruning.loop",
     "_pruning.cross_validation",

@@ -10,12 +10,13 @@ from sklearn.utils.validation import _check_method_params
 
 from .._support.ranges import one_range_warning
 from .loop import prune_in_rounds
+from .metadata import Metadata
 from .plan import check_pruner
 from .rounds import score_with
 
 
 @one_range_warning(quiet=True)
-def fold_scores(pruner, X, y, train, test, scoring, fit_params):
+def fold_scores(pruner, X, y, train, test, scoring, metadata: Metadata):
     """Return the test scores of one fold after each round of the path.
 
     In another thread or process than ``fit``, data outside [0, 1] give no warning: the final fit
@@ -43,19 +44,22 @@ def fold_scores(pruner, X, y, train, test, scoring, fit_params):
     """
     X_train, y_train = _safe_split(pruner, X, y, train)
     X_test, y_test = _safe_split(pruner, X, y, test, train)
-    fit_params = _check_method_params(X, fit_params, indices=train)
+    given = Metadata(_check_method_params(X, metadata.fit, indices=train), {}, {})
+    score_params = _check_method_params(X, metadata.score, indices=test)
     rewinds = check_pruner(pruner).retrain == "rewind"
     if not (isinstance(pruner.estimator, FrozenEstimator) or rewinds):  # shared training
         full = clone(pruner).set_params(schedule=[0.0], retrain=None)
-        start = full.fit(X_train, y_train, **fit_params).estimator_
+        ((_, start),) = prune_in_rounds(full, check_pruner(full), X_train, y_train, given)
         pruner = clone(pruner).set_params(estimator=FrozenEstimator(start))
     result = []
     for schedule in (pruner.schedule, [0.0] * len(pruner.schedule)):
         path = clone(pruner).set_params(schedule=schedule)
-        rounds = prune_in_rounds(path, check_pruner(path), X_train, y_train, fit_params)
+        rounds = prune_in_rounds(path, check_pruner(path), X_train, y_train, given)
         result.append(
             [
-                score_with(check_scoring(machine, scoring), machine, X_test, y_test)
+                score_with(
+                    check_scoring(machine, scoring=scoring), machine, X_test, y_test, **score_params
+                )
                 for _, machine in rounds
             ]
         )

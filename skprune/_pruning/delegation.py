@@ -7,7 +7,7 @@ from copy import deepcopy
 import numpy as np
 from sklearn.base import MetaEstimatorMixin
 from sklearn.utils import get_tags
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -15,6 +15,7 @@ from .._support.compat import CallbackSupportMixin
 from .._support.options import check_nested_parameters
 from .._support.ranges import one_range_warning
 from .._support.stored import StoredState
+from .metadata import routing_enabled
 
 
 def _estimator_has(name):
@@ -71,7 +72,8 @@ class FittedPruner(CallbackSupportMixin, MetaEstimatorMixin, StoredState):
         y : array-like of shape (n_samples,), default=None
             Passed to ``score`` of the estimator.
         **score_params
-            Passed to ``score`` of the estimator, such as ``sample_weight``.
+            Passed to ``score`` of the estimator, such as ``sample_weight``, or routed to it with
+            metadata routing.
 
         Returns
         -------
@@ -79,6 +81,8 @@ class FittedPruner(CallbackSupportMixin, MetaEstimatorMixin, StoredState):
             Score of the pruned estimator.
         """
         check_is_fitted(self)
+        if routing_enabled():
+            score_params = process_routing(self, "score", **score_params)["estimator"]["score"]
         return self.estimator_.score(X, y, **score_params)
 
     @available_if(_estimator_has("transform"))
@@ -93,7 +97,7 @@ class FittedPruner(CallbackSupportMixin, MetaEstimatorMixin, StoredState):
         y : array-like of shape (n_samples,), default=None
             Passed to ``fit`` of the estimator.
         **fit_params
-            Routed to ``fit`` of the estimator.
+            Passed to ``fit``.
 
         Returns
         -------
@@ -187,7 +191,7 @@ class FittedPruner(CallbackSupportMixin, MetaEstimatorMixin, StoredState):
         return tags
 
     def get_metadata_routing(self):
-        """Return how metadata passed to ``fit`` are routed to the estimator.
+        """Return how metadata are routed to the estimator.
 
         Returns
         -------
@@ -196,5 +200,7 @@ class FittedPruner(CallbackSupportMixin, MetaEstimatorMixin, StoredState):
         """
         return MetadataRouter(owner=self).add(
             estimator=self.estimator,
-            method_mapping=MethodMapping().add(caller="fit", callee="fit"),
+            method_mapping=MethodMapping()
+            .add(caller="fit", callee="fit")
+            .add(caller="score", callee="score"),
         )

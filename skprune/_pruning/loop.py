@@ -13,7 +13,8 @@ from sklearn.utils import check_random_state
 from .. import connectivity
 from .._support.compat import NullCallbackContext
 from .._support.random import new_seeds, seeds_of
-from .early import check_before, check_labels_given, check_scorer, number_of_features
+from .early import check_labels_given, check_scorer
+from .metadata import Metadata
 from .plan import Plan, Units
 from .protocol import check_prunable
 from .rounds import (
@@ -29,7 +30,7 @@ from .rounds import (
 from .training import RoundTrainer
 
 
-def prune_in_rounds(pruner, plan: Plan, X, y, fit_params, context=None):
+def prune_in_rounds(pruner, plan: Plan, X, y, metadata: Metadata, context=None):
     """Train the estimator of a pruner, then prune it and train it again in rounds.
 
     A round consists of turns, each of which prunes some levels and then trains. With
@@ -46,8 +47,8 @@ def prune_in_rounds(pruner, plan: Plan, X, y, fit_params, context=None):
         Training data.
     y : array-like of shape (n_samples,) or None
         Target passed to ``fit`` of the machine, and to criteria that use labels.
-    fit_params : dict
-        Further arguments of ``fit`` of the machine.
+    metadata : Metadata
+        Further arguments of ``fit`` of the machine, and of the scorer.
     context : callback context, default=None
         Context of ``fit`` of the pruner, in which each training is a task. If None, callbacks of
         the pruner are not called.
@@ -64,7 +65,6 @@ def prune_in_rounds(pruner, plan: Plan, X, y, fit_params, context=None):
     ValueError, TypeError
         If the estimator cannot be pruned as planned, or a level would be empty.
     """
-    check_before(pruner, plan, number_of_features(X))
     check_labels_given(plan, y)
     scorer = None
     if pruner.scoring is not None:
@@ -77,7 +77,7 @@ def prune_in_rounds(pruner, plan: Plan, X, y, fit_params, context=None):
     # Use a separate stream, because the machine drew its mask with the same seed.
     rng = np.random.RandomState(rng.randint(np.iinfo(np.int32).max))
     context = NullCallbackContext() if context is None else context
-    trainer = RoundTrainer(pruner, context, X, y, fit_params)
+    trainer = RoundTrainer(pruner, context, X, y, metadata.fit)
     start = None
     if not is_fitted:
         estimator, start = trainer.first(estimator, plan.rewind_to)
@@ -113,10 +113,11 @@ def prune_in_rounds(pruner, plan: Plan, X, y, fit_params, context=None):
                 "n_regrown": step.n_regrown,
                 "threshold": step.threshold,
             }
-            before = scores_for_history(scorer, estimator, X, y, "score_pruned")
+            before = scores_for_history(scorer, estimator, X, y, "score_pruned", metadata.score)
             estimator = trainer.after_round(estimator, start, plan.retrain, rng)
             row["seconds"] = time.perf_counter() - started
-            yield row | before | scores_for_history(scorer, estimator, X, y, "score"), estimator
+            after = scores_for_history(scorer, estimator, X, y, "score", metadata.score)
+            yield row | before | after, estimator
 
 
 def copy_to_prune(pruner, rng) -> tuple:

@@ -246,11 +246,11 @@ def without_units(estimator, start, stay, options, idle=()):
     return estimator, start, [count[units] for count, units in zip(idle, stay, strict=False)]
 
 
-def scores_for_history(scorer, estimator, X, y, name) -> dict:
+def scores_for_history(scorer, estimator, X, y, name, metadata) -> dict:
     """Return the scores of a machine as columns of the history, one per scorer."""
     if scorer is None:
         return {}
-    value = score_with(scorer, estimator, X, y)
+    value = score_with(scorer, estimator, X, y, **metadata)
     return (
         {f"{name}_{k}": v for k, v in value.items()} if isinstance(value, dict) else {name: value}
     )
