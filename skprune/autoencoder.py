@@ -17,6 +17,7 @@ from ._network.pretraining import SHALLOW
 from ._support.compat import with_callbacks
 from ._support.random import new_key
 from ._support.ranges import OneWarningTransformer
+from ._support.stored import check_real
 from ._support.threads import blocks
 from ._support.validation import (
     check_codes,
@@ -178,6 +179,10 @@ default=(128, 32)
 
     def _check_parameters(self):
         super()._check_parameters()
+        self._check_activations()
+
+    def _check_activations(self):
+        """Validate the activation functions, which may be set after ``fit``."""
         for name, legal in (("code", ("linear", "logistic")), ("output", tuple(UNIT_TYPES))):
             if getattr(self, name) not in legal:
                 raise ValueError(
@@ -185,7 +190,18 @@ default=(128, 32)
                     f"{', '.join(repr(kind) for kind in legal)}."
                 )
 
+    def _restore_state(self):
+        super()._restore_state()
+        sizes = [bias.size for bias in self._biases]
+        if not len(self._levels) % 2 == 0 or sizes[-1] != self.n_features_in_:
+            raise ValueError(
+                "It must have as many levels of the decoder as of the encoder, and one output per "
+                f"feature, got layers of {sizes} units for {self.n_features_in_} features."
+            )
+        check_real(self._input_gain, "The factor of the data at the input", low=0)
+
     def _unit_types(self):
+        self._check_activations()
         hidden = all_binary(len(self._levels) // 2 - 1)
         return GAUSSIAN, *hidden, UNIT_TYPES[self.code], *hidden, UNIT_TYPES[self.output]
 

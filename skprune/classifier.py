@@ -15,6 +15,7 @@ from ._network.base import PARAMETERS, FeedForwardNetwork, weighted_mean
 from ._network.pretraining import SHALLOW
 from ._support.compat import with_callbacks
 from ._support.random import new_key
+from ._support.stored import check_classes_in_order
 from ._support.validation import (
     check_classes,
     check_labels,
@@ -152,6 +153,14 @@ default=(100, 100)
         self.warm_start = warm_start
         self.verbose = verbose
         self.random_state = random_state
+
+    _fitted_names = (*FeedForwardNetwork._fitted_names, "classes_")
+
+    def _restore_state(self):
+        super()._restore_state()
+        if len(self._levels) < 2:
+            raise ValueError("It must have a hidden level and an output level.")
+        check_classes_in_order(self.classes_, self._biases[-1].size)
 
     def _unit_types(self):
         return GAUSSIAN, *all_binary(len(self._levels) - 1), SOFTMAX

@@ -400,8 +400,7 @@ def check_mask(mask, shape, names=None) -> np.ndarray:
     >>> check_mask([[1, 0]], (1, 2))
     array([[ True, False]])
     """
-    array = as_array(mask)
-    array = array.toarray() if sparse.issparse(array) else np.asarray(array)
+    array = as_dense(as_array(mask))
     if array.shape != tuple(shape):
         raise ValueError(
             f"The connectivity mask has shape {array.shape}, but it must have the shape of "
@@ -420,6 +419,45 @@ def check_mask(mask, shape, names=None) -> np.ndarray:
     if not array.any():
         raise ValueError("The connectivity mask leaves no connection. It must keep at least one.")
     return array
+
+
+def as_dense(matrix) -> np.ndarray:
+    """Return an array, or a sparse matrix as a dense array.
+
+    SciPy writes by the indices of a sparse matrix without checking them, so they are checked here.
+
+    Parameters
+    ----------
+    matrix : {array-like, sparse matrix}
+
+    Returns
+    -------
+    array : ndarray
+
+    Raises
+    ------
+    ValueError
+        If an index of a sparse matrix is out of bounds.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_array
+    >>> from skprune.connectivity import as_dense
+    >>> as_dense(csr_array([[0, 2]]))
+    array([[0, 2]])
+    """
+    if not sparse.issparse(matrix):
+        return np.asarray(matrix)
+    if matrix.format in ("csr", "csc", "bsr"):
+        matrix.check_format(full_check=True)
+    elif matrix.format == "coo" and matrix.nnz:
+        for indices, length in zip((matrix.row, matrix.col), matrix.shape, strict=True):
+            if indices.min() < 0 or indices.max() >= length:
+                raise ValueError(
+                    f"An index of a sparse matrix of shape {matrix.shape} is out of bounds, got "
+                    f"{indices.min()} to {indices.max()}. Build the matrix anew."
+                )
+    return matrix.toarray()
 
 
 def check_masks(masks, shapes, names=None) -> list:

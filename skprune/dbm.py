@@ -229,8 +229,7 @@ class DBMTransformer(BoltzmannMachine):
                         "A machine in pretrain must have initial_sparsity=0. Pass the masks of the "
                         "levels as connectivity instead."
                     )
-        check_number(self.mean_field_tolerance, "mean_field_tolerance", low=0)
-        check_number(self.max_mean_field_updates, "max_mean_field_updates", numbers.Integral, low=1)
+        self._check_mean_field()
         if check_negative_phase(self.negative_phase).chains == "data":
             raise ValueError(
                 "Deep machines need persistent chains, because the data do not determine the "
@@ -324,7 +323,13 @@ class DBMTransformer(BoltzmannMachine):
     def _mean_field_limits(self):
         if len(self._levels) == 1:
             return None
+        self._check_mean_field()
         return float(self.mean_field_tolerance), int(self.max_mean_field_updates)
+
+    def _check_mean_field(self):
+        """Validate the limits of the mean field, which may be set after ``fit``."""
+        check_number(self.mean_field_tolerance, "mean_field_tolerance", low=0)
+        check_number(self.max_mean_field_updates, "max_mean_field_updates", numbers.Integral, low=1)
 
     def _initialize(self, X, rng):
         """Initialize the levels from pre-trained machines or at random, and the chains."""
@@ -406,6 +411,11 @@ class DBMTransformer(BoltzmannMachine):
         """
         check_is_fitted(self)
         return levels_of_dbm(self), deepcopy(self)
+
+    @property
+    def n_network_inputs(self) -> int:
+        """Number of columns of :meth:`network_input`."""
+        return self.n_features_in_ + (self._biases[2].size if len(self._levels) == 2 else 0)
 
     def network_input(self, X):
         """Return the input of the network of :meth:`unrolled`.
@@ -518,6 +528,7 @@ default=None
 
     def _means(self, X) -> list:
         """Return the mean-field probabilities of each hidden layer for validated data."""
+        self._check_mean_field()
         with self._team(X.shape[0]) as team:
             return inference.mean_field(
                 self._stack(),

@@ -23,7 +23,7 @@ from ._support.compat import CallbackSupportMixin, with_callbacks
 from ._support.options import check_number, check_unchanged_sizes
 from ._support.random import derived_key, new_key
 from ._support.ranges import OneWarningTransformer, one_range_warning
-from ._support.stored import StoredState
+from ._support.stored import StoredState, check_names_of_features, check_planned_sizes
 from ._support.threads import Team
 from ._support.validation import (
     check_classes,
@@ -37,8 +37,10 @@ from ._training.stacking import (
     check_levels,
     inner_machine,
     levels_of_sizes,
+    n_upper,
     named_levels,
     planned_levels,
+    restored_generative,
     set_seeds,
 )
 from ._training.unrolling import FeedForwardLevel
@@ -201,10 +203,15 @@ default=(100, 100)
             state["_generative"] = state["_generative"].state()
         return state
 
-    def __setstate__(self, state):
-        super().__setstate__(state)
-        if getattr(self, "_generative", None) is not None:
-            self._generative = Layers.from_state(self._generative)
+    _fitted_names = (
+        "estimators_", "history_", "n_features_in_", "_frozen", "_generative", "_directed_top",
+        "_stack_is_trained", "_key", "_n_steps",
+    )  # fmt: skip
+
+    def _restore_state(self):
+        check_names_of_features(self)
+        check_planned_sizes(self)
+        self._generative = restored_generative(vars(self))
 
     # ---------------------------------------------------------------- fitting
 
@@ -554,7 +561,7 @@ default=(100, 100)
             return inference.mean_field(level.layers_.stack(), below, team)[-1]
 
     def _team(self, n_samples) -> Team:
-        n_units = sum(_n_upper(level) for level in self.estimators_)
+        n_units = sum(n_upper(level) for level in self.estimators_)
         return Team(work=float(n_samples) * n_units * self.n_features_in_)
 
     # ---------------------------------------------------------------- up-down
@@ -659,7 +666,7 @@ default=(100, 100)
 
     @property
     def _n_features_out(self) -> int:
-        return _n_upper(self.estimators_[-1])
+        return n_upper(self.estimators_[-1])
 
 
 def _n_upper(level) -> int:

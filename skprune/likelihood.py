@@ -27,8 +27,9 @@ from ._machine.annealing import (
     tempered_samples,
 )
 from ._machine.levels import as_dtype
-from ._support.options import check_number
+from ._support.options import check_choice, check_number
 from ._support.random import derived_key
+from ._support.stored import check_list, check_real
 from ._support.threads import Team, blocks
 
 __all__ = [
@@ -71,6 +72,23 @@ class LogPartition(NamedTuple):
     bracket: tuple
     method: str
     effective_sample_size: float
+
+
+def check_kept(kept) -> None:
+    """Raise a ValueError if a stored dict does not hold estimates of log Z."""
+    if not isinstance(kept, dict) or not all(isinstance(name, str) for name in kept):
+        raise ValueError("The estimates of log Z that are kept must be a dict.")
+    for fields in kept.values():
+        check_list(fields, "An estimate of log Z", len(LogPartition._fields))
+        value, error, bracket, method, size = fields
+        check_real(value, "log Z")
+        check_real(error, "The standard error of log Z", low=0, finite=False)
+        check_list(bracket, "The bracket of log Z", 2)
+        low, high = bracket
+        check_real(low, "The lower end of log Z", finite=False)
+        check_real(high, "The upper end of log Z", low=low, finite=False)
+        check_choice("method", method, METHODS[1:])
+        check_real(size, "The effective sample size of log Z", low=0, finite=False)
 
 
 def smaller_side(stack: Stack) -> tuple[int, int]:

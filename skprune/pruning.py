@@ -39,6 +39,7 @@ from ._pruning.rounds import as_columns, score_with
 from ._support.compat import with_callbacks
 from ._support.options import check_number
 from ._support.ranges import one_range_warning
+from ._support.stored import check_history, check_real, check_whole
 
 __all__ = ["IterativePruner", "IterativePrunerCV", "Rewind", "Units", "pruning_path"]
 
@@ -428,6 +429,17 @@ class IterativePrunerCV(FittedPruner):
         self.n_retrain_iter = n_retrain_iter
         self.verbose = verbose
         self.random_state = random_state
+
+    _fitted_names = (
+        *FittedPruner._fitted_names, "best_sparsity_", "best_score_", "cv_results_", "n_splits_",
+    )  # fmt: skip
+
+    def _restore_state(self):
+        super()._restore_state()
+        check_real(self.best_sparsity_, "best_sparsity_", low=0, high=1)
+        check_real(self.best_score_, "best_score_", finite=False)
+        check_whole(self.n_splits_, "n_splits_", low=1)
+        check_history(self.cv_results_, "cv_results_")
 
     def _pruner(self) -> IterativePruner:
         """Check the parameters and return the pruner of the whole path."""

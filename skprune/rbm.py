@@ -19,6 +19,7 @@ from ._machine.labels import with_labels
 from ._machine.levels import Level, read_only
 from ._support.options import check_number
 from ._support.random import new_key
+from ._support.stored import check_list, check_whole
 from ._support.validation import check_data, float_type
 from .samplers import check_negative_phase
 
@@ -224,6 +225,12 @@ class PrunedBernoulliRBM(BoltzmannMachine):
     # --------------------------------------------------------------- training
 
     _n_levels = 1
+    _fitted_names = (*BoltzmannMachine._fitted_names, "_gibbs_calls")
+
+    def _restore_state(self):
+        super()._restore_state()
+        check_list(self._levels, "The levels", 1)
+        check_whole(self._gibbs_calls, "The number of calls of gibbs")
 
     def _check_parameters(self):
         super()._check_parameters()

@@ -18,15 +18,16 @@ from .._support.compat import with_callbacks
 from .._support.options import check_number
 from .._support.random import derived_key, new_key
 from .._support.ranges import OneWarningTransformer
+from .._support.stored import check_array, check_list, check_vectors, check_whole
 from .._support.validation import check_clamped, check_data, restored_on_error
 from .._training.contrastive import MEAN_RATE, ContrastiveTrainer, new_state, new_velocity
 from .._training.passes import check_rate_schedule, run_passes
-from ..likelihood import LogPartition
+from ..likelihood import LogPartition, check_kept
 from ..samplers import check_gibbs_steps, check_negative_phase
 from . import inference
 from .annealing import MEANS_CHAINS, MEANS_SWEEPS, model_means
 from .layered import Layered
-from .levels import Layers, check_arrays, check_binary, check_parameter, read_only
+from .levels import Layers, check_binary, check_parameter, read_only
 
 LEAST_CHAINS = 100  # minimum if n_chains is None, see docs/design_notes.md
 
@@ -44,6 +45,9 @@ class BoltzmannMachine(
     """
 
     _activity: list | None
+    _fitted_names = (
+        *Layered._fitted_names, "_activity", "_chains", "_velocity", "_kept", "_step",
+    )  # fmt: skip
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -117,20 +121,27 @@ class BoltzmannMachine(
         self._activity = activity
         return self
 
-    def _check_state(self):
-        super()._check_state()
+    def _restore_state(self):
+        super()._restore_state()
         sizes, dtype = [bias.size for bias in self._biases], self._biases[0].dtype
+        check_whole(self.n_features_in_, "n_features_in_", low=sizes[0], high=sizes[0])
+        check_whole(self._step, "The number of minibatches")
         if self._activity is not None:
-            check_arrays(self._activity, sizes, dtype, "The running means")
-        for chains, size in zip(self._chains, sizes, strict=True):
-            if chains is not None and (chains.ndim != 2 or chains.shape[1] != size):
-                raise ValueError(
-                    f"The chains of a layer must have {size} columns, one per unit, got shape "
-                    f"{chains.shape}."
+            check_vectors(self._activity, "The running means", sizes, dtype)
+        check_list(self._chains, "The chains", len(sizes))
+        n_chains = None
+        for number, (chains, size) in enumerate(zip(self._chains, sizes, strict=True)):
+            if number % 2:
+                check_array(
+                    chains, "The chains of a layer", (n_chains, size), np.uint8, low=0, high=1
                 )
+                n_chains = chains.shape[0]
+            elif chains is not None:
+                raise ValueError("The chains of an even layer must be None.")
         if self._velocity is not None:
             levels = [level.n_parameters for level in self._levels]
-            check_arrays(self._velocity, [*levels, *sizes], dtype, "The momentum")
+            check_vectors(self._velocity, "The momentum", [*levels, *sizes], dtype)
+        check_kept(self._kept)
 
     def compact(self, units=None, *, rescale=False, hidden_bias=None):
         """Return a machine without the hidden units that have lost their connections.

@@ -10,9 +10,15 @@ from .. import connectivity
 from .._kernels.records import Stack
 from .._support.compat import CallbackSupportMixin
 from .._support.options import check_unchanged_sizes
-from .._support.stored import StoredState
+from .._support.stored import (
+    StoredState,
+    check_history,
+    check_key,
+    check_names_of_features,
+    check_whole,
+)
 from .._support.threads import Team
-from .levels import Layers, Level, all_binary, as_dtype, check_layers, stack_of, team_of
+from .levels import Layers, all_binary, as_dtype, restored_layers, stack_of, team_of
 
 
 class Layered(CallbackSupportMixin, StoredState):
@@ -23,6 +29,7 @@ class Layered(CallbackSupportMixin, StoredState):
     """
 
     _doc_link_module = "skprune"
+    _fitted_names: tuple = ("_levels", "_biases", "_key", "n_features_in_")
 
     # ------------------------------------------------------------- validation
 
@@ -40,15 +47,14 @@ class Layered(CallbackSupportMixin, StoredState):
             state["_levels"] = [level.state() for level in self._levels]
         return state
 
-    def __setstate__(self, state):
-        super().__setstate__(state)
-        if hasattr(self, "_levels"):
-            self._levels = [Level.from_state(stored) for stored in self._levels]
-            self._check_state()
-
-    def _check_state(self):
-        """Raise a ValueError if loaded arrays do not fit together. Kernels do not check this."""
-        check_layers(self._levels, self._biases)
+    def _restore_state(self):
+        self._levels, self._biases = restored_layers(self._levels, self._biases)
+        check_key(self._key)
+        check_names_of_features(self)
+        if hasattr(self, "n_iter_"):
+            check_whole(self.n_iter_, "n_iter_")
+        if hasattr(self, "history_"):
+            check_history(self.history_)
 
     def _check_sizes(self):
         """Raise a ValueError if the parameters ask for other sizes than the fitted ones."""

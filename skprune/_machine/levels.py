@@ -8,11 +8,11 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from scipy import sparse
 
 from .._kernels.records import BINARY, Edges, KernelLevel, Stack
+from .._support.stored import check_array, check_list
 from .._support.threads import Team
-from ..connectivity import check_mask
+from ..connectivity import as_dense, check_mask
 
 # Share of absent connections from which edge kernels are faster than BLAS (docs/design_notes.md).
 EDGE_SPARSITY = 0.5
@@ -304,10 +304,22 @@ class Level:
         ValueError
             If the arrays do not fit together.
         """
-        connections = None
-        if "indptr" in state:
-            connections = Connections(state["indptr"], state["indices"], state["n_lower"])
-        return cls(state["values"], connections)
+        fields = Connections._fields
+        if not isinstance(state, dict) or set(state) not in ({"values"}, {"values", *fields}):
+            raise ValueError(
+                f"A level must be stored as a dict with values, and with {', '.join(fields)} if "
+                "connections are missing."
+            )
+        is_full = len(state) == 1
+        shape = (None, None) if is_full else np.shape(state["values"])
+        check_array(state["values"], "The weights of a level", shape, (np.float32, np.float64))
+        if is_full:
+            return cls(state["values"])
+        for name in ("indptr", "indices"):
+            check_array(
+                state[name], f"The {name} of a level", (None,), (np.int64, np.int32, np.uint16)
+            )
+        return cls(state["values"], Connections(*(state[name] for name in fields)))
 
     def __getstate__(self):
         return self.state()
@@ -399,7 +411,20 @@ class Layers:
     @classmethod
     def from_state(cls, state) -> Layers:
         """Validate a stored state and return its layers."""
-        return cls([Level.from_state(level) for level in state["levels"]], state["biases"])
+        if not isinstance(state, dict) or set(state) != {"levels", "biases"}:
+            raise ValueError("Layers must be stored as a dict with 'levels' and 'biases'.")
+        return cls(*restored_layers(state["levels"], state["biases"]))
+
+
+def restored_layers(levels, biases) -> tuple:
+    """Validate stored levels and biases, and return them as lists."""
+    check_list(levels, "The levels")
+    levels = [Level.from_state(level) for level in levels]
+    check_list(biases, "The biases", len(levels) + 1)
+    for bias in biases:
+        check_array(bias, "The biases of a layer", (None,), (np.float32, np.float64))
+    check_layers(levels, biases)
+    return levels, list(biases)
 
 
 def check_layers(levels, biases) -> None:
@@ -437,7 +462,7 @@ def read_only(array) -> np.ndarray:
 
 def check_parameter(array, shape, dtype, what) -> np.ndarray:
     """Return weights or biases as a new array of a type; raise a ValueError if they are invalid."""
-    array = array.toarray() if sparse.issparse(array) else np.asarray(array)
+    array = as_dense(array)
     if array.shape != tuple(shape):
         raise ValueError(f"{what} must have the shape {tuple(shape)}, got {array.shape}.")
     array = np.array(array, dtype=dtype, order="C")
@@ -495,10 +520,10 @@ def layers_between(stack: Stack, first, last) -> Stack:
 def writable(array) -> np.ndarray:
     """Return the array, or a copy if it is read-only, such as a memory map.
 
-    Kernels index levels at run time, so the arrays of all levels must have the same numba type. A
-    read-only array has a different one.
+    Kernels index levels at run time, so the arrays of all levels must have the same numba type. An
+    array that is read-only, not aligned or not contiguous has a different one.
     """
-    return np.require(array, requirements="W")
+    return np.require(array, requirements=["C", "A", "W"])
 
 
 def make_kernel_level(values, connections: Connections | None, use_edges=None) -> KernelLevel:
@@ -577,13 +602,3 @@ def scale_weights(stack: Stack, factor) -> None:
     """Multiply the weights of every level by a number, in place."""
     for level in stack.levels:
         parameters(level)[...] *= factor
-
-
-def check_arrays(arrays, sizes, dtype, what) -> None:
-    """Raise a ValueError if arrays are not vectors of these sizes and this type."""
-    found = [(array.shape, array.dtype) for array in arrays]
-    if found != [((size,), dtype) for size in sizes]:
-        raise ValueError(
-            f"{what} must be vectors of {dtype} with {list(sizes)} entries, got shapes "
-            f"{[shape for shape, _ in found]}."
-        )

@@ -20,13 +20,13 @@ from .._machine.level_list import LevelList
 from .._machine.levels import (
     Level,
     as_dtype,
-    check_arrays,
     layers_between,
     optional_list,
     read_only,
 )
 from .._support.options import check_layer_sizes, check_number, check_unchanged_sizes
 from .._support.random import derived_key
+from .._support.stored import check_list, check_planned_sizes, check_vectors, check_whole
 from .._support.validation import check_data, float_type
 from .._training.backprop import (
     EPSILON,
@@ -119,6 +119,7 @@ class FeedForwardNetwork(Layered, LevelList):
     """
 
     pretrained_: Any
+    _fitted_names = (*Layered._fitted_names, "_moments", "_n_steps")
     _has_decoder = False  # whether the levels are followed by their transposes
     _input_gain = 1.0  # factor of the data at the input layer
 
@@ -413,17 +414,26 @@ class FeedForwardNetwork(Layered, LevelList):
     def _forget(self):
         self._moments = None
 
-    def _check_state(self):
-        super()._check_state()
+    def _restore_state(self):
+        super()._restore_state()
+        check_whole(self._n_steps, "The number of minibatches")
+        check_planned_sizes(self)
+        dtype, n_inputs = self._biases[0].dtype, self.n_features_in_
+        if hasattr(self, "pretrained_"):
+            check_pretrained(self.pretrained_, n_inputs)
+            n_inputs = getattr(self.pretrained_, "n_network_inputs", self._biases[0].size)
+        check_whole(self._biases[0].size, "The number of inputs", low=n_inputs, high=n_inputs)
         if self._moments is not None:
-            *kept, _ = self._moments
+            check_list(self._moments, "The running means of the gradient", 3)
+            first, second, n_steps = self._moments
             sizes = [level.n_parameters for level in self._levels]
             sizes += [bias.size for bias in self._biases[1:]]
-            for arrays in kept:
-                found = sizes if any(array.size for array in arrays) else [0] * len(sizes)
-                check_arrays(
-                    arrays, found, self._biases[0].dtype, "The running means of the gradient"
-                )
+            check_vectors(first, "The running means of the gradient", sizes, dtype)
+            check_list(second, "The running means of the squared gradient", len(sizes))
+            if not any(np.size(vector) for vector in second):
+                sizes = [0] * len(sizes)  # there are none without Adam
+            check_vectors(second, "The running means of the squared gradient", sizes, dtype, low=0)
+            check_whole(n_steps, "The number of steps in the running means")
 
     # ------------------------------------------------------- pruning protocol
 
@@ -540,6 +550,16 @@ default=None
         part = layers_between(whole, start, layer)
         with self._team(X.shape[0]) as team:
             return inference.feed_forward(part, X, team)
+
+
+def check_pretrained(machine, n_features) -> None:
+    """Raise a ValueError if a stored object is not the fitted machine a network started from."""
+    found = getattr(machine, "n_features_in_", None)
+    if found != n_features or not callable(getattr(machine, "network_input", None)):
+        raise ValueError(
+            f"pretrained_ must be a network that was fitted to {n_features} features, got an object "
+            f"of type {type(machine).__name__} with {found}."
+        )
 
 
 def weighted_mean(values, weights) -> float:

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._support.compat import CallbackSupportMixin
 from .._support.options import check_nested_parameters
 from .._support.ranges import one_range_warning
-from .._support.stored import StoredState
+from .._support.stored import StoredState, check_history, check_real
 from .metadata import routing_enabled
 
 
@@ -43,6 +43,18 @@ class FittedPruner(CallbackSupportMixin, MetaEstimatorMixin, StoredState):
     Methods such as ``transform`` exist if the estimator has them. Before ``fit``, this is the
     wrapped estimator. After ``fit``, it is the pruned one.
     """
+
+    _fitted_names: tuple = ("estimator_", "sparsity_", "history_")
+
+    def _restore_state(self):
+        if not hasattr(self.estimator_, "set_connectivity"):
+            raise ValueError(
+                "estimator_ must be an estimator that can be pruned, got an object of type "
+                f"{type(self.estimator_).__name__}."
+            )
+        check_is_fitted(self.estimator_)
+        check_real(self.sparsity_, "sparsity_", low=0, high=1)
+        check_history(self.history_)
 
     transform = _delegated("transform")
     inverse_transform = _delegated("inverse_transform")

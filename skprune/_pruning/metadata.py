@@ -9,7 +9,6 @@ from sklearn import get_config
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.metadata_routing import process_routing
 
-
 ACCEPTS = "_accept_sample_weight"  # scikit-learn's question to a scorer
 
 

@@ -13,8 +13,17 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .._machine.labels import joined
+from .._machine.levels import Layers
 from .._support.options import check_layer_sizes
 from .._support.random import new_seeds
+from .._support.stored import (
+    check_classes_in_order,
+    check_flag,
+    check_history,
+    check_key,
+    check_list,
+    check_whole,
+)
 
 UNPRUNED = {  # parameters of a pruner that removes nothing, for n_iter=0
     "sparsity": 0.0, "schedule": "geometric", "n_rounds": 1, "regrow": None, "retrain": None,
@@ -368,3 +377,66 @@ class LevelTrainer:
         if below is not None:
             lent[f"{owner}transpose_of"] = FrozenEstimator(below)
         return lent
+
+
+def n_upper(level) -> int:
+    """Return the number of units of a level's top layer."""
+    known = getattr(level, "_n_features_out", None)
+    return level.connectivity_[-1].shape[0] if known is None else known
+
+
+def restored_generative(state) -> Layers | None:
+    """Validate the stored state of a deep belief network, and return its generative layers.
+
+    Parameters
+    ----------
+    state : dict
+        Attributes of the fitted network.
+
+    Returns
+    -------
+    generative : Layers or None
+        The directed levels with generative weights, if the network was fine-tuned.
+
+    Raises
+    ------
+    ValueError
+        If an attribute is invalid, or levels do not fit on top of each other.
+    """
+    levels, flags = state["estimators_"], state["_frozen"]
+    check_list(levels, "estimators_")
+    check_list(flags, "The flags of frozen levels", len(levels))
+    tuned = state["_generative"] is not None
+    check_list(state["history_"], "history_", len(levels) + tuned)
+    for history in state["history_"]:
+        check_history(history, "An entry of history_")
+    for flag in (*flags, state["_directed_top"], state["_stack_is_trained"]):
+        check_flag(flag, "Each flag of a network")
+    check_key(state["_key"])
+    check_whole(state["_n_steps"], "The number of minibatches")
+    n_labels = 0
+    if "classes_" in state:
+        check_classes_in_order(state["classes_"])
+        n_labels = state["classes_"].size
+    sizes = [state["n_features_in_"]]
+    for number, level in enumerate(levels, start=1):
+        if not callable(getattr(level, "transform", None)):
+            raise ValueError(f"Level {number} must be a fitted transformer, got {level!r}.")
+        n_lower = sizes[-1] + (n_labels if number == len(levels) else 0)
+        known = getattr(level, "n_features_in_", n_lower)
+        check_whole(known, f"The number of inputs of level {number}", low=n_lower, high=n_lower)
+        if number < len(levels):
+            sizes.append(n_upper(level))
+    if not tuned:
+        if state["_directed_top"]:
+            raise ValueError("A network with a directed top level must have generative weights.")
+        return None
+    generative = Layers.from_state(state["_generative"])
+    if state["_directed_top"]:
+        sizes.append(n_upper(levels[-1]))
+    found = [bias.size for bias in generative.biases]
+    if found != sizes:
+        raise ValueError(
+            f"The generative layers must have {sizes} units like the levels, got {found}."
+        )
+    return generative

@@ -33,7 +33,8 @@ class FeedForwardLevel(NamedTuple):
 class Unrollable(Protocol):
     """The members of a machine that a feed-forward network can start from.
 
-    Networks use these members only. ``check_unrolling`` is optional.
+    Networks use these members only. ``check_unrolling`` is optional, and so is
+    ``n_network_inputs``, the number of columns of ``network_input``.
 
     Attributes
     ----------
