@@ -127,6 +127,13 @@ def pair_counts(connections: Connections, lower, upper) -> np.ndarray:
         Number of samples per connection.
     """
 
+    for states, n_units in zip((upper, lower), connections.shape, strict=True):
+        if np.shape(states) != (len(lower), n_units):
+            raise ValueError(
+                f"The states of a layer have shape {np.shape(states)}, but {len(lower)} samples of "
+                f"{n_units} units are needed. Pass states of adjacent layers, lower layer first."
+            )
+
     def words(states):
         bits = np.packbits(np.asarray(states, dtype=bool).T, axis=1)
         padded = np.zeros((bits.shape[0], -(-bits.shape[1] // 8) * 8), np.uint8)
@@ -147,8 +154,32 @@ def csr_rows(X) -> SparseRows:
     return SparseRows(X.data, X.indices, X.indptr)
 
 
+def check_fit(X, rows, n_units, n_lanes) -> None:
+    """Raise a ValueError if rows of data do not fit a layer. Kernels do not check it.
+
+    Parameters
+    ----------
+    X : {ndarray, csr_array} of shape (n_samples, n_features)
+        Data.
+    rows : ndarray of int
+        Rows to load.
+    n_units : int
+        Number of units of the layer, one per feature.
+    n_lanes : int
+        Number of lanes to load rows into.
+    """
+    if X.ndim != 2 or X.shape[1] != n_units:
+        raise ValueError(
+            f"The data have shape {X.shape}, but the layer they are loaded into has {n_units} "
+            "units. Pass one column per unit."
+        )
+    if rows.size > n_lanes or (rows.size and not 0 <= rows.min() <= rows.max() < X.shape[0]):
+        raise ValueError(f"{rows.size} rows of {X.shape[0]} do not fit {n_lanes} lanes.")
+
+
 def load(X, rows, out) -> None:
     """Copy rows of dense or CSR data into unit-major states."""
+    check_fit(X, rows, *out.shape)
     if sparse.issparse(X):
         loading.load_csr(csr_rows(X), rows, out)
     else:
@@ -201,12 +232,13 @@ def load_visible(stack: Stack, X, rows, looked_up) -> tuple:
     if not looked_up:
         load(X, rows, states[0])
         return states, unpacked(stack)
+    check_fit(X, rows, *states[0].shape)
     packed = new_packed(stack, max(rows.size, TABLE_SAMPLES), [0])
     bits = np.empty((-(-states[0].shape[1] // 16), X.shape[1]), np.uint16)
     if sparse.issparse(X):
         loading.load_bits_csr(csr_rows(X), rows, bits)
     else:
-        loading.load_bits_dense(X, rows, bits)
+        loading.load_bits_dense(np.ascontiguousarray(X), rows, bits)
     packing.pack_bits(bits, packed[0])
     return states, packed
 
@@ -363,6 +395,11 @@ def row_products(X, vector) -> np.ndarray:
 
     The result of a row does not depend on the other rows, and is the same for dense and CSR data.
     """
+    if X.shape[1:] != vector.shape:
+        raise ValueError(
+            f"Rows of {X.shape[1]} values have no product with a vector of {vector.size}. Pass one "
+            "column per entry of the vector."
+        )
     vector, result = vector.astype(np.float64), np.zeros(X.shape[0])
     for block in blocks(X.shape[0]):
         scores.add_row_products(rows_of(X, block, np.float64), vector, result[block])

@@ -59,6 +59,16 @@ def new_state(stack, batch_size, n_chains, chains, activity, velocity) -> Traini
         Arrays, which training changes in place.
     """
     dtype = stack.biases[0].dtype
+    sizes = [bias.size for bias in stack.biases]
+    moving = [parameters(level).size for level in stack.levels] + sizes
+    found = [array.size for array in velocity]
+    if [np.shape(mean) for mean in activity] != [(size,) for size in sizes] or (
+        found != moving and any(found)
+    ):
+        raise ValueError(
+            f"The running means or the momentum do not fit layers of {sizes} units. Fit the "
+            "machine again."
+        )
 
     def vectors():
         return tuple(np.zeros(bias.size, dtype) for bias in stack.biases)

@@ -281,6 +281,18 @@ def load_minibatches(X, order, sizes, buffer, bits, team) -> None:
     team : Team
         Threads that load the rows.
     """
+    n_units = bits.shape[2] if bits.size else buffer.shape[1]
+    inference.check_fit(X, order, n_units, sizes.sum())
+    n_lanes = 16 * bits.shape[1] if bits.size else buffer.shape[2]
+    if (
+        order.size != sizes.sum()
+        or sizes.size > max(len(bits), len(buffer))
+        or sizes.max() > n_lanes
+    ):
+        raise ValueError(
+            f"{sizes.size} minibatches of {order.size} rows, at most {sizes.max()} each, do not fit "
+            f"buffers of shapes {buffer.shape} and {bits.shape}."
+        )
     n_values = float(order.size) * X.shape[1]
     if sparse.issparse(X):
         team.run(

@@ -193,6 +193,11 @@ class UpDownTrainer:
         sizes = [bias.size for bias in self.recognition.biases]
         sizes[-1] += self.n_labels
         n_top = self.top.biases[1].size
+        if self.options.undirected_top and self.top.biases[0].size != sizes[-1]:
+            raise ValueError(
+                f"The top level has {self.top.biases[0].size} lower units, but {sizes[-1]} are "
+                "needed: those of the last directed layer, and the labels."
+            )
 
         def states(sizes):
             return tuple(inference.states_array(n, self._batch_size, dtype) for n in sizes)
