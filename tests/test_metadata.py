@@ -154,6 +154,12 @@ def test_what_the_estimator_does_not_take_gets_a_sentence():
 # ------------------------------------------------------------------------------- with routing
 
 
+def test_with_routing_there_need_not_be_any_metadata():
+    with routing():
+        for pruner in pruners(Recorder()):
+            assert pruner.fit(X, Y).estimator_.log_[-1][1:] == (None, 1)
+
+
 def test_with_routing_unrequested_metadata_are_refused():
     with routing():
         for pruner in pruners(network()):

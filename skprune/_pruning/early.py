@@ -132,8 +132,11 @@ def check_labels_given(plan: Plan, y) -> None:
 
 
 def number_of_features(X) -> int | None:
-    """Return the number of features of data that are not validated, or None if it is not clear."""
+    """Return the number of features of data that are not validated, or None if it is not clear.
+
+    Data without features are left to the validation of the estimator.
+    """
     try:
-        return _num_features(X)
+        return _num_features(X) or None
     except (TypeError, ValueError):
         return None

@@ -63,6 +63,8 @@ def fit_metadata(pruner, given, scorer=None, *, splits=False) -> Metadata:
     TypeError
         If an argument is not requested, or ``fit`` of the estimator does not take it.
     """
+    if not given:
+        return Metadata({}, {}, {})
     if routing_enabled():
         routed = process_routing(pruner, "fit", **given)
         parts = (("estimator", "fit"), ("scorer", "score"), ("splitter", "split"))
