@@ -370,6 +370,191 @@ FAULTS: list[Fault] = [
         new="""for estimator in (self.estimator,):""",
         test="tests/test_pruning.py::test_set_output_after_fit_reaches_the_pruned_machine",
     ),
+    # 5, 6: what a round of a pruner depends on
+    Fault(
+        5,
+        "_pruning/rounds.py",
+        "np.asarray(_safe_indexing(self._y, self._rows))",
+        "np.asarray(self._y)[: len(self._rows)]",
+        "tests/test_pruning.py::test_labels_belong_to_the_rows_of_the_states",
+    ),
+    Fault(
+        6,
+        "_pruning/training.py",
+        """ignore=["within"]""",
+        """ignore=["within", "y"]""",
+        "tests/test_pruning.py::test_memory_knows_everything_that_a_round_depends_on[y]",
+    ),
+    Fault(
+        6,
+        "_pruning/training.py",
+        """ignore=["within"]""",
+        """ignore=["within", "changed"]""",
+        "tests/test_pruning.py::test_memory_knows_everything_that_a_round_depends_on[parameter]",
+    ),
+    # 11: criteria
+    Fault(
+        11,
+        "criteria.py",
+        """np.abs(self._products(level, "data")[0] - self._products(level, "model")[0])""",
+        """self._products(level, "data")[0] - self._products(level, "model")[0]""",
+        "tests/test_criteria.py::test_gradient_is_the_gap_of_data_and_model",
+    ),
+    Fault(
+        11,
+        "criteria.py",
+        "return np.maximum(total, states.var(axis=0, dtype=np.float64))",
+        "return total",
+        "tests/test_criteria.py::test_the_bias_of_a_unit_has_fisher_information_too",
+    ),
+    # 14: weights of rows in partial_fit
+    Fault(
+        14,
+        "classifier.py",
+        "check_sample_weight(sample_weight, X) * self",
+        "check_sample_weight(None, X) * self",
+        "tests/test_network.py::test_partial_fit_weighs_its_rows",
+    ),
+    Fault(
+        14,
+        "autoencoder.py",
+        "            weights = check_sample_weight(sample_weight, X)",
+        "            weights = check_sample_weight(None, X)",
+        "tests/test_network.py::test_partial_fit_weighs_its_rows",
+    ),
+    # 17: CSR data
+    Fault(
+        17,
+        "_kernels/loading.py",
+        "            if values[e] != 0:",
+        "            if values[e] == values[e]:",
+        "tests/test_border.py::test_duplicates_are_summed_and_explicit_zeros_are_zeros",
+    ),
+    Fault(
+        17,
+        "_support/validation.py",
+        "X.sum_duplicates()",
+        "X.sort_indices()",
+        "tests/test_border.py::test_duplicates_are_summed_and_explicit_zeros_are_zeros",
+    ),
+    # 18: tempered ensembles
+    Fault(
+        18,
+        "_machine/annealing.py",
+        "derived_key(key, 1 + number) for number",
+        "derived_key(key, 1) for number",
+        "tests/test_annealing.py::test_every_replica_draws_from_a_stream_of_its_own",
+    ),
+    Fault(
+        18,
+        "_machine/annealing.py",
+        "np.log(chances[a]) < gain",
+        "np.log(chances[0]) < gain",
+        "tests/test_annealing.py::test_pairs_of_replicas_exchange_independently_at_the_rate_of_metropolis",
+    ),
+    Fault(
+        18,
+        "_machine/annealing.py",
+        "range((self._n_sweeps + done) % 2,",
+        "range((self._n_sweeps + done + 1) % 2,",
+        "tests/test_annealing.py::test_every_replica_draws_from_a_stream_of_its_own",
+    ),
+    Fault(
+        18,
+        "_machine/annealing.py",
+        "slopes.std(axis=1, ddof=1)",
+        "slopes.var(axis=1, ddof=1)",
+        "tests/test_annealing.py::test_the_length_of_a_path_is_the_integral_of_a_standard_deviation",
+    ),
+    # 19: the type of indices
+    Fault(
+        19,
+        "_machine/levels.py",
+        "np.iinfo(np.uint16).max + 1",
+        "np.iinfo(np.uint16).max + 2",
+        "tests/test_levels.py::test_connections_know_their_type",
+    ),
+    # 21: divergence, and when training stops
+    Fault(
+        21,
+        "_training/passes.py",
+        "[*stack.biases, *(parameters(level) for level in stack.levels)]",
+        "[*stack.biases]",
+        "tests/test_training.py::test_a_weight_that_is_not_finite_is_noticed_as_a_bias_is",
+    ),
+    Fault(
+        21,
+        "_network/base.py",
+        "max(recent) < max(earlier) + self.tol",
+        "max(recent) < max(earlier) - self.tol",
+        "tests/test_network.py::test_an_improvement_below_tol_does_not_count[0.9-4]",
+    ),
+    # 22: data sets
+    Fault(
+        22,
+        "datasets.py",
+        "int(generator.random() * (i + 1))",
+        "int(generator.random() * i)",
+        "tests/test_datasets.py::test_letters",
+    ),
+    Fault(
+        22,
+        "datasets.py",
+        "rng.randint(reach, height - reach, size=n_patches)",
+        "rng.randint(reach, max(reach + 1, height - reach - 1), size=n_patches)",
+        "tests/test_datasets.py::test_circular_patches_reach_every_border",
+    ),
+    # 24: tests that judged themselves, or nothing
+    Fault(
+        24,
+        "_training/passes.py",
+        "    for number in range(n_passes):",
+        "    for number in range(n_passes - 1):",
+        "tests/test_network.py::test_callbacks_see_every_epoch",
+    ),
+    Fault(
+        24,
+        "connectivity.py",
+        "values = scores.ravel()[candidates]",
+        "values = -scores.ravel()[candidates]",
+        "tests/test_pruning.py::test_every_criterion_prunes_a_machine",
+    ),
+    Fault(
+        24,
+        "_network/base.py",
+        "stratify=classes,",
+        "stratify=None,",
+        "tests/test_network.py::test_the_rows_held_back_are_those_not_trained_on",
+    ),
+    Fault(
+        24,
+        "classifier.py",
+        "X_held, y_held, held_weights = X[out], numbers_[out], given[out]",
+        "X_held, y_held, held_weights = X[stay], numbers_[stay], given[stay]",
+        "tests/test_network.py::test_the_rows_held_back_are_those_not_trained_on",
+    ),
+    Fault(
+        24,
+        "pruning.py",
+        "machines.append(deepcopy(machine))",
+        "machines.append(machine)",
+        "tests/test_pruning.py::test_path_is_one_training_and_short_ones",
+    ),
+    # 25: what is checked before a kernel reads it
+    Fault(
+        25,
+        "_machine/inference.py",
+        "if X.ndim != 2 or X.shape[1] != n_units:",
+        "if X.ndim != 2:",
+        "tests/test_border.py::test_data_that_do_not_fit_a_layer_never_reach_a_kernel",
+    ),
+    Fault(
+        25,
+        "_support/stored.py",
+        "and not np.isfinite(array).all():",
+        "and np.isinf(array).any():",
+        "tests/test_tampered.py::test_a_tampered_state_is_refused",
+    ),
 ]
 
 

@@ -113,6 +113,8 @@ def test_gradient_is_the_gap_of_data_and_model():
     view = LevelView(np.zeros((1, 2)), np.ones((1, 2), bool), None, lambda of, *n: samples[of])
     np.testing.assert_allclose(CRITERIA["gradient"](view), [[1.0, 0.0]])
     np.testing.assert_allclose(CRITERIA["coactivity"](view), [[1.0, 0.5]])
+    samples = {"data": (1 - v, h), "model": (v, h)}  # where the model has more than the data
+    np.testing.assert_allclose(CRITERIA["gradient"](view), [[1.0, 0.0]])
 
 
 @pytest.mark.parametrize("name", CRITERIA)
@@ -214,6 +216,13 @@ def test_unit_scores_do_not_depend_on_the_order_of_units(name):
     moved = [states[0][:, columns], states[1][:, rows]]
     permuted = UNIT_CRITERIA[name](layer_view([weights[0][np.ix_(rows, columns)]], moved, labels))
     np.testing.assert_allclose(permuted, scores[rows], atol=1e-10)
+
+
+def test_the_bias_of_a_unit_has_fisher_information_too():
+    """No visible unit is ever on, so the weights have none."""
+    v, h = np.zeros((4, 2)), np.array([[0.0, 1, 0], [1, 1, 0], [0, 1, 0], [1, 1, 1]])
+    scores = UNIT_CRITERIA["fisher"](layer_view([np.ones((3, 2))], [v, h], None))
+    np.testing.assert_allclose(scores, [1 / 4, 0, 3 / 16])
 
 
 def test_units_by_hand():

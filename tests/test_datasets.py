@@ -217,7 +217,7 @@ def test_letters(server, monkeypatch):
     monkeypatch.setattr(datasets, "OCR_SPLIT", (4, 3, 2))
     data = datasets.fetch_ocr_letters()
     order = datasets._letters_order(9)
-    np.testing.assert_array_equal(np.sort(order), np.arange(9))
+    np.testing.assert_array_equal(order, [2, 8, 4, 7, 6, 1, 5, 0, 3])  # by Python 2's shuffle
     np.testing.assert_array_equal(data.X_train, X[order[:4]])
     np.testing.assert_array_equal(data.y_valid, y[order[4:7]])
     np.testing.assert_array_equal(data.X_test, X[order[7:]])
@@ -381,6 +381,15 @@ def test_circular_patches():
         datasets.circular_patches(X, (8, 8), 2, 5)
     with pytest.raises(ValueError, match="radius must be a number"):
         datasets.circular_patches(X, (32, 32), -0.5, 5)
+
+
+@pytest.mark.parametrize("place", [(0, 3), (5, 3), (3, 0), (3, 5)])
+def test_circular_patches_reach_every_border(place):
+    """One pixel at a border is bright. A patch around row or column 2 or 3 of 6 can hold it."""
+    X = np.zeros((6, 6))
+    X[place] = 1
+    patches = datasets.circular_patches(X.reshape(1, -1), (6, 6), 2, 100, random_state=0)
+    assert set(patches.sum(axis=1)) == {0, 1}
 
 
 def test_newsgroups_from_their_texts(tmp_path, monkeypatch):

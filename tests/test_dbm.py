@@ -689,68 +689,6 @@ def lateral_machine(seed):
     ]  # fmt: skip
 
 
-def lateral_statistics(v, h):
-    """What the parameters of a general Boltzmann machine multiply, for every joint state."""
-    return [
-        v[:, :, None] * v[:, None, :], h[:, :, None] * h[:, None, :], h[:, :, None] * v[:, None, :],
-        v, h,
-    ]  # fmt: skip
-
-
-def lateral_log_joint(parameters, v, h):
-    """log of the unnormalised probability of every joint state."""
-    return sum(
-        (parameter * statistic).reshape(len(v), -1).sum(axis=1)
-        for parameter, statistic in zip(parameters, lateral_statistics(v, h), strict=True)
-    )
-
-
-def lateral_log_likelihood(parameters, data):
-    v, h = oracles.joint_states((4, 3))
-    unnormalised = lateral_log_joint(parameters, v, h)
-    free = [oracles.log_sum_exp(unnormalised[(v == row).all(axis=1)]) for row in data]
-    return np.mean(free) - oracles.log_sum_exp(unnormalised)
-
-
-def test_the_same_rule_learns_lateral_connections():
-    """Statistics given data minus those of the model are the gradient with lateral connections, too."""
-    parameters = lateral_machine(0)
-    data = np.random.RandomState(1).randint(0, 2, (6, 4)).astype(float)
-    v, h = oracles.joint_states((4, 3))
-    unnormalised = lateral_log_joint(parameters, v, h)
-    model = np.exp(unnormalised - oracles.log_sum_exp(unnormalised))
-    given = np.zeros(len(v))
-    for row in data:
-        these = (v == row).all(axis=1)
-        given[these] += model[these] / model[these].sum() / len(data)
-    rule = [
-        np.tensordot(given - model, statistic, axes=1) for statistic in lateral_statistics(v, h)
-    ]
-    for number, (parameter, gradient) in enumerate(zip(parameters, rule, strict=True)):
-        free = np.tril(np.ones(parameter.shape), -1) if number < 2 else np.ones(parameter.shape)
-        for place in np.argwhere(free):
-            moved = [p.copy() for p in parameters]
-            sides = []
-            for step in (1e-5, -1e-5):
-                moved[number][tuple(place)] = parameter[tuple(place)] + step
-                sides.append(lateral_log_likelihood(moved, data))
-            assert gradient[tuple(place)] == pytest.approx((sides[0] - sides[1]) / 2e-5, abs=1e-8)
-
-
-def test_with_lateral_connections_a_layer_is_no_block():
-    """Without them the units of a layer are independent given the rest; with them they are not."""
-    parameters = lateral_machine(0)
-    v, h = oracles.joint_states((4, 3))
-    for lateral, independent in ((0, True), (1, False)):
-        own = [parameters[0] * 0, parameters[1] * lateral, *parameters[2:]]
-        these = (v == v[0]).all(axis=1)
-        minus = lateral_log_joint(own, v[these], h[these])
-        p = np.exp(minus - oracles.log_sum_exp(minus))
-        means = p @ h[these]
-        product = oracles.bernoulli(means[None], h[these])[0]
-        assert np.allclose(product, p, atol=1e-12) == independent
-
-
 def test_lateral_connections_of_visible_units_are_hidden_units_with_two_connections():
     """Any fully visible Boltzmann machine is a pruned machine of this package, exactly."""
     lateral, _, _, bias, _ = lateral_machine(2)

@@ -22,6 +22,7 @@ from skprune import (
 )
 from skprune._kernels import backprop_steps
 from skprune._kernels import draws as draw_kernels
+from skprune._network import base as network_base
 from skprune._training.unrolling import FeedForwardLevel
 from skprune.criteria import Fisher
 from tests.machines import (
@@ -391,8 +392,81 @@ def test_counts_are_read_as_shares():
         coder.fit(X - 1)
 
 
-def test_early_stopping_keeps_the_best_epoch():
+@pytest.fixture
+def seen_rows(monkeypatch):
+    """The data of every training by epochs, in the order of the trainings."""
+    seen = []
+
+    class Spy(network_base.BackpropTrainer):
+        def __post_init__(self):
+            seen.append(self.X)
+            super().__post_init__()
+
+    monkeypatch.setattr(network_base, "BackpropTrainer", Spy)
+    return seen
+
+
+def rows_not_in(X, trained):
+    """Which rows of X were not trained on. All rows are different."""
+    among = {row.tobytes() for row in trained}
+    assert len(among) == len(trained)
+    out = np.array([row.tobytes() not in among for row in X])
+    assert (~out).sum() == len(trained)
+    return np.flatnonzero(out)
+
+
+def different_rows():
+    """The data of ``problem``, in which no two rows are equal."""
     X, y = problem()
+    X = X.astype(float)
+    X[:, 0] = np.linspace(0, 1, len(X))
+    return X, y
+
+
+@pytest.mark.parametrize(("share", "n_held"), [(0.1, 30), (0.25, 75), (0.333, 100)])
+def test_the_rows_held_back_are_those_not_trained_on(seen_rows, share, n_held):
+    """They are a share of the rows, rounded up, and of every class if all classes have enough."""
+    X, y = different_rows()
+    assert len(X) == 300
+    options = {"early_stopping": True, "n_iter": 2, "pretrain": None, "validation_fraction": share}
+    network = classifier(**options).fit(X, y)
+    out = rows_not_in(X, seen_rows[-1])
+    assert len(out) == n_held
+    for label in "abc":
+        assert abs((y[out] == label).sum() - share * (y == label).sum()) <= 1
+    scores = network.history_["validation_score"]
+    assert network.score(X[out], y[out]) == pytest.approx(scores.max())
+    assert (np.diff(out) != out[1] - out[0]).any()  # chosen at random
+    rare = y.copy()
+    rare[rare == "c"], rare[17] = "b", "c"  # one row of a class cannot be shared out
+    classifier(**options).fit(X, rare)
+    assert len(rows_not_in(X, seen_rows[-1])) == n_held
+    coder = autoencoder(**options).fit(X)
+    out = rows_not_in(X, seen_rows[-1])
+    assert len(out) == n_held
+    best = coder.history_["validation_score"].max()
+    assert coder.score(X[out]) == pytest.approx(best, rel=1e-5)
+
+
+@pytest.mark.parametrize(("tol", "n_epochs"), [(0.0, 9), (0.9, 4)])
+def test_an_improvement_below_tol_does_not_count(tol, n_epochs):
+    """No score improves by 0.9, so the first epoch and three more without improvement are run."""
+    X, y = problem()
+    network = classifier(
+        early_stopping=True, n_iter=9, n_iter_no_change=3, tol=tol, learning_rate=1e-4,
+        validation_fraction=0.3, pretrain="rbm",
+    ).fit(X, y)  # fmt: skip
+    scores = network.history_["validation_score"]
+    if tol:
+        assert np.ptp(scores) < tol
+        assert network.n_iter_ == n_epochs
+    assert not any(
+        max(scores[k - 3 : k]) < max(scores[: k - 3]) + tol for k in range(4, network.n_iter_)
+    )
+
+
+def test_early_stopping_keeps_the_best_epoch(seen_rows):
+    X, y = different_rows()
     noisy = np.where(np.random.RandomState(1).uniform(size=len(y)) < 0.5, y, "a")
     network = classifier(
         early_stopping=True, n_iter=300, n_iter_no_change=5, validation_fraction=0.3,
@@ -401,11 +475,11 @@ def test_early_stopping_keeps_the_best_epoch():
     scores = network.history_["validation_score"]
     assert len(scores) == network.n_iter_ < 300
     assert max(scores[-5:]) < max(scores[:-5]) + 1e-4
-    _, out = network._hold_back(len(X), np.searchsorted(network.classes_, noisy))
+    out = rows_not_in(X, seen_rows[-1])
     assert network.score(X[out], noisy[out]) == pytest.approx(scores.max())
     coder = autoencoder(early_stopping=True, n_iter=30, n_iter_no_change=3, learning_rate=0.5)
     scores = coder.fit(X).history_["validation_score"]
-    _, out = coder._hold_back(len(X))
+    out = rows_not_in(X, seen_rows[-1])
     assert coder.score(X[out]) == pytest.approx(scores.max(), rel=1e-5)
     assert scores.max() > scores[0]
 
@@ -452,15 +526,14 @@ def test_class_weight_is_sample_weight():
         classifier(class_weight="balanced").partial_fit(X, y, classes=["a", "b", "c"])
 
 
-def test_rows_that_are_held_back_count_as_given():
-    X, y = problem()
+def test_rows_that_are_held_back_count_as_given(seen_rows):
+    X, y = different_rows()
     for make, targets in ((classifier, (y,)), (autoencoder, ())):
         weight = np.random.RandomState(0).uniform(size=len(y)) ** 4
         network = make(early_stopping=True, n_iter=2, pretrain=None).fit(
             X, *targets, sample_weight=weight
         )
-        numbers = () if make is autoencoder else (np.searchsorted(network.classes_, y),)
-        _, out = network._hold_back(len(X), *numbers)
+        out = rows_not_in(X, seen_rows[-1])
         if make is classifier:
             expected = network.score(X[out], y[out], sample_weight=weight[out])
         else:
@@ -691,16 +764,65 @@ def test_labels_of_the_pretraining_say_nothing():
     assert not hasattr(network, "pretrained_")
 
 
+class Recorder:
+    """A callback that notes the name, the number and the estimator of every task that ends."""
+
+    def __init__(self):
+        self.ended = []
+
+    def setup(self, estimator, context):
+        self.ended.append("setup")
+
+    def on_fit_task_begin(self, estimator, context, **given):
+        pass
+
+    def on_fit_task_end(self, estimator, context, **given):
+        self.ended.append((context.task_name, context.task_id))
+        return False
+
+    def teardown(self, estimator, context):
+        self.ended.append("teardown")
+
+
 def test_callbacks_see_every_epoch():
-    callback = pytest.importorskip("sklearn.callback")
+    """In ``fit``. Calls of ``partial_fit`` have no callbacks, because they are parts of a fit."""
+    pytest.importorskip("sklearn.callback")
     X, y = problem()
-    network = classifier(n_iter=3)
-    network.set_callbacks(callback.ProgressBar())
-    network.fit(X, y)
-    network.partial_fit(X, y)
-    coder = autoencoder(n_iter=2)
-    coder.set_callbacks(callback.ProgressBar())
-    coder.partial_fit(X)
+    for make, targets in ((classifier, (y,)), (autoencoder, ())):
+        recorder = Recorder()
+        network = make(n_iter=3, pretrain=None).set_callbacks(recorder)
+        network.fit(X, *targets)
+        epochs = [("epoch", 0), ("epoch", 1), ("epoch", 2)]
+        assert recorder.ended == ["setup", *epochs, ("fit", 0), "teardown"]
+        network.partial_fit(X, *targets)
+        assert len(recorder.ended) == 6
+
+
+def test_partial_fit_weighs_its_rows():
+    """Weights are those of the classes, and rows of weight 0 could hold anything."""
+    X, y = problem()
+    weight = {"a": 1.0, "b": 2.0, "c": 0.5}
+    given = np.array([weight[label] for label in y])
+    networks = [
+        classifier(pretrain=None, class_weight=by_class).partial_fit(
+            X, y, classes=["a", "b", "c"], sample_weight=sample_weight
+        )
+        for by_class, sample_weight in ((weight, None), (None, given), (None, None))
+    ]
+    by_class, by_row, plain = (network.output_weights_ for network in networks)
+    np.testing.assert_array_equal(by_class, by_row)
+    assert (by_row != plain).any()
+    rows = np.arange(len(X)) < 100
+    other = np.where(rows[:, None], X, 1 - X)
+    options = {"pretrain": None, "batch_size": len(X)}
+    coders = [
+        autoencoder(**options).partial_fit(data, sample_weight=rows.astype(float))
+        for data in (X, other)
+    ]
+    for ours, theirs in zip(*(coder.components_ for coder in coders), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    plain = [autoencoder(**options).partial_fit(data) for data in (X, other)]
+    assert (plain[0].components_[0] != plain[1].components_[0]).any()
 
 
 def test_sample_weight_is_routed():

@@ -1,9 +1,11 @@
 """IterativePruner: on our machine, and on one that is not ours."""
 
 import pickle
+from typing import ClassVar
 
 import numpy as np
 import pytest
+from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -51,6 +53,22 @@ class Stub(BaseEstimator):
 
     def layer_samples(self, X=None, n_samples=10, n_steps_between=1, random_state=None):
         return [np.zeros((n_samples, n)) for n in (4, 3, 4)]
+
+
+class CountedStub(Stub):
+    """A stub that counts the calls of ``fit`` of all its instances."""
+
+    calls: ClassVar[list] = []
+
+    def fit(self, X, y=None, gain=1.0):
+        self.calls.append(1)
+        return super().fit(X, y, gain)
+
+
+@pytest.fixture
+def routing():
+    with config_context(enable_metadata_routing=True):
+        yield
 
 
 X = np.zeros((5, 4))
@@ -663,17 +681,62 @@ def test_regrowth_by_gradient_prefers_what_the_model_lacks():
     np.testing.assert_array_equal(pruner.connectivity_[0], [[True, True] + [False] * 4])
 
 
+@pytest.mark.parametrize("remove", ["least", "most"])
 @pytest.mark.parametrize("criterion", CRITERIA)
-def test_every_criterion_prunes_a_machine(digits, criterion):
-    for remove in ("least", "most"):
-        pruner = IterativePruner(
-            rbm(), criterion=criterion, remove=remove, sparsity=0.7, n_rounds=2
-        ).fit(digits)
-        assert pruner.sparsity_ == pytest.approx(0.7)
-        again = IterativePruner(
-            rbm(), criterion=criterion, remove=remove, sparsity=0.7, n_rounds=2
-        ).fit(digits)
-        np.testing.assert_array_equal(pruner.connectivity_[0], again.connectivity_[0])
+def test_every_criterion_prunes_a_machine(digits, criterion, remove):
+    """In each round, no connection that goes is worth more (or less) than one that stays."""
+    seen = []
+
+    def recorded(level):
+        scores = CRITERIA[criterion](level)
+        seen.append((np.array(scores), np.array(level.connectivity)))
+        return scores
+
+    options = {"remove": remove, "sparsity": 0.7, "n_rounds": 2}
+    pruner = IterativePruner(rbm(), criterion=criterion, **options).fit(digits)
+    assert pruner.sparsity_ == pytest.approx(0.7)
+    path = pruning_path(IterativePruner(rbm(), criterion=recorded, **options), digits)
+    np.testing.assert_array_equal(
+        pruner.connectivity_[0], path.estimators[-1].connectivity_[0]
+    )  # the name stands for this criterion
+    assert len(seen) == 2
+    for (scores, before), machine in zip(seen, path.estimators, strict=True):
+        after = machine.connectivity_[0]
+        assert not (after & ~before).any()
+        stays, goes = scores[after], scores[before & ~after]
+        assert goes.size
+        if remove == "least":
+            assert goes.max() <= stays.min()
+        else:
+            assert goes.min() >= stays.max()
+
+
+def test_labels_belong_to_the_rows_of_the_states(digits):
+    """States are drawn for rows in random order. The first unit copies the label of its row."""
+    X = digits[:200].copy()
+    X[:, 0] = np.random.RandomState(1).randint(0, 2, 200)
+    fitted = rbm(n_iter=0, n_components=2).fit(X)
+    weights = np.zeros((2, 64))
+    weights[:, 0] = 100, 0
+    fitted.set_parameters(weights, intercept_hidden=[-50, 0], visible_means=X.mean(axis=0))
+    seen = []
+
+    def information(layer):
+        scores = UNIT_CRITERIA["label_information"](layer)
+        seen.append((scores, layer.labels(), layer.below.states("data")[0]))
+        return scores
+
+    IterativePruner(
+        FrozenEstimator(fitted), target="units", criterion=information, sparsity=0.5, n_rounds=1,
+        retrain=None,
+    ).fit(X, X[:, 0])  # fmt: skip
+    ((scores, labels, visible),) = seen
+    np.testing.assert_array_equal(labels, visible[:, 0])
+    assert (visible != X).any()  # the rows are in another order
+    share = X[:, 0].mean()
+    entropy = -share * np.log(share) - (1 - share) * np.log(1 - share)
+    assert scores[0] == pytest.approx(entropy)
+    assert scores[1] < 0.1
 
 
 def test_grids_share_their_early_rounds_through_memory(digits, tmp_path, monkeypatch):
@@ -706,16 +769,47 @@ def test_grids_share_their_early_rounds_through_memory(digits, tmp_path, monkeyp
     np.testing.assert_array_equal(plain.estimator_.components_, other.estimator_.components_)
 
 
+@pytest.mark.parametrize(
+    ("changed", "n_fits"),
+    [({"y": 1}, 3), ({"n_retrain_iter": 2}, 2), ({"gain": 2.0}, 3), ({"X": 1}, 3)],
+    ids=["y", "parameter", "fit parameter", "X"],
+)
+def test_memory_knows_everything_that_a_round_depends_on(tmp_path, routing, changed, n_fits):
+    """The first run makes three fits. A run with other arguments reads none of theirs that differ."""
+
+    def run(X=0, y=0, gain=1.0, n_retrain_iter=1):
+        pruner = IterativePruner(
+            CountedStub().set_fit_request(gain=True), sparsity=0.5, n_rounds=2, random_state=0,
+            n_retrain_iter=n_retrain_iter, memory=str(tmp_path / "memory"),
+        )  # fmt: skip
+        pruner.fit(np.full((5, 4), float(X)), np.full(5, y), gain=gain)
+        return len(CountedStub.calls)
+
+    CountedStub.calls.clear()
+    assert run() == 3
+    assert run() == 3
+    assert run(**changed) == 3 + n_fits
+    assert run() == 3 + n_fits
+
+
 # ------------------------------------------------------------------------- cross-validation
 
 
 def test_path_is_one_training_and_short_ones(digits):
+    """The same by hand: train, remove the smallest weights, train for one pass, and so on."""
     pruner = IterativePruner(rbm(n_iter=8), schedule=[0.5, 0.8, 0.9], n_retrain_iter=1)
     path = pruning_path(pruner, digits)
     assert [machine._step // 180 for machine in path.estimators] == [9, 10, 11]
+    np.testing.assert_allclose(path.sparsities, [0.5, 0.8, 0.9])
+    machine = rbm(n_iter=8).fit(digits)
+    for n_kept, pruned in zip((320, 128, 64), path.estimators, strict=True):
+        size = np.abs(machine.components_)
+        machine.set_connectivity(size >= np.sort(size, axis=None)[-n_kept])
+        machine.set_params(warm_start=True, n_iter=1).fit(digits)
+        np.testing.assert_array_equal(pruned.connectivity_[0], machine.connectivity_[0])
+        np.testing.assert_array_equal(pruned.components_, machine.components_)
     fitted = pruner.fit(digits)
     np.testing.assert_array_equal(path.estimators[-1].components_, fitted.estimator_.components_)
-    np.testing.assert_allclose(path.sparsities, [0.5, 0.8, 0.9])
 
 
 def test_cross_validated_sparsity(digits):

@@ -12,11 +12,11 @@ from sklearn.base import BaseEstimator
 from skprune import PrunedBernoulliRBM
 from skprune._kernels import contrastive_steps
 from skprune._kernels.records import Minibatches, PhaseOptions, Stream, Training
-from skprune._machine import inference
+from skprune._machine import inference, levels
 from skprune._machine.levels import kernel_level_values
 from skprune._support import threads
 from skprune._support.threads import Team
-from skprune._training import contrastive
+from skprune._training import contrastive, passes
 from skprune._training.contrastive import (
     SPARE_LANES,
     TrainingOptions,
@@ -164,27 +164,6 @@ def test_same_bits_for_any_number_of_threads(
             np.testing.assert_array_equal(a, b)
 
 
-def test_options_of_the_step(digits):
-    """L1 makes zeros, L2 shrinks, max_norm bounds, the target pulls, momentum changes the path."""
-    X = digits[:400]
-    base = {"n_components": 20, "n_iter": 10, "random_state": 0}
-    plain = PrunedBernoulliRBM(**base).fit(X)
-    shrunk = PrunedBernoulliRBM(l1=0.02, **base).fit(X)
-    assert (shrunk.components_ == 0).mean() > 0.2 > (plain.components_ == 0).mean()
-    assert (
-        np.abs(PrunedBernoulliRBM(l2=0.1, **base).fit(X).components_).sum()
-        < 0.8 * np.abs(plain.components_).sum()
-    )
-    bounded = PrunedBernoulliRBM(max_norm=0.5, **base).fit(X)
-    norms = np.linalg.norm(bounded.components_, axis=1)
-    assert norms.max() <= 0.5 * (1 + 1e-5)
-    assert np.linalg.norm(plain.components_, axis=1).max() > 0.6
-    pulled = PrunedBernoulliRBM(hidden_activity_target=(0.1, 2.0), **base).fit(X)
-    assert abs(pulled.transform(X).mean() - 0.1) < 0.5 * abs(plain.transform(X).mean() - 0.1)
-    fast = PrunedBernoulliRBM(momentum=0.9, **base).fit(X)
-    assert fast.score(X) > plain.score(X) + 1
-
-
 @njit
 def step_weights(*args):
     """Kernels' parts cannot be called from Python."""
@@ -231,6 +210,16 @@ def test_grey_data_train_as_binary_ones_do(digits):
     a = PrunedBernoulliRBM(20, n_iter=1, random_state=0).fit(X)
     b = PrunedBernoulliRBM(20, n_iter=1, random_state=0).fit(nearly)
     np.testing.assert_allclose(a.components_, b.components_, atol=1e-6)
+
+
+def test_a_weight_that_is_not_finite_is_noticed_as_a_bias_is():
+    for place in ("weights", "biases"):
+        stack, _, _ = random_machine(2, "random")
+        passes.check_finite(stack, 0)
+        array = stack.biases[1] if place == "biases" else levels.parameters(stack.levels[1])
+        array.flat[0] = np.nan
+        with pytest.raises(ValueError, match="diverged in pass 3"):
+            passes.check_finite(stack, 2)
 
 
 def test_divergence_is_said(digits):
@@ -490,6 +479,8 @@ def test_two_minibatches_are_those_of_numpy(
     rbm = tiny_rbm(X, **options).set_params(n_iter=1).fit(X)
     (gap,) = train_twin(twin, rbm, X, 1)
     assert_same_machine(rbm, twin)
+    assert not rbm.components_[twin.weights == 0].any()  # exactly, where L1 or a mask makes zeros
+    assert (twin.weights[twin.mask] == 0).any() == (l1 > 0)
     assert rbm.history_["moment_gap"][0] == pytest.approx(gap, abs=1e-12)
 
 
