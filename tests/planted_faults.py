@@ -380,16 +380,16 @@ FAULTS: list[Fault] = [
     ),
     Fault(
         6,
-        "_pruning/training.py",
-        """ignore=["within"]""",
-        """ignore=["within", "y"]""",
+        "_pruning/memory.py",
+        "stored = self._cached(args, VERSION, call)",
+        "stored = self._cached((*args[:2], None, *args[3:]), VERSION, call)",
         "tests/test_pruning.py::test_memory_knows_everything_that_a_round_depends_on[y]",
     ),
     Fault(
         6,
-        "_pruning/training.py",
-        """ignore=["within"]""",
-        """ignore=["within", "changed"]""",
+        "_pruning/memory.py",
+        "stored = self._cached(args, VERSION, call)",
+        "stored = self._cached((*args[:4], {}, *args[5:]), VERSION, call)",
         "tests/test_pruning.py::test_memory_knows_everything_that_a_round_depends_on[parameter]",
     ),
     # 11: criteria
