@@ -485,8 +485,8 @@ FAULTS: list[Fault] = [
     Fault(
         21,
         "_network/base.py",
-        "max(recent) < max(earlier) + self.tol",
-        "max(recent) < max(earlier) - self.tol",
+        "max(recent) < max(earlier) + float(self.tol)",
+        "max(recent) < max(earlier) - float(self.tol)",
         "tests/test_network.py::test_an_improvement_below_tol_does_not_count[0.9-4]",
     ),
     # 22: data sets
