@@ -25,6 +25,7 @@ from ._support.random import new_key
 from ._support.threads import blocks
 from ._support.validation import (
     check_codes,
+    check_columns,
     check_data,
     check_incomplete,
     check_same_features,
@@ -485,12 +486,12 @@ default=None
         """
         check_is_fitted(self)
         n_levels = len(self._levels)
-        return self._set_parameters(
-            optional_list(components, n_levels, "components"),
-            optional_list(intercepts, n_levels + 1, "intercepts"),
-            optional_list(connectivity, n_levels, "connectivity"),
-            visible_means,
-        )
+        components = optional_list(components, n_levels, "components")
+        connectivity = optional_list(connectivity, n_levels, "connectivity")
+        check_columns(self, components[0], "components")
+        check_columns(self, connectivity[0], "connectivity")
+        intercepts = optional_list(intercepts, n_levels + 1, "intercepts")
+        return self._set_parameters(components, intercepts, connectivity, visible_means)
 
     @property
     def intercepts_(self) -> list:

@@ -20,7 +20,7 @@ from ._machine.levels import Level, read_only
 from ._support.options import check_number
 from ._support.random import new_key
 from ._support.stored import check_list, check_whole
-from ._support.validation import check_data, float_type
+from ._support.validation import check_columns, check_data, float_type
 from .samplers import check_negative_phase
 
 __all__ = ["PrunedBernoulliRBM"]
@@ -422,6 +422,8 @@ default=None
             0, or ``visible_means`` is outside [0, 1].
         """
         check_is_fitted(self)
+        check_columns(self, components, "components")
+        check_columns(self, connectivity, "connectivity")
         if self._n_labels and np.shape(components) == self.components_.shape:
             labels = self._levels[0].matrix()[:, -self._n_labels :]
             components = np.hstack([components, labels])

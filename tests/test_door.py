@@ -476,6 +476,25 @@ def test_masks_with_columns_in_another_order_are_refused():
             refuses()
 
 
+def test_weights_with_columns_in_another_order_are_refused():
+    table = frame("pandas", ROWS)
+    weights = np.ones((5, 6))
+    other = frame("pandas", weights, NAMES[::-1])
+    machine, deep = rbm().fit(table), MAKERS["dbm"]().fit(table)
+    machine.set_parameters(frame("pandas", weights))
+    np.testing.assert_array_equal(machine.components_, weights)
+    deep.set_parameters([frame("pandas", weights), None])
+    for refuses in (
+        lambda: machine.set_parameters(other),
+        lambda: machine.set_parameters(connectivity=other),
+        lambda: setattr(machine, "components_", other),
+        lambda: deep.set_parameters([other, None]),
+        lambda: deep.set_parameters(connectivity=[other, None]),
+    ):
+        with pytest.raises(ValueError, match="must have the names and the order of the features"):
+            refuses()
+
+
 def test_masks_get_a_sentence():
     pandas = pytest.importorskip("pandas")
     holes = frame("pandas", MASK, dtype="boolean")

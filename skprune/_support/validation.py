@@ -174,6 +174,26 @@ def check_codes(estimator, H, n_units, *, unit_interval=True) -> np.ndarray:
     return H
 
 
+def check_columns(estimator, table, name) -> None:
+    """Raise a ValueError if a table has column names, and they are not those of the features.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted estimator. If it was fitted without feature names, nothing is checked.
+    table : object
+        Table with one column per feature, such as weights.
+    name : str
+        Name of the table, for the error message.
+    """
+    names, known = column_names(table), getattr(estimator, "feature_names_in_", None)
+    if names is not None and known is not None and names != list(known):
+        raise ValueError(
+            f"The columns of {name} must have the names and the order of the features, which begin "
+            f"with {list(known[:5])}, got {names[:5]}. Reorder the columns, or pass an array."
+        )
+
+
 def check_same_features(estimator, fitted) -> None:
     """Raise a ValueError if a fitted machine was given other feature names than an estimator.
 
