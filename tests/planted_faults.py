@@ -555,6 +555,79 @@ FAULTS: list[Fault] = [
         "and np.isinf(array).any():",
         "tests/test_tampered.py::test_a_tampered_state_is_refused",
     ),
+    Fault(
+        row=25,
+        file="_support/tables.py",
+        old="""        return array if np.isnan(array).any() else array.astype(np.uint8)""",
+        new="""        return array""",
+        test="tests/test_door.py::test_columns_of_bool_and_uint8_together_are_bits",
+    ),
+    Fault(
+        row=25,
+        file="_support/validation.py",
+        old="""    if column_names(frame) is not None:
+""",
+        new="""    if False:
+""",
+        test="tests/test_door.py::test_clamped_frames_are_checked_by_name",
+    ),
+    Fault(
+        row=25,
+        file="_support/ranges.py",
+        old="""        said.append(True)
+""",
+        new="""        pass
+""",
+        test="tests/test_door.py::test_folds_levels_and_rounds_do_not_repeat_the_warning",
+    ),
+    Fault(
+        row=25,
+        file="_support/ranges.py",
+        old="""    token = _scope.set([True] if quiet else [])
+""",
+        new="""    token = _scope.set([])
+""",
+        test="tests/test_door.py::test_folds_levels_and_rounds_do_not_repeat_the_warning",
+    ),
+    Fault(
+        row=25,
+        file="_support/options.py",
+        old="""if isinstance(value, numbers.Integral) and not -(2**63) <= value < 2**63:""",
+        new="""if False:""",
+        test="tests/test_options.py::test_what_is_no_integer_is_refused",
+    ),
+    Fault(
+        row=25,
+        file="_machine/base.py",
+        old="""batch_size = min(int(self.batch_size), X.shape[0])""",
+        new="""batch_size = min(self.batch_size, X.shape[0])""",
+        test="tests/test_options.py::test_estimators_read_narrow_numbers_as_python_numbers",
+    ),
+    Fault(
+        row=25,
+        file="_pruning/early.py",
+        old="""        if shapes is not None:
+            check_sparsity(""",
+        new="""        if False:
+            check_sparsity(""",
+        test="tests/test_refuse_early.py::test_pruners_refuse_before_training",
+    ),
+    Fault(
+        row=25,
+        file="_training/stacking.py",
+        old="""            if not isinstance(level, FrozenEstimator):  # the errors of all levels come first
+""",
+        new="""            if False:
+""",
+        test="tests/test_refuse_early.py::test_dbns_refuse_before_training",
+    ),
+    Fault(
+        row=25,
+        file="_pruning/cross_validation.py",
+        old="""_check_method_params(X, metadata.score, indices=test)""",
+        new="""_check_method_params(X, metadata.score)""",
+        test="tests/test_metadata.py::test_folds_are_fitted_and_scored_with_their_own_weights",
+    ),
 ]
 
 
