@@ -108,15 +108,16 @@ def _edge_gradient(edges, data, model, centring, start, stop, batch, work):
 
     Packed states have no spare lanes for the terms of the centred gradient. These terms are then
     computed here, from delta and offset of both layers.
+
+    Both phases are written out. In a part that serves both, the sign of the scale is not known when
+    the code is optimised, and results round differently.
     """
     called()
     one = work.dtype.type(1)
     indptr, indices = edges.indptr, edges.indices
     block_first = indptr[start]
-    data_scale, model_scale = (
-        one / work.dtype.type(batch.n_data),
-        one / work.dtype.type(batch.n_model),
-    )
+    data_scale = one / work.dtype.type(batch.n_data)
+    model_scale = one / work.dtype.type(batch.n_model)
     both = data.packed.shape[0] > 0 and data.packed.shape[1] == model.packed.shape[1]
     from_data, from_model = (data.packed, data.upper), (model.packed, model.upper)
     work[: indptr[stop] - block_first] = 0
@@ -129,24 +130,22 @@ def _edge_gradient(edges, data, model, centring, start, stop, batch, work):
                 work, place, i, from_data, from_model, stretch, data_scale, model_scale
             )
         else:
-            _add_phase(work, place, i, data, stretch, data_scale)
-            _add_phase(work, place, i, model, stretch, -model_scale)
+            if data.packed.shape[0] > 0:
+                scale = data_scale
+                add_packed_products(work, place, i, from_data, None, stretch, scale, scale)
+            else:
+                add_edge_products(work, place, data.upper, i, data.lower, stretch, data_scale)
+            if model.packed.shape[0] > 0:
+                scale = -model_scale
+                add_packed_products(work, place, i, from_model, None, stretch, scale, scale)
+            else:
+                add_edge_products(work, place, model.upper, i, model.lower, stretch, -model_scale)
         if data.packed.shape[0] > 0:
             gradient, neighbours = work[place : place + count], indices[first : first + count]
             delta, offset = centring.upper_delta[i], centring.upper_offset[i]
             for e in range(count):
                 j = np.uint64(neighbours[e])
                 gradient[e] -= delta * centring.lower_offset[j] + offset * centring.lower_delta[j]
-
-
-@part
-def _add_phase(work, place, i, phase, stretch, scale):
-    """Add ``scale`` times the products of one phase over the connections of upper unit ``i``."""
-    if phase.packed.shape[0] > 0:
-        states = (phase.packed, phase.upper)
-        add_packed_products(work, place, i, states, None, stretch, scale, scale)
-    else:
-        add_edge_products(work, place, phase.upper, i, phase.lower, stretch, scale)
 
 
 @part
