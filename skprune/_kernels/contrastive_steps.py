@@ -110,7 +110,7 @@ def _edge_gradient(edges, data, model, centring, start, stop, batch, work):
     computed here, from delta and offset of both layers.
 
     Both phases are written out. In a part that serves both, the sign of the scale is not known when
-    the code is optimised, and results round differently.
+    the code is optimized, and results round differently.
     """
     called()
     one = work.dtype.type(1)
