@@ -46,10 +46,10 @@ def exchanges(monkeypatch):
     record = []
 
     def recorded(slopes):
-        def sweep(stack, base, beta, states, packed, out, block, key, step):
+        def sweep(stack, base, beta, chains, out, stream):
             out[:] = slopes[float(beta)]
 
-        monkeypatch.setattr(annealing, "_sweep", sweep)
+        monkeypatch.setattr(annealing.chain_kernels, "tempered_sweep", sweep)
         monkeypatch.setattr(
             annealing.chain_kernels, "exchange_lanes", lambda *args: record.append(args[-1].copy())
         )
@@ -83,11 +83,11 @@ def test_pairs_of_replicas_exchange_independently_at_the_rate_of_metropolis(exch
 def test_the_length_of_a_path_is_the_integral_of_a_standard_deviation(monkeypatch):
     """Slopes spread by 1 + 2 beta have the length beta + beta^2, for any mean."""
 
-    def sweep(stack, base, beta, states, packed, slopes, block, key, step):
+    def sweep(stack, base, beta, chains, slopes, stream):
         unit = np.arange(slopes.size) - (slopes.size - 1) / 2
         slopes[:] = 100 * beta + (1 + 2 * beta) * unit / unit.std(ddof=1)
 
-    monkeypatch.setattr(annealing, "_sweep", sweep)
+    monkeypatch.setattr(annealing.chain_kernels, "tempered_sweep", sweep)
     stack, _, _ = random_machine(1, "full")
     betas, lengths = annealing.temperature_path(stack, stack.biases, KEY)
     np.testing.assert_allclose(lengths, betas + betas**2, atol=1e-12)
