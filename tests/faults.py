@@ -106,6 +106,15 @@ def operations() -> dict:
 
 def interrupted(function, seconds) -> float | None:
     """Interrupt a call after some seconds; return the latency, or None if the call was faster."""
+    # A shell without job control starts background processes with SIGINT ignored.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return _interrupted(function, seconds)
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+def _interrupted(function, seconds) -> float | None:
     sent, over = [], threading.Event()
 
     def interrupt():

@@ -57,9 +57,12 @@ def ours(X, passes, sparsity=0.0, batch_size=50, rate=0.2):
 def as_ours(X, weights, visible_biases, hidden_biases):
     """A machine of ours with somebody's parameters, to judge it."""
     machine = PrunedBernoulliRBM(HIDDEN, n_iter=0, random_state=0).fit(X)
-    machine.components_[...] = weights
-    machine.intercept_visible_[...] = visible_biases
-    machine.intercept_hidden_[...] = hidden_biases
+    machine.set_parameters(
+        weights,
+        intercept_visible=visible_biases,
+        intercept_hidden=hidden_biases,
+        visible_means=machine.activity_[0],
+    )
     return machine
 
 

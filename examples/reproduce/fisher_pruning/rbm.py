@@ -80,9 +80,11 @@ def new_machine(X, hidden, seed):
         learning_rate_schedule="constant", random_state=seed,
     ).fit(X)  # fmt: skip
     rng = np.random.default_rng(seed)
-    machine.components_[:] = 0.1 * rng.standard_normal(machine.components_.shape)
-    machine.intercept_hidden_[:] = -2
-    return machine
+    return machine.set_parameters(
+        0.1 * rng.standard_normal(machine.components_.shape),
+        intercept_hidden=np.full(hidden, -2.0),
+        visible_means=machine.activity_[0],
+    )
 
 
 def r2(a, b):

@@ -89,9 +89,12 @@ class Study:
         if kind != "dropout":
             return machine
         used = PrunedBernoulliRBM(self.setting.hidden, n_iter=0, random_state=0).fit(self.X_train)
-        used.components_[...] = 0.5**0.5 * machine.components_
-        used.intercept_visible_[...] = machine.intercept_visible_
-        used.intercept_hidden_[...] = machine.intercept_hidden_
+        used.set_parameters(
+            0.5**0.5 * machine.components_,
+            intercept_visible=machine.intercept_visible_,
+            intercept_hidden=machine.intercept_hidden_,
+            visible_means=used.activity_[0],
+        )
         return used
 
     def tell(self, machine, kind, pruning, number, passes, seconds):
