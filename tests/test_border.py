@@ -130,7 +130,7 @@ def test_too_many_stored_values_are_refused():
     with pytest.raises(ValueError, match=str(2**31)):
         rbm.transform(Huge(np.eye(5)))
     indices = np.broadcast_to(np.uint16(0), 2**31)
-    with pytest.raises(ValueError, match=r"2\^31 - 1 connections at most"):
+    with pytest.raises(ValueError, match=r"at most 2\^31 - 1 connections"):
         Connections(np.array([0, 2**31]), indices, 4).check()
 
 
