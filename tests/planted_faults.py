@@ -587,7 +587,7 @@ FAULTS: list[Fault] = [
 """,
         new="""    token = _scope.set([])
 """,
-        test="tests/test_door.py::test_folds_levels_and_rounds_do_not_repeat_the_warning",
+        test="tests/test_door.py::test_folds_in_threads_leave_the_warning_to_the_final_fit",
     ),
     Fault(
         row=25,

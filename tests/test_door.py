@@ -3,6 +3,7 @@
 import threading
 import warnings
 
+import joblib
 import numpy as np
 import pytest
 from scipy import sparse
@@ -20,6 +21,7 @@ from skprune import (
     SparseDBNAutoencoder,
     SparseDBNClassifier,
 )
+from skprune._support.validation import check_data
 from skprune.connectivity import check_mask, connected_units, isolated_units, sparsity
 from skprune.exceptions import DataRangeWarning
 from skprune.metrics import (
@@ -144,11 +146,10 @@ def test_frames_of_any_type_give_the_bits_of_the_array(kind):
 
 
 def test_columns_of_bool_and_uint8_together_are_bits():
-    pandas = pytest.importorskip("pandas")
     table = frame("pandas", BITS)
     for number, dtype in enumerate(("bool", "boolean", "uint8", "UInt8", "bool", "boolean")):
         table[NAMES[number]] = table[NAMES[number]].astype(dtype)
-    assert isinstance(table, pandas.DataFrame)
+    assert check_data(rbm(), table, reset=True).dtype == np.uint8  # one byte per value
     assert_same_bits(rbm().fit(table), rbm().fit(BITS))
 
 
@@ -634,6 +635,13 @@ def test_folds_levels_and_rounds_do_not_repeat_the_warning(n_jobs):
     fits = 2 * 2 + 1
     scores = 2 * 2
     assert len(range_warnings(lambda: grid.fit(WIDE))) == fits + scores
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_folds_in_threads_leave_the_warning_to_the_final_fit(n_jobs):
+    search = IterativePrunerCV(rbm(), sparsities=(0.3, 0.6), cv=3, n_jobs=n_jobs)
+    with joblib.parallel_config(backend="threading"):
+        assert len(range_warnings(lambda: search.fit(WIDE))) == 1
 
 
 def test_measures_warn_once():
