@@ -126,9 +126,7 @@ def test_guards_notice_what_they_are_for():
     assert np.isnan(wide).any()  # read beyond the data
     matrix = sparse.csr_array(np.eye(4))
     with pytest.raises(AssertionError, match="writes beyond an array"):
-        Guarded(loading.load_csr)(
-            matrix.data, matrix.indices, matrix.indptr, np.arange(4), np.zeros((3, 4))
-        )
+        Guarded(loading.load_csr)(inference.csr_rows(matrix), np.arange(4), np.zeros((3, 4)))
 
 
 def run_with_bounds_checks(code):
