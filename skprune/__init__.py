@@ -17,13 +17,14 @@ from .classifier import SparseDBNClassifier
 from .dbm import DBMTransformer
 from .dbn import SparseDBN
 from .pruning import IterativePruner, IterativePrunerCV
-from .rbm import PrunedBernoulliRBM
+from .rbm import PrunedBernoulliRBM, PrunedGaussianRBM
 
 __all__ = [
     "DBMTransformer",
     "IterativePruner",
     "IterativePrunerCV",
     "PrunedBernoulliRBM",
+    "PrunedGaussianRBM",
     "SparseDBN",
     "SparseDBNAutoencoder",
     "SparseDBNClassifier",

@@ -13,7 +13,7 @@ from scipy import sparse
 from sklearn.utils import check_random_state
 
 from ._support.options import check_number, check_shape
-from ._support.tables import as_array, column_names
+from ._support.tables import as_array, column_names, refuse_complex
 
 __all__ = [
     "check_mask",
@@ -437,7 +437,7 @@ def as_dense(matrix) -> np.ndarray:
     Raises
     ------
     ValueError
-        If an index of a sparse matrix is out of bounds.
+        If an index of a sparse matrix is out of bounds, or the numbers are complex.
 
     Examples
     --------
@@ -446,8 +446,10 @@ def as_dense(matrix) -> np.ndarray:
     >>> as_dense(csr_array([[0, 2]]))
     array([[0, 2]])
     """
+    matrix = matrix if sparse.issparse(matrix) else np.asarray(matrix)
+    refuse_complex(matrix)
     if not sparse.issparse(matrix):
-        return np.asarray(matrix)
+        return matrix
     if matrix.format in ("csr", "csc", "bsr"):
         matrix.check_format(full_check=True)
     elif matrix.format == "coo" and matrix.nnz:

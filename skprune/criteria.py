@@ -16,13 +16,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse.linalg import LinearOperator, eigsh
+from scipy.sparse.linalg import eigsh
 from scipy.special import entr, expit, logit
 from sklearn.base import BaseEstimator
 from sklearn.utils import column_or_1d
 
-from ._machine import inference
-from ._machine.levels import Connections
+from ._machine.fisher import fisher_operator, mean_products
 from ._support.options import check_choice, check_number
 
 __all__ = [
@@ -71,12 +70,16 @@ class LevelView(NamedTuple):
         drawn given these rows. If it is "model", they are ``n_samples`` states of the model, with
         ``n_steps_between`` Gibbs steps between two states of a chain. States are drawn on the
         first call. Later calls with the same arguments return the same states.
+    lower_type : {"binary", "gaussian"}
+        Type of the lower units. States and weights of Gaussian units are divided by their standard
+        deviation given the upper units, so that scores do not depend on the units of the data.
     """
 
     weights: np.ndarray
     connectivity: np.ndarray
     rng: np.random.RandomState
     states: Callable = _no_states
+    lower_type: str = "binary"
 
 
 class LayerView(NamedTuple):
@@ -197,7 +200,7 @@ class _Sampled(BaseEstimator):
 
     def _products(self, level, source):
         """Return the means of lower × upper and of its square, 0 for absent connections."""
-        return _mean_products(level.connectivity, *self._states(level, source))
+        return mean_products(level.connectivity, *self._states(level, source))
 
 
 @dataclass(eq=False, repr=False)
@@ -205,21 +208,6 @@ class _FromStates(_Sampled):
     """Base class of criteria that are computed from states of one source."""
 
     source: str = "model"
-
-
-def _mean_products(mask, lower, upper):
-    """Return the sample means of lower × upper and of its square on the connections of a mask."""
-    n_samples = len(lower)
-    if inference.is_binary(lower) and inference.is_binary(upper):
-        products = np.zeros(mask.shape)
-        counts = inference.pair_counts(Connections.from_mask(mask), lower, upper)
-        products[mask] = counts / n_samples
-        return products, products
-    lower, upper = lower.astype(np.float64), upper.astype(np.float64)
-    return (
-        np.where(mask, upper.T @ lower / n_samples, 0.0),
-        np.where(mask, (upper**2).T @ lower**2 / n_samples, 0.0),
-    )
 
 
 class Fisher(_FromStates):
@@ -266,7 +254,9 @@ class FisherHeuristic(_FromStates):
         + w (1 - \\langle h \\rangle)), \\qquad F \\approx p (1 - p)
 
     See eq. 3.1 and Appendix A of the thesis. The estimate is good for layers of many, nearly
-    independent hidden units.
+    independent hidden units. For a Gaussian lower unit, the mean and the variance of v given h = 1
+    are estimated by :math:`\\langle v \\rangle + w (1 - \\langle h \\rangle)` and
+    :math:`\\mathrm{Var}(v) - w^2 \\langle h \\rangle (1 - \\langle h \\rangle)`, which is at least 1.
 
     Parameters
     ----------
@@ -292,6 +282,11 @@ class FisherHeuristic(_FromStates):
         """Return the scores of a level."""
         lower, upper = self._states(level, self.source)
         v, h = lower.mean(axis=0, dtype=np.float64), upper.mean(axis=0, dtype=np.float64)[:, None]
+        if level.lower_type == "gaussian":
+            mean = v + level.weights * (1 - h)
+            spread = lower.var(axis=0, dtype=np.float64) - level.weights**2 * h * (1 - h)
+            scores = h * np.maximum(spread, 1) + h * (1 - h) * mean**2
+            return np.where(level.connectivity, scores, 0.0)
         together = h * expit(logit(v) + level.weights * (1 - h))
         return np.where(level.connectivity, together * (1 - together), 0.0)
 
@@ -338,46 +333,6 @@ class FisherEigenvector(_FromStates):
         return scores
 
 
-def fisher_operator(mask, lower, upper) -> LinearOperator:
-    """Return the Fisher information matrix of a level as a linear operator.
-
-    The matrix is the covariance, over samples, of the lower states, the upper states and their
-    products for every connection of ``mask`` (in row-major order).
-
-    Parameters
-    ----------
-    mask : ndarray of bool of shape (n_upper, n_lower)
-        Existing connections.
-    lower : ndarray of shape (n_samples, n_lower)
-        States of the lower units.
-    upper : ndarray of shape (n_samples, n_upper)
-        States of the upper units.
-
-    Returns
-    -------
-    operator : LinearOperator of shape (n_parameters, n_parameters)
-        The matrix. ``n_parameters`` is ``n_lower + n_upper`` plus the number of connections.
-    """
-    lower, upper = (np.asarray(states, dtype=np.float64) for states in (lower, upper))
-    n_samples, n_lower, n_upper = len(lower), lower.shape[1], upper.shape[1]
-    matrix = np.zeros(mask.shape)
-    mean = np.concatenate(
-        [lower.mean(axis=0), upper.mean(axis=0), (upper.T @ lower / n_samples)[mask]]
-    )
-
-    def multiply(x):
-        x = np.ravel(x)
-        matrix[mask] = x[n_lower + n_upper :]
-        along = lower @ x[:n_lower] + upper @ x[n_lower : n_lower + n_upper]
-        along += ((upper @ matrix) * lower).sum(axis=1)
-        along -= mean @ x
-        pairs = ((along[:, None] * upper).T @ lower)[mask]
-        total = np.concatenate([along @ lower, along @ upper, pairs])
-        return total / n_samples - mean * along.mean()
-
-    return LinearOperator((mean.size, mean.size), matvec=multiply, dtype=np.float64)
-
-
 class Saliency(_FromStates):
     """Score each connection by its saliency in optimal brain damage (LeCun et al. 1990).
 
@@ -417,6 +372,8 @@ class Saliency(_FromStates):
 class CoActivity(_FromStates):
     """Score each connection by how often its two units are on together, ⟨v h⟩.
 
+    For a Gaussian lower unit, the score is the absolute value of this mean.
+
     Parameters
     ----------
     n_samples : int, default=10_000
@@ -441,7 +398,7 @@ class CoActivity(_FromStates):
 
     def __call__(self, level: LevelView) -> np.ndarray:
         """Return the scores of a level."""
-        return self._products(level, self.source)[0]
+        return np.abs(self._products(level, self.source)[0])
 
 
 class Gradient(_Sampled):

@@ -17,11 +17,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._kernels import fields as field_kernels
 from ._kernels import scores
-from ._kernels.records import Stack
+from ._kernels.records import Base, Stack
 from ._machine import inference
 from ._machine.annealing import (
     base_log_partition,
-    base_rates,
     log_weights_along,
     temperatures,
     tempered_samples,
@@ -74,6 +73,14 @@ class LogPartition(NamedTuple):
     effective_sample_size: float
 
 
+def shifted(estimate: LogPartition, constant) -> LogPartition:
+    """Return an estimate to which a constant is added."""
+    low, high = estimate.bracket
+    return estimate._replace(
+        value=estimate.value + constant, bracket=(low + constant, high + constant)
+    )
+
+
 def check_kept(kept) -> None:
     """Raise a ValueError if a stored dict does not hold estimates of log Z."""
     if not isinstance(kept, dict) or not all(isinstance(name, str) for name in kept):
@@ -92,9 +99,12 @@ def check_kept(kept) -> None:
 
 
 def smaller_side(stack: Stack) -> tuple[int, int]:
-    """Return which layers have fewer units, even (0) or odd (1), and their number of units."""
+    """Return which layers have fewer units, even (0) or odd (1), and their number of units.
+
+    Gaussian units have no states that could be enumerated, so their side is never returned.
+    """
     sides = [sum(bias.size for bias in stack.biases[parity::2]) for parity in (0, 1)]
-    parity = int(np.argmin(sides))
+    parity = 1 if inference.has_gaussian_units(stack) else int(np.argmin(sides))
     return parity, sides[parity]
 
 
@@ -126,7 +136,7 @@ def exact_log_partition(stack: Stack, team: Team) -> LogPartition:
     if n_units > MAX_EXACT_UNITS:
         raise ValueError(
             f"The exact log Z would be a sum of 2^{n_units} terms, but it is limited to "
-            f"{MAX_EXACT_UNITS} units on the smaller side. Use method='ais'."
+            f"{MAX_EXACT_UNITS} binary units on one side. Use method='ais'."
         )
     stack = as_dtype(stack, np.float64)
 
@@ -168,8 +178,8 @@ def ais_log_partition(stack: Stack, base, betas, key, team: Team, n_chains=100) 
     ----------
     stack : Stack
         Weights and biases of the machine.
-    base : tuple of ndarray
-        Biases of the base-rate model.
+    base : Base
+        The base-rate model.
     betas : ndarray of shape (n_steps + 1,)
         Inverse temperatures, from 0 to 1.
     key : numpy.uint64
@@ -206,8 +216,8 @@ def reverse_ais_log_partition(
     ----------
     stack : Stack
         Weights and biases of the machine.
-    base : tuple of ndarray
-        Biases of the base-rate model.
+    base : Base
+        The base-rate model.
     betas : ndarray of shape (n_steps + 1,)
         Inverse temperatures, from 0 to 1.
     key : numpy.uint64
@@ -246,8 +256,8 @@ METHODS = ("auto", "exact", "ais", "reverse_ais", "bracket")
 
 
 def stack_log_partition(
-    stack: Stack, visible_means, key, team: Team, method="auto", n_chains=100, n_temperatures=1000,
-    spacing="adaptive", softening=0.25, n_tempered_sweeps=1000,
+    stack: Stack, base: Base, key, team: Team, method="auto", n_chains=100, n_temperatures=1000,
+    spacing="adaptive", n_tempered_sweeps=1000,
 ) -> LogPartition:  # fmt: skip
     """Return log Z in nats.
 
@@ -255,8 +265,8 @@ def stack_log_partition(
     ----------
     stack : Stack
         Weights and biases of the machine.
-    visible_means : array-like of shape (n_visible,)
-        Means of the data.
+    base : Base
+        The base-rate model.
     key : numpy.uint64
         Key of the random numbers.
     team : Team
@@ -270,9 +280,6 @@ def stack_log_partition(
         Number of steps of the path between the base-rate model and the machine.
     spacing : {"adaptive", "linear"} or array-like, default="adaptive"
         Inverse temperatures of the path. An array must increase from 0 to 1.
-    softening : float in [0, 1], default=0.25
-        How far the visible means of the base-rate model are moved from ``visible_means`` (0) to
-        1/2 (1).
     n_tempered_sweeps : int, default=1000
         Number of parallel-tempering sweeps before the reverse chains start.
 
@@ -294,7 +301,6 @@ def stack_log_partition(
     n_tempered_sweeps = check_number(
         n_tempered_sweeps, "n_tempered_sweeps", numbers.Integral, low=1
     )
-    softening = check_number(softening, "softening", low=0, high=1)
     if method not in METHODS:
         legal = ", ".join(repr(name) for name in METHODS)
         raise ValueError(f"method={method!r} is not known. Use one of {legal}.")
@@ -302,9 +308,6 @@ def stack_log_partition(
         method = "exact" if smaller_side(stack)[1] <= AUTO_EXACT_UNITS else "ais"
     if method == "exact":
         return exact_log_partition(stack, team)
-    visible_means = np.asarray(visible_means, dtype=np.float64)
-    visible_means = visible_means + softening * (0.5 - visible_means)
-    base = base_rates(stack, visible_means)
     betas = temperatures(stack, base, n_temperatures, spacing, key)
     ends = []
     if method != "reverse_ais":
@@ -370,6 +373,9 @@ def log_conditional(stack: Stack, lower, upper, team: Team) -> np.ndarray:
 
     .. math:: \\log p(v | h) = v^T (b + W^T h) - \\sum_i \\log(1 + e^{b_i + (W^T h)_i})
 
+    For Gaussian units it is the log-density of a normal distribution with mean b + W^T h and
+    variance 1.
+
     Parameters
     ----------
     stack : Stack
@@ -396,6 +402,10 @@ def log_conditional(stack: Stack, lower, upper, team: Team) -> np.ndarray:
         field = np.zeros_like(states[0])
         field_kernels.fields(stack, 0, states, inference.unpacked(stack), field)
         products, total = np.zeros(n_rows), np.zeros(n_rows)
+        if inference.has_gaussian_units(stack):
+            residual = states[0] - field
+            scores.add_pair_products(residual, residual, products)
+            return -products / 2 - field.shape[0] * inference.LOG_NORMAL
         scores.add_pair_products(states[0], field, products)
         scores.add_softplus(field, total)
         return products - total

@@ -1,37 +1,31 @@
-"""The restricted Boltzmann machine."""
+"""Restricted Boltzmann machines, for binary data and for real numbers."""
 
 from __future__ import annotations
 
-import numbers
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from . import connectivity, likelihood
-from ._machine import inference
-from ._machine.base import BoltzmannMachine
-from ._machine.initial import log_odds, random_weights
-from ._machine.labels import with_labels
-from ._machine.levels import Level, read_only
+from . import likelihood
+from ._machine.levels import read_only
+from ._machine.restricted import RestrictedMachine
+from ._machine.visible import SMALLEST_SHARE, GaussianUnits, feature_variances
 from ._support.options import check_number
-from ._support.random import new_key
-from ._support.stored import check_list, check_whole
-from ._support.validation import check_columns, check_data, float_type
-from .samplers import check_negative_phase
+from ._support.stored import check_vectors
+from ._support.validation import check_rows
+from ._training.variances import Variances
 
-__all__ = ["PrunedBernoulliRBM"]
+__all__ = ["PrunedBernoulliRBM", "PrunedGaussianRBM"]
 
 # Scale of the random weights of hidden units that transpose_of does not provide. A hidden unit with
 # zero weights does not change p(v), so small weights change it little.
 START_SCALE = 0.01
-_counting = threading.Lock()
 
 
-class PrunedBernoulliRBM(BoltzmannMachine):
+class PrunedBernoulliRBM(RestrictedMachine):
     """Restricted Boltzmann machine of binary units whose connections can be pruned.
 
     This estimator is a drop-in replacement for :class:`sklearn.neural_network.BernoulliRBM`. In
@@ -224,27 +218,6 @@ class PrunedBernoulliRBM(BoltzmannMachine):
 
     # --------------------------------------------------------------- training
 
-    _n_levels = 1
-    _fitted_names = (*BoltzmannMachine._fitted_names, "_gibbs_calls")
-
-    def _restore_state(self):
-        super()._restore_state()
-        check_list(self._levels, "The levels", 1)
-        check_whole(self._gibbs_calls, "The number of calls of gibbs")
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        check_number(self.n_components, "n_components", numbers.Integral, low=1)
-        check_number(self.dropout, "dropout", low=0, high=1, closed="left")
-        check_number(self.drop_connect, "drop_connect", low=0, high=1, closed="left")
-        check_number(self.initial_sparsity, "initial_sparsity", low=0, high=1, closed="left")
-        phase = check_negative_phase(self.negative_phase)
-        if self.dropout and phase.chains == "own":
-            raise ValueError(
-                "dropout is not possible with a negative phase that moves the chains itself. Use "
-                "negative_phase='pcd' or 'cd', or dropout=0."
-            )
-
     def planned_levels(self, n_features=None) -> list:
         """Check the parameters, and return the shape of the level that ``fit`` would make.
 
@@ -264,65 +237,20 @@ class PrunedBernoulliRBM(BoltzmannMachine):
         ValueError, TypeError
             If a parameter is invalid, or does not fit the other ones.
         """
-        self._check_parameters()
-        n_components = int(self.n_components)
-        if n_features is None:
-            return [(n_components, None)]
-        if self._n_labels >= n_features:
-            raise ValueError(
-                f"negative_phase has {self._n_labels} labels, but X has {n_features} features. The "
-                "labels are the last features of X, and there must be others."
-            )
-        shape = (n_components, n_features)
-        if not (self.connectivity is None or callable(self.connectivity)):
-            connectivity.check_mask(self.connectivity, shape)
-        self._n_start(n_components * n_features)
-        if self.transpose_of is not None:
-            self._machine_below(shape)
-        return [(n_components, n_features - self._n_labels)]
+        shapes = super().planned_levels(n_features)
+        if n_features is not None and self.transpose_of is not None:
+            self._machine_below((shapes[0][0], n_features))
+        return shapes
 
-    def _n_start(self, n_full) -> int:
-        """Return how many of the possible connections ``initial_sparsity`` leaves."""
-        n_kept = n_full - round(float(self.initial_sparsity) * n_full)
-        if n_kept == 0:
-            raise ValueError(
-                f"initial_sparsity={self.initial_sparsity} leaves none of the {n_full} "
-                "connections. Use a lower sparsity."
-            )
-        return n_kept
-
-    def _initialize(self, X, rng):
-        """Initialize the weights at random, the visible biases to log-odds, and the chains."""
-        dtype = float_type(X)
-        self.planned_levels(X.shape[1])
-        n_components = int(self.n_components)
-        shape = (n_components, X.shape[1])
-        mask = connectivity.from_option(
-            self.connectivity, shape, rng, getattr(self, "feature_names_in_", None)
-        )
-        if self.initial_sparsity:
-            n_kept = self._n_start(mask.size)
-            scores = rng.uniform(size=shape)
-            mask = connectivity.keep_best(scores, min(n_kept, int(mask.sum())), mask)
-        if self._n_labels:
-            mask = with_labels(mask[:, : -self._n_labels], self._n_labels)
-        means = inference.column_means(X)
-        weights, visible = random_weights(mask, means, rng), log_odds(means, X.shape[0])
-        hidden = np.zeros(n_components)
-        if self.transpose_of is not None:
-            below = self._machine_below(shape)
-            n_taken, mask = below.n_features_in_, mask.copy()
-            mask[:n_taken] &= below.connectivity_[0].T
-            weights = np.concatenate([below.components_.T, START_SCALE * weights[n_taken:]]) * mask
-            visible, hidden[:n_taken] = below.intercept_hidden_, below.intercept_visible_
-        self._levels = [Level.from_matrix(weights.astype(dtype), mask)]
-        self._biases = [visible.astype(dtype), hidden.astype(dtype)]
-        self._activity = [means.astype(dtype), np.full(n_components, 0.5, dtype)]
-        n_chains = self._wanted_chains()
-        self._chains = [None, rng.randint(0, 2, (n_chains, n_components)).astype(np.uint8)]
-        self._forget()
-        self._step = self._gibbs_calls = 0
-        self._key = new_key(rng)
+    def _first_parameters(self, weights, mask, biases):
+        if self.transpose_of is None:
+            return weights, mask, biases
+        below = self._machine_below(mask.shape)
+        n_taken, mask, (_, hidden) = below.n_features_in_, mask.copy(), biases
+        mask[:n_taken] &= below.connectivity_[0].T
+        weights = np.concatenate([below.components_.T, START_SCALE * weights[n_taken:]]) * mask
+        hidden[:n_taken] = below.intercept_visible_
+        return weights, mask, (below.intercept_hidden_, hidden)
 
     def _machine_below(self, shape):
         """Validate ``transpose_of``, and return the machine in it."""
@@ -348,229 +276,7 @@ class PrunedBernoulliRBM(BoltzmannMachine):
             )
         return below
 
-    def connectivity_parameters(self, masks) -> dict:
-        """Return parameters that make a new machine start with these connections.
-
-        Parameters
-        ----------
-        masks : list of one ndarray of bool of shape (n_components, n_features)
-            Mask of the level.
-
-        Returns
-        -------
-        parameters : dict
-            Parameters for ``set_params``.
-        """
-        return {"connectivity": masks[0], "initial_sparsity": 0.0}
-
-    def _set_sizes(self, sizes):
-        self.n_components = sizes[0]
-        if self.connectivity is not None:
-            self.connectivity = self._levels[0].mask()
-
-    # ----------------------------------------------------------- fitted state
-
-    @property
-    def components_(self) -> np.ndarray:
-        """Weights of shape (n_components, n_features), zero for absent connections."""
-        check_is_fitted(self)
-        return self._without_labels(self._levels[0].matrix())
-
-    @components_.setter
-    def components_(self, components):
-        self.set_parameters(components)
-
-    def set_parameters(
-        self,
-        components=None,
-        *,
-        intercept_hidden=None,
-        intercept_visible=None,
-        connectivity=None,
-        visible_means=None,
-    ):
-        """Replace fitted parameters, for example by those of an ablation.
-
-        Momentum and the stored log Z are deleted. The means of the units are replaced, see
-        ``visible_means``. Assignment to ``components_``, ``intercept_hidden_`` or
-        ``intercept_visible_`` calls this method.
-
-        Parameters
-        ----------
-        components : {array-like, sparse matrix} of shape (n_components, n_features), default=None
-            New weights. Those of absent connections must be 0. If None, keep the weights.
-        intercept_hidden : array-like of shape (n_components,), default=None
-            New biases of the hidden units. If None, keep the biases.
-        intercept_visible : array-like of shape (n_features,), default=None
-            New biases of the visible units. If None, keep the biases.
-        connectivity : {array-like, sparse matrix} of bool of shape (n_components, n_features), \
-default=None
-            New mask of existing connections. If None, keep the connections.
-        visible_means : array-like of shape (n_features,), default=None
-            Means of the data, from which chains and annealed importance sampling start. If None,
-            they are estimated from tempered chains of the machine when they are needed.
-
-        Returns
-        -------
-        self : PrunedBernoulliRBM
-            The estimator itself.
-
-        Raises
-        ------
-        ValueError
-            If a shape is wrong, a number is not finite, the weight of an absent connection is not
-            0, or ``visible_means`` is outside [0, 1].
-        """
-        check_is_fitted(self)
-        check_columns(self, components, "components")
-        check_columns(self, connectivity, "connectivity")
-        if self._n_labels and np.shape(components) == self.components_.shape:
-            labels = self._levels[0].matrix()[:, -self._n_labels :]
-            components = np.hstack([components, labels])
-        biases = [intercept_visible, intercept_hidden]
-        return self._set_parameters([components], biases, [connectivity], visible_means)
-
-    @property
-    def connectivity_(self) -> list:
-        """Mask of the level in a list. It is True where a connection exists."""
-        check_is_fitted(self)
-        return [self._without_labels(self._levels[0].mask())]
-
-    def set_connectivity(self, masks):
-        """Set which connections exist. This method is part of the pruning protocol.
-
-        Weights of removed connections are 0 from then on. Weights of new connections start at 0.
-        Momentum and the stored log Z are deleted. Labels are connected to the hidden units that
-        have other connections.
-
-        Parameters
-        ----------
-        masks : array-like of bool of shape (n_components, n_features), or list of one such array
-            Mask of the level, without the columns of labels.
-
-        Returns
-        -------
-        self : PrunedBernoulliRBM
-            The estimator itself.
-
-        Raises
-        ------
-        ValueError
-            If the shape of the mask is wrong, or it has no connection.
-        """
-        if self._n_labels:
-            check_is_fitted(self)
-            (mask,) = connectivity.one_per_level(masks, n_levels=1)
-            mask = connectivity.check_mask(mask, self.components_.shape)
-            masks = [with_labels(mask, self._n_labels)]
-        return super().set_connectivity(masks)
-
-    def layer_samples(self, X=None, *, n_samples=1000, n_steps_between=10, random_state=None):
-        """Return states of both layers. This method is part of the pruning protocol.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
-            States of the visible layer. The hidden layer is drawn given them. If None, states of
-            both layers are drawn from the model.
-        n_samples : int, default=1000
-            Number of states to draw from the model, with at most 100 chains.
-        n_steps_between : int, default=10
-            Number of Gibbs steps before each state that is kept from a chain.
-        random_state : int, RandomState instance or None, default=None
-            Seeds the draws. Pass an int for reproducible results.
-
-        Returns
-        -------
-        layers : list of ndarray of shape (n_samples, n_units)
-            Visible states without labels, and hidden states.
-        """
-        visible, hidden = super().layer_samples(
-            X, n_samples=n_samples, n_steps_between=n_steps_between, random_state=random_state
-        )
-        return [self._without_labels(visible), hidden]
-
-    @property
-    def _n_labels(self) -> int:
-        """Number of labels, which are the last visible units."""
-        return int(getattr(self.negative_phase, "n_labels", 0))
-
-    def _without_labels(self, columns) -> np.ndarray:
-        return columns[:, : columns.shape[1] - self._n_labels]
-
-    @property
-    def intercept_visible_(self) -> np.ndarray:
-        """Biases of the visible units."""
-        check_is_fitted(self)
-        return read_only(self._biases[0])
-
-    @intercept_visible_.setter
-    def intercept_visible_(self, biases):
-        self.set_parameters(intercept_visible=biases)
-
-    @property
-    def intercept_hidden_(self) -> np.ndarray:
-        """Biases of the hidden units."""
-        check_is_fitted(self)
-        return read_only(self._biases[1])
-
-    @intercept_hidden_.setter
-    def intercept_hidden_(self, biases):
-        self.set_parameters(intercept_hidden=biases)
-
-    @property
-    def h_samples_(self) -> np.ndarray:
-        """Hidden states of the chains."""
-        check_is_fitted(self)
-        return read_only(self._chains[1])
-
-    @property
-    def _n_features_out(self) -> int:
-        return self._biases[1].size
-
     # ----------------------------------------------------------------- scores
-
-    def free_energy(self, X) -> np.ndarray:
-        """Return the free energy of each row, in nats.
-
-        .. math:: F(v) = -b^T v - \\sum_j \\log(1 + e^{c_j + W_j v})
-
-        The probability of a row is p(v) = exp(−F(v)) / Z.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data with values in [0, 1]. bool and uint8 data are read as they are.
-
-        Returns
-        -------
-        free_energy : ndarray of float64 of shape (n_samples,)
-            Free energies in nats.
-        """
-        check_is_fitted(self)
-        X = check_data(self, X, reset=False)
-        with self._team(X.shape[0]) as team:
-            return inference.free_energy(self._stack(), X, team)
-
-    def score_samples(self, X) -> np.ndarray:
-        """Return the log-likelihood of each row, in nats.
-
-        The log-likelihood is −F(v) − log Z. log Z is exact if one of the two layers has at most 20
-        units. Otherwise it is estimated by annealed importance sampling with 100 chains and 1,000
-        temperatures. The estimate depends on the seed of ``fit``, and is kept until the parameters
-        change. See :meth:`log_partition` for its uncertainty.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data with values in [0, 1]. bool and uint8 data are read as they are.
-
-        Returns
-        -------
-        log_likelihood : ndarray of float64 of shape (n_samples,)
-            Log-likelihoods in nats.
-        """
-        return -self.free_energy(X) - self._kept_log_partition().value
 
     def pseudo_log_likelihood(self, X) -> np.ndarray:
         """Return the pseudo-log-likelihood of each row, in nats.
@@ -591,32 +297,314 @@ default=None
             Pseudo-log-likelihoods in nats.
         """
         check_is_fitted(self)
-        X = check_data(self, X, reset=False)
+        X = self._read(X)
         with self._team(float(X.shape[0]) * X.shape[1]) as team:
             return likelihood.stack_pseudo_log_likelihood(self._stack(), X, team)
 
-    def gibbs(self, v) -> np.ndarray:
-        """Return the visible states after one Gibbs step from ``v``.
 
-        Each call uses new random numbers from the stream of the fitted machine.
+class PrunedGaussianRBM(RestrictedMachine):
+    """Restricted Boltzmann machine for real numbers whose connections can be pruned.
+
+    The visible units are normally distributed given the hidden units, which are binary. The energy
+    is
+
+    .. math:: E(v, h) = \\sum_i \\frac{(v_i - b_i)^2}{2 \\sigma_i^2} - \\sum_j c_j h_j
+        - \\sum_{ij} \\frac{v_i w_{ji} h_j}{\\sigma_i^2}
+
+    where w is zero for absent connections (Welling, Rosen-Zvi & Hinton 2004; Cho, Ilin & Raiko
+    2011). The model is a mixture of :math:`2^{n_{hidden}}` normal distributions with a common
+    diagonal covariance. It has all that :class:`PrunedBernoulliRBM` has, and can be pruned in the
+    same way.
+
+    Parameters
+    ----------
+    n_components : int, default=256
+        Number of hidden units.
+    sigma : float, array-like of shape (n_features,) or "learned", default=1.0
+        Standard deviation of each feature given the hidden units, in the units of the data. A
+        number is used for all features, so the features should be standardized. If "learned", each
+        starts at the standard deviation of its feature and is trained with the weights.
+    learning_rate : float, default=0.01
+        Step size. It multiplies the mean gradient of a minibatch.
+    batch_size : int, default=10
+        Number of rows per minibatch. Within a pass, minibatch sizes differ by at most one row.
+    n_iter : int, default=10
+        Number of passes over the data.
+    negative_phase : {"pcd", "cd", "tempering"} or object, default="pcd"
+        How states of the model are sampled for the gradient:
+
+        - "pcd": persistent chains, which continue from one minibatch to the next.
+        - "cd": chains that start from the data of each minibatch.
+        - "tempering": persistent chains with parallel tempering at ten temperatures
+          (:class:`~skprune.samplers.ParallelTempering`).
+        - an object: a custom sampler (see :mod:`skprune.samplers`).
+    n_gibbs_steps : int or (int, int), default=1
+        Number of Gibbs steps per minibatch. For a pair, the number changes linearly from the first
+        value to the last over the passes.
+    n_chains : int, default=None
+        Number of persistent chains. If None, it is ``batch_size``, but at least 100, because fewer
+        chains make the model's part of the gradient noisy. With "cd", each row of a minibatch has
+        one chain.
+    momentum : float in [0, 1), default=0.0
+        Momentum of the gradient steps.
+    l1 : float, default=0.0
+        L1 penalty on the weights divided by ``sigma``, applied as a proximal shrinkage after each
+        step.
+    l2 : float, default=0.0
+        L2 penalty on the weights divided by ``sigma``, applied as a term of the gradient.
+    centered : bool, default=True
+        If True, use the centred gradient, which subtracts running means from the visible and
+        hidden units (Montavon & Müller 2012; Melchior et al. 2016).
+    learning_rate_schedule : {"linear", "constant"} or callable, default="linear"
+        Factor of the learning rate. "linear" decreases it to 0 over the passes. A callable maps
+        the progress of training, in [0, 1), to the factor.
+    max_norm : float, default=None
+        Maximum Euclidean norm of the weights of each hidden unit, divided by ``sigma``. If None,
+        norms are not bounded.
+    hidden_activity_target : float or (float, float), default=None
+        Target for the mean activity of each hidden unit, between 0 and 1. The hidden biases are
+        moved towards it (Lee et al. 2008). A pair also sets the strength of this pull, which is
+        0.1 otherwise. If None, there is no target.
+    dropout : float in [0, 1), default=0.0
+        Share of the hidden units that are switched off in training (Srivastava et al. 2014). The
+        units are drawn for each row and each chain of a minibatch. Weights are not rescaled after
+        training, since no factor suits both directions: in training, visible units receive input
+        from a share of the hidden units, but hidden units receive input from all visible units.
+    drop_connect : float in [0, 1), default=0.0
+        Share of the connections that are switched off for a minibatch (Wan et al. 2013). The
+        weights of the others are divided by ``1 - drop_connect``, so the fitted machine is the
+        mean of the machines that were trained.
+    connectivity : mask, sparse matrix or callable, default=None
+        Mask of shape (n_components, n_features) that is True where a connection exists. A callable
+        is called with ``shape`` and ``rng``, and must return a mask. If None, all connections
+        exist.
+    initial_sparsity : float in [0, 1), default=0.0
+        Share of all possible connections that are absent when training starts. They are chosen at
+        random.
+    warm_start : bool, default=False
+        If True, ``fit`` continues from the fitted parameters, connectivity and chains.
+    verbose : int, default=0
+        If 1, print one line per pass, with the mean squared error of the reconstruction of
+        the first 1,000 rows, in units of ``sigma``.
+    random_state : int, RandomState instance or None, default=None
+        Determines the random weights, the order of the rows and the chains. Pass an int for
+        reproducible results. They are identical to the last bit for any number of threads.
+
+    Attributes
+    ----------
+    components_ : ndarray of shape (n_components, n_features)
+        Weights, zero for absent connections.
+    connectivity_ : list of one ndarray of bool of shape (n_components, n_features)
+        Mask of the level. It is True where a connection exists.
+    intercept_hidden_ : ndarray of shape (n_components,)
+        Biases of the hidden units.
+    intercept_visible_ : ndarray of shape (n_features,)
+        Biases of the visible units, which are their means if no hidden unit is on.
+    sigma_ : ndarray of float64 of shape (n_features,)
+        Standard deviations of the features given the hidden units.
+    h_samples_ : ndarray of uint8 of shape (n_chains, n_components)
+        Hidden states of the chains.
+    history_ : dict of ndarray
+        One value per pass of ``learning_rate``, ``n_gibbs_steps``, ``moment_gap`` and
+        ``seconds``. ``moment_gap`` is the mean absolute difference between the visible means of
+        the data and of the chains, in units of sigma. With ``verbose``, there is also
+        ``reconstruction_error``.
+    n_iter_ : int
+        Number of passes in the last call of ``fit`` or ``partial_fit``.
+    n_features_in_ : int
+        Number of features seen during ``fit``.
+    feature_names_in_ : ndarray of str
+        Names of the features seen during ``fit``. Defined only if X has feature names that are all
+        strings.
+
+    See Also
+    --------
+    PrunedBernoulliRBM : The machine for binary data, and for values in [0, 1].
+    IterativePruner : Prune this machine in rounds, and train it after each round.
+
+    Notes
+    -----
+    Inside the machine, data, weights and visible biases are divided by ``sigma``. The states of the
+    visible units then have the variance 1 given the hidden units, and weights of features on
+    different scales can be compared. Penalties and pruning criteria work on these numbers. For
+    example, the magnitude of a connection is :math:`|w_{ji}| / \\sigma_i`.
+
+    ``fit`` refuses features that are constant. Data must be dense. float32 data give float32
+    parameters, and all others but bool and uint8 give float64.
+
+    References
+    ----------
+    .. [1] Welling, Rosen-Zvi, Hinton, "Exponential family harmoniums with an application to
+       information retrieval", NIPS 2004.
+    .. [2] Cho, Ilin, Raiko, "Improved learning of Gaussian-Bernoulli restricted Boltzmann
+       machines", ICANN 2011.
+    .. [3] Melchior, Wang, Wiskott, "Gaussian-binary restricted Boltzmann machines for modeling
+       natural image statistics", PLOS ONE 2017.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skprune import PrunedGaussianRBM
+    >>> X = np.random.RandomState(0).normal(size=(200, 3))
+    >>> rbm = PrunedGaussianRBM(n_components=2, random_state=0).fit(X)
+    >>> rbm.transform(X).shape
+    (200, 2)
+    >>> rbm.score_samples(X).shape
+    (200,)
+    """
+
+    def __init__(
+        self,
+        n_components: int = 256,
+        *,
+        sigma: float | Sequence[float] | str = 1.0,
+        learning_rate: float = 0.01,
+        batch_size: int = 10,
+        n_iter: int = 10,
+        negative_phase: str | object = "pcd",
+        n_gibbs_steps: int | tuple[int, int] = 1,
+        n_chains: int | None = None,
+        momentum: float = 0.0,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        centered: bool = True,
+        learning_rate_schedule: str | Callable[[float], float] = "linear",
+        max_norm: float | None = None,
+        hidden_activity_target: float | tuple[float, float] | None = None,
+        dropout: float = 0.0,
+        drop_connect: float = 0.0,
+        connectivity: object = None,
+        initial_sparsity: float = 0.0,
+        warm_start: bool = False,
+        verbose: int = 0,
+        random_state: int | np.random.RandomState | None = None,
+    ):
+        self.n_components = n_components
+        self.sigma = sigma
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.n_iter = n_iter
+        self.negative_phase = negative_phase
+        self.n_gibbs_steps = n_gibbs_steps
+        self.n_chains = n_chains
+        self.momentum = momentum
+        self.l1 = l1
+        self.l2 = l2
+        self.centered = centered
+        self.learning_rate_schedule = learning_rate_schedule
+        self.max_norm = max_norm
+        self.hidden_activity_target = hidden_activity_target
+        self.dropout = dropout
+        self.drop_connect = drop_connect
+        self.connectivity = connectivity
+        self.initial_sparsity = initial_sparsity
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.random_state = random_state
+
+    # --------------------------------------------------------------- training
+
+    _fitted_names = (*RestrictedMachine._fitted_names, "_log_variances", "_data_variances")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = False
+        return tags
+
+    @property
+    def _visible(self) -> GaussianUnits:
+        if not hasattr(self, "_log_variances"):  # before the first fit, data are only validated
+            return GaussianUnits(np.ones(1), np.ones(1))
+        return GaussianUnits(np.exp(self._log_variances / 2), self._data_variances)
+
+    def _restore_state(self):
+        n_features = [self._biases[0].size]
+        check_vectors(
+            [self._log_variances, self._data_variances], "The variances", n_features * 2, np.float64
+        )
+        if (self._data_variances < 0).any():
+            raise ValueError("The variances of the features must not be negative.")
+        super()._restore_state()
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        if self._n_labels:
+            raise ValueError(
+                "Labels can join binary units only, but those of a PrunedGaussianRBM are real "
+                "numbers. Use another negative_phase."
+            )
+        self._first_log_variances(None)
+
+    def _first_log_variances(self, n_features, data_variances=None):
+        """Return the logarithms of the variances at the start, or None without ``n_features``."""
+        sigma = self.sigma
+        if isinstance(sigma, str):
+            if sigma != "learned":
+                raise ValueError(
+                    f"sigma={sigma!r} is not known. Use 'learned', a number, or an array with one "
+                    "number per feature."
+                )
+            return None if data_variances is None else np.log(data_variances)
+        if np.ndim(sigma) == 0:
+            value = check_number(sigma, "sigma", low=0, closed="right")
+            return None if n_features is None else np.full(n_features, 2 * np.log(value))
+        values = check_rows(np.reshape(sigma, (1, -1)), "sigma", dtype=np.float64)[0]
+        if np.ndim(sigma) != 1 or not (values > 0).all():
+            raise ValueError(
+                "sigma must be positive, and 1D with one number per feature if it is an array."
+            )
+        if n_features is not None and values.size != n_features:
+            raise ValueError(
+                f"sigma has {values.size} entries, but X has {n_features} features. Pass one number "
+                "per feature, or one for all."
+            )
+        return 2 * np.log(values)
+
+    def planned_levels(self, n_features=None) -> list:
+        """Check the parameters, and return the shape of the level that ``fit`` would make.
 
         Parameters
         ----------
-        v : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Visible states to start from.
+        n_features : int, default=None
+            Number of features of the training data. If None, it is not known, and masks and
+            ``sigma`` are not compared with it.
 
         Returns
         -------
-        v_new : ndarray of shape (n_samples, n_features)
-            Visible states after the step.
+        shapes : list of one (int, int or None)
+            (n_components, n_features).
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter is invalid, or does not fit the other ones.
         """
+        shapes = super().planned_levels(n_features)
+        self._first_log_variances(n_features)
+        return shapes
+
+    def _initialize(self, X, rng):
+        self.planned_levels(X.shape[1])
+        self._data_variances = feature_variances(self, X)
+        self._log_variances = self._first_log_variances(X.shape[1], self._data_variances)
+        super()._initialize(X, rng)
+
+    def _variances_to_train(self) -> Variances:
+        least = None
+        if isinstance(self.sigma, str):
+            least = np.log(SMALLEST_SHARE * self._data_variances)
+        return Variances(self._log_variances.copy(), least)
+
+    def _learned(self, trainer, copy=False) -> dict:
+        learned = super()._learned(trainer, copy)
+        if trainer.variances.learned:
+            learned["_log_variances"] = trainer.variances.logs.copy()
+        return learned
+
+    # ----------------------------------------------------------- fitted state
+
+    @property
+    def sigma_(self) -> np.ndarray:
+        """Standard deviations of the features given the hidden units."""
         check_is_fitted(self)
-        v = check_data(self, v, reset=False)
-        n_samples = v.shape[0]
-        hidden = np.zeros((n_samples, self._n_features_out), self._biases[0].dtype)
-        with _counting:  # so that calls in two threads never share draws
-            self._gibbs_calls += 1
-            call = self._gibbs_calls
-        key = np.uint64((int(self._key) ^ 0x6762) & (2**64 - 1))
-        with self._team(n_samples) as team:
-            return inference.gibbs(self._stack(), [v, hidden], 1, n_samples, key, team, call)[0]
+        return read_only(self._visible.sigma)

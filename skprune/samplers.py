@@ -6,7 +6,7 @@ A negative phase is an object with one attribute, ``chains``:
 - ``"persistent"``: chains continue from one minibatch to the next, and the training kernel moves
   them.
 - ``"own"``: the object moves persistent chains itself. It has a method
-  ``prepare(stack, chains, n_chains, visible_means, key)``, which is called once per fit. It returns
+  ``prepare(stack, chains, n_chains, base, key)``, which is called once per fit. It returns
   an object with a method ``advance(stack, chains, n_gibbs_steps, key, step, team)``, which is
   called before each minibatch and moves the even layers of ``chains`` (unit-major) in place. If
   there is nothing to prepare, ``prepare`` may return the object itself.
@@ -26,8 +26,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from ._kernels import draws, packing
-from ._kernels.records import Stack, Stream
-from ._machine.annealing import CHAIN_BLOCK, TemperedEnsemble, base_rates, new_chains
+from ._kernels.records import Base, Stack, Stream
+from ._machine.annealing import CHAIN_BLOCK, TemperedEnsemble, new_chains
 from ._machine.labels import labelled_sweeps
 from ._support.options import check_number, resolve
 from ._support.random import derived_key
@@ -84,7 +84,7 @@ class ParallelTempering(BaseEstimator):
         """Raise an error if ``n_temperatures`` is not an integer of at least 2."""
         check_number(self.n_temperatures, "n_temperatures", numbers.Integral, low=2)
 
-    def prepare(self, stack: Stack, chains, n_chains, visible_means, key) -> _TemperedChains:
+    def prepare(self, stack: Stack, chains, n_chains, base: Base, key) -> _TemperedChains:
         """Return the replicas of one fit, which have a method ``advance``.
 
         Parameters
@@ -95,8 +95,8 @@ class ParallelTempering(BaseEstimator):
             Unit-major states of the chains, one array per layer.
         n_chains : int
             Number of chains.
-        visible_means : ndarray of shape (n_visible,)
-            Visible means of the base-rate model.
+        base : Base
+            The base-rate model: the means, and the variances of Gaussian units, of the data.
         key : numpy.uint64
             Key of the random numbers.
 
@@ -112,15 +112,14 @@ class ParallelTempering(BaseEstimator):
         """
         self.check_parameters()
         n_temperatures = int(self.n_temperatures)
-        return _TemperedChains(stack, chains, n_chains, visible_means, key, n_temperatures)
+        return _TemperedChains(stack, chains, n_chains, base, key, n_temperatures)
 
 
 class _TemperedChains:
     """The replicas of one fit, which move before each minibatch."""
 
-    def __init__(self, stack, chains, n_chains, visible_means, key, n_temperatures):
+    def __init__(self, stack, chains, n_chains, base, key, n_temperatures):
         betas = np.linspace(0, 1, n_temperatures)
-        base = base_rates(stack, visible_means)
         self._ensemble = TemperedEnsemble(
             stack, base, betas, n_chains, derived_key(key, "tempering")
         )
@@ -152,7 +151,7 @@ class LabelledChains(BaseEstimator):
         """Raise an error if ``n_labels`` is not an integer of at least 1."""
         check_number(self.n_labels, "n_labels", numbers.Integral, low=1)
 
-    def prepare(self, stack: Stack, chains, n_chains, visible_means, key) -> _ChainsOfOneFit:
+    def prepare(self, stack: Stack, chains, n_chains, base: Base, key) -> _ChainsOfOneFit:
         """Return the chains of one fit, which have a method ``advance``.
 
         Parameters
@@ -163,7 +162,7 @@ class LabelledChains(BaseEstimator):
             Unit-major states of the chains, one array per layer.
         n_chains : int
             Number of chains.
-        visible_means : ndarray of shape (n_visible,)
+        base : Base
             Ignored.
         key : numpy.uint64
             Ignored.

@@ -303,9 +303,9 @@ FAULTS: list[Fault] = [
     Fault(
         row=24,
         file="_machine/base.py",
-        old="""return check_binary(super()._stack())""",
+        old="""return check_machine_units(super()._stack())""",
         new="""return super()._stack()""",
-        test="tests/test_levels.py::test_machines_refuse_units_that_are_not_binary",
+        test="tests/test_levels.py::test_machines_refuse_units_that_their_kernels_do_not_know",
     ),
     Fault(
         row=15,

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from scipy.stats import entropy
 
+from skprune._machine.fisher import fisher_operator
 from skprune.criteria import (
     CRITERIA,
     UNIT_CRITERIA,
     FisherEigenvector,
     LayerView,
     LevelView,
-    fisher_operator,
 )
 from tests import oracles
 

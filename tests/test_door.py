@@ -336,6 +336,16 @@ def holes():
     return given
 
 
+@pytest.mark.parametrize("make", [rbm, MAKERS["dbm"], MAKERS["pruner"]])
+def test_complex_numbers_are_refused(make):
+    """NumPy would drop their imaginary parts."""
+    machine = make().fit(ROWS)
+    with pytest.raises(ValueError, match="Complex data not supported"):
+        machine.sample(10, clamped=holes().astype(complex), n_gibbs_steps=3)
+    with pytest.raises(ValueError, match="Complex data not supported"):
+        machine.transform(ROWS.astype(complex))
+
+
 @pytest.mark.parametrize("library", libraries())
 @pytest.mark.parametrize("make", [rbm, MAKERS["dbm"], MAKERS["pruner"]])
 def test_clamped_frames_are_checked_by_name(library, make):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from skprune import DBMTransformer, IterativePruner, PrunedBernoulliRBM, SparseDBN
-from skprune._kernels.records import BINARY, GAUSSIAN
+from skprune._kernels.records import BINARY, GAUSSIAN, SOFTMAX
 from skprune._machine import levels
 from skprune._machine.levels import Connections, Layers, Level
 from skprune.dbn import UpDown
@@ -237,17 +237,16 @@ def test_connections_know_their_type():
     np.testing.assert_array_equal(connections.mask(), mask)
 
 
-def test_machines_refuse_units_that_are_not_binary(monkeypatch):
-    """Kernels of machines do not look at unit types, so no stack of other units may reach them."""
+def test_machines_refuse_units_that_their_kernels_do_not_know(monkeypatch):
+    """Hidden units must be binary, and visible units binary or Gaussian."""
     X = np.eye(4, dtype=np.float32)
     machine = PrunedBernoulliRBM(3, n_iter=1, random_state=0).fit(X)
     assert machine._stack().unit_types == (BINARY, BINARY)
-    monkeypatch.setattr(PrunedBernoulliRBM, "_unit_types", lambda self: (GAUSSIAN, BINARY))
-    for use in (machine.transform, machine.score_samples, PrunedBernoulliRBM(3, n_iter=1).fit):
-        with pytest.raises(
-            ValueError, match="binary units in all layers, but the units of layer 0"
-        ):
-            use(X)
+    for types in ((BINARY, GAUSSIAN), (SOFTMAX, BINARY)):
+        monkeypatch.setattr(PrunedBernoulliRBM, "_unit_types", lambda self, types=types: types)
+        for use in (machine.transform, machine.score_samples, PrunedBernoulliRBM(3, n_iter=1).fit):
+            with pytest.raises(ValueError, match="must have binary hidden units, and"):
+                use(X)
 
 
 def test_layers_between_keep_their_units():

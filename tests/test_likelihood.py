@@ -162,20 +162,20 @@ def test_pseudo_log_likelihood(mask, use_edges):
 
 def test_unknown_method_and_too_many_units():
     stack, _, _ = random_machine(1, "full", sizes=(30, 26))
-    means = np.full(30, 0.5)
+    base = annealing.base_rates(stack, np.full(30, 0.5))
     with Team() as team:
         with pytest.raises(ValueError, match="'auto', 'exact', 'ais'"):
-            likelihood.stack_log_partition(stack, means, np.uint64(0), team, "guess")
-        with pytest.raises(ValueError, match="limited to 24 units"):
-            likelihood.stack_log_partition(stack, means, np.uint64(0), team, "exact")
-        assert likelihood.stack_log_partition(stack, means, np.uint64(0), team).method == "ais"
+            likelihood.stack_log_partition(stack, base, np.uint64(0), team, "guess")
+        with pytest.raises(ValueError, match="limited to 24 binary units"):
+            likelihood.stack_log_partition(stack, base, np.uint64(0), team, "exact")
+        assert likelihood.stack_log_partition(stack, base, np.uint64(0), team).method == "ais"
 
 
 def path_value(stack, weights, biases, base, beta, layers):
     """log p*_beta of every joint state, from the definition of the path."""
     minus = -beta * oracles.energy(weights, biases, layers)
     for layer in range(0, len(biases), 2):
-        minus += (1 - beta) * layers[layer] @ base[layer]
+        minus += (1 - beta) * layers[layer] @ base.biases[layer]
     return minus
 
 
@@ -255,7 +255,9 @@ def test_tempered_chains_of_a_negative_phase_visit_both_modes(n_steps):
     exact = p[layers[0].sum(axis=1) > 3].sum()
     chains = inference.new_states(stack, 200)
     chains[1][:, :200] = 1
-    phase = ParallelTempering(8).prepare(stack, chains, 200, np.full(6, 0.5), np.uint64(3))
+    phase = ParallelTempering(8).prepare(
+        stack, chains, 200, annealing.base_rates(stack, np.full(6, 0.5)), np.uint64(3)
+    )
     plain = inference.new_states(stack, 200)
     plain[1][:, :200] = 1
     shares = []
@@ -279,13 +281,13 @@ def test_bracket_covers_the_truth(depth, mask, scale):
     """In at least 95 of 100 seeds; reverse AIS by itself within three standard errors as often."""
     stack, weights, biases = random_machine(depth, mask, seed=3, scale=scale)
     exact = oracles.log_z(weights, biases)
-    means = np.full(SIZES[depth][0], 0.4)
+    base = annealing.base_rates(stack, np.full(SIZES[depth][0], 0.4), softening=0.25)
     options = {"n_chains": 50, "n_temperatures": 60, "n_tempered_sweeps": 20}
     with Team() as team:
         results = [
             [
                 likelihood.stack_log_partition(
-                    stack, means, np.uint64(seed), team, method, **options
+                    stack, base, np.uint64(seed), team, method, **options
                 )
                 for method in ("reverse_ais", "bracket")
             ]
@@ -336,7 +338,14 @@ def test_a_wide_bracket_warns(method):
     stack, _, _ = random_machine(1, "full", sizes=(40, 30), scale=2.0)
     with Team() as team, pytest.warns(ConvergenceWarning, match="uncertain by"):
         likelihood.stack_log_partition(
-            stack, np.full(40, 0.5), np.uint64(0), team, method, 5, 3, n_tempered_sweeps=2
+            stack,
+            annealing.base_rates(stack, np.full(40, 0.5), softening=0.25),
+            np.uint64(0),
+            team,
+            method,
+            5,
+            3,
+            n_tempered_sweeps=2,
         )
 
 
@@ -344,12 +353,12 @@ def test_same_bits_whatever_the_number_of_threads():
     stack, _, _ = random_machine(
         1, "random", sizes=(70, 50), dtype=np.float32, use_edges=True, scale=0.2
     )
-    results = []
+    base, results = annealing.base_rates(stack, np.full(70, 0.5), softening=0.25), []
     for n_threads in (1, 2, 3):
         with Team(n_threads=n_threads) as team:
             results.append(
                 likelihood.stack_log_partition(
-                    stack, np.full(70, 0.5), np.uint64(0), team, "bracket", 150, 20,
+                    stack, base, np.uint64(0), team, "bracket", 150, 20,
                     n_tempered_sweeps=5,
                 )
             )  # fmt: skip

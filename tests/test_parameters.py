@@ -153,6 +153,10 @@ def test_set_parameters_of_a_dbm():
     [
         ({"components": np.ones((4, 5))}, r"must have the shape \(4, 6\), got \(4, 5\)"),
         ({"components": np.full((4, 6), np.nan)}, "must be finite"),
+        ({"components": np.full((4, 6), 1j)}, "Complex data not supported"),
+        ({"intercept_visible": [1j] * 6}, "Complex data not supported"),
+        ({"visible_means": [0.5 + 0j] * 6}, "Complex data not supported"),
+        ({"connectivity": np.ones((4, 6), complex)}, "Complex data not supported"),
         ({"components": np.ones((4, 6))}, "belong to connections that do not exist"),
         ({"components": np.full((4, 6), 1e60)}, "must be finite|do not exist"),
         ({"intercept_hidden": np.ones(5)}, "Biases of a layer must have the shape"),
@@ -232,7 +236,7 @@ def test_a_first_batch_of_one_row_is_no_trap():
 
 def test_constant_columns_leave_the_other_weights_as_they_are():
     mask, means = np.ones((3, 4), bool), np.array([0.0, 0.2, 0.7, 1.0])
-    weights = random_weights(mask, means, np.random.RandomState(0))
+    weights = random_weights(mask, means * (1 - means), np.random.RandomState(0))
     assert not weights[:, [0, 3]].any() and weights[:, 1:3].all()
     spread = np.array(
         [random_weights(mask, means * 0, np.random.RandomState(k)) for k in range(500)]

@@ -277,7 +277,7 @@ def test_own_negative_phase_object(digits):
     class Replay:
         chains, calls = "own", 0
 
-        def prepare(self, stack, chains, n_chains, visible_means, key):
+        def prepare(self, stack, chains, n_chains, base, key):
             return self
 
         def advance(self, stack, chains, n_gibbs_steps, key, step, team):

@@ -324,7 +324,7 @@ class ExactChains(BaseEstimator):
 
     chains = "own"
 
-    def prepare(self, stack, chains, n_chains, visible_means, key):
+    def prepare(self, stack, chains, n_chains, base, key):
         return self
 
     def advance(self, stack, chains, n_gibbs_steps, key, step, team):

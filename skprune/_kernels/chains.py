@@ -7,8 +7,9 @@ import numpy as np
 from .compile import called, kernel, kernel_with_arrays, part
 from .draws import later, row_key, uniform
 from .fields import EVEN, add_from_above, field_rows, layers_beside, update_layer
+from .normal import to_normal
 from .packing import NO_BITS, pack_from_states
-from .records import Stream
+from .records import GAUSSIAN, Stream
 from .scores import LOG_EVERY
 from .team import stopped
 from .units import exp, to_draw
@@ -37,15 +38,46 @@ def gibbs_sweeps(stack, chains, clamped, n_sweeps, stream, barrier):
                         visible[i, lane] = clamped[i, lane]
 
 
+@part
+def _draw_tempered(stack, base, layer, i, beta, chains, row):
+    """Draw a unit of an even layer from its input at inverse temperature ``beta``, without bias."""
+    x, own_packed = chains.states[layer], chains.packed[layer]
+    n_lanes, lane_0, one = chains.n_lanes, chains.lane_0, x.dtype.type(1)
+    shift = beta * stack.biases[layer][i] + (one - beta) * base.biases[layer][i]
+    if stack.unit_types[layer] == GAUSSIAN:
+        precision = (one - beta) * base.precision[i] + beta
+        scale, deviation = beta / precision, one / np.sqrt(precision)
+        to_normal(x, i, shift / precision, scale, deviation, n_lanes, row, lane_0)
+    else:
+        to_draw(x, i, shift, beta, n_lanes, row, lane_0, NO_BITS, own_packed)
+
+
+@part
+def _add_gain(stack, base, layer, step, x, linear):
+    """Add what an even layer gains in log p*_beta(even) if beta increases by ``step``."""
+    biases, start = stack.biases[layer], base.biases[layer]
+    for i in range(biases.size):
+        gain = step * (biases[i] - start[i])
+        for lane in range(linear.size):
+            linear[lane] += gain * x[i, lane]
+    if stack.unit_types[layer] == GAUSSIAN:
+        for i in range(biases.size):
+            gain = step * (base.precision[i] - x.dtype.type(1)) / 2
+            for lane in range(linear.size):
+                linear[lane] += gain * x[i, lane] ** 2
+
+
 @kernel_with_arrays
 def anneal(stack, base, betas, from_base, chains, log_weights, key, barrier):
     """Run annealed importance sampling (Neal 2001) on one block of chains, in either direction.
 
     The odd layers are summed out. The path scales the weights and the odd biases by beta, and
-    interpolates the even biases from ``base`` to those of the machine:
+    interpolates the even biases from those of ``base`` to those of the machine:
 
         log p*_beta(even) =
             sum_even ((1 - beta) base + beta b) s + sum_odd softplus(beta (W s + c)).
+
+    Gaussian units add -((1 - beta) precision + beta) s^2 / 2 each.
 
     With ``from_base``, chains start at draws from the base-rate model. Otherwise they start from
     the given states of the even layers, which must be samples at ``betas[0]``. The logarithms of
@@ -61,21 +93,18 @@ def anneal(stack, base, betas, from_base, chains, log_weights, key, barrier):
     one, zero = dtype.type(1), dtype.type(0)
     if from_base:
         for layer in range(0, n_layers, 2):
-            x, own_packed = states[layer], packed[layer]
+            x = states[layer]
             for i in range(stack.biases[layer].size):
                 x[i] = 0
                 row = row_key(Stream(key, 0), layer, i)
-                to_draw(x, i, base[layer][i], one, n_lanes, row, lane_0, NO_BITS, own_packed)
+                _draw_tempered(stack, base, layer, i, zero, chains, row)
     for k in range(1, betas.size):
         if stopped(barrier):
             return
         old, new = dtype.type(betas[k - 1]), dtype.type(betas[k])
         linear[:] = 0
         for layer in range(0, n_layers, 2):
-            for i in range(stack.biases[layer].size):
-                gain = (new - old) * (stack.biases[layer][i] - base[layer][i])
-                for lane in range(lanes):
-                    linear[lane] += gain * states[layer][i, lane]
+            _add_gain(stack, base, layer, new - old, states[layer], linear)
         for layer in range(1, n_layers, 2):
             n_units = stack.biases[layer].size
             x, own_packed = states[layer], packed[layer]
@@ -105,9 +134,8 @@ def anneal(stack, base, betas, from_base, chains, log_weights, key, barrier):
             below, above = layers_beside(stack, layer, states, packed)
             field_rows(stack, layer, below, above, x, 0, n_units, None)
             for i in range(n_units):
-                shift = new * stack.biases[layer][i] + (one - new) * base[layer][i]
                 row = row_key(Stream(key, k), layer, i)
-                to_draw(x, i, shift, new, n_lanes, row, lane_0, NO_BITS, own_packed)
+                _draw_tempered(stack, base, layer, i, new, chains, row)
 
 
 @kernel_with_arrays
@@ -125,7 +153,8 @@ def tempered_sweep(stack, base, beta, chains, slopes, stream):
     for parity in (0, 1):
         for layer in range(parity, len(states), 2):
             x, own_packed = states[layer], packed[layer]
-            biases, start = stack.biases[layer], base[layer]
+            biases, start = stack.biases[layer], base.biases[layer]
+            gaussian = stack.unit_types[layer] == GAUSSIAN
             below, above = layers_beside(stack, layer, states, packed)
             field_rows(stack, layer, below, above, x, 0, biases.size, None)
             for i in range(biases.size):
@@ -133,7 +162,13 @@ def tempered_sweep(stack, base, beta, chains, slopes, stream):
                 shift = factor * biases[i] + rest * start[i]
                 for lane in range(n_lanes):  # each weight counts once, on the odd side
                     field[lane] = biases[i] - start[i] + (x[i, lane] if parity == 1 else 0)
-                to_draw(x, i, shift, factor, n_lanes, row, lane_0, NO_BITS, own_packed)
+                if gaussian:
+                    _draw_tempered(stack, base, layer, i, factor, chains, row)
+                    half = (base.precision[i] - dtype.type(1)) / 2
+                    for lane in range(n_lanes):
+                        slopes[lane] += half * x[i, lane] ** 2
+                else:
+                    to_draw(x, i, shift, factor, n_lanes, row, lane_0, NO_BITS, own_packed)
                 for lane in range(n_lanes):
                     slopes[lane] += field[lane] * x[i, lane]
 

@@ -9,6 +9,7 @@ from .compile import called, kernel, part
 from .draws import DRAWS_PER_MINIBATCH, later, row_key, uniform
 from .edges import add_edge_products
 from .fields import EVEN, ODD, block_rows, field_rows, layers_beside, reads_matrix
+from .normal import to_normal
 from .packing import (
     add_packed_products,
     count_bits,
@@ -18,7 +19,7 @@ from .packing import (
     unpack,
     unpack_row,
 )
-from .records import Centring, Member, Minibatch, Neighbour, Phase, Stream, Stretch
+from .records import GAUSSIAN, Centring, Member, Minibatch, Neighbour, Phase, Stream, Stretch
 from .team import meet, stopped
 from .units import bound_norm, row_sum, to_draw, to_mean, to_mean_and_draw
 
@@ -213,7 +214,10 @@ def _team_layer(training, layer, neighbours, what, out, n_lanes, stream, member)
                 to_mean(out, i, shift, one, n_lanes)
                 continue
             row = row_key(stream, layer, i)
-            if what == DRAW:
+            if stack.unit_types[layer] == GAUSSIAN:  # such a layer is always drawn
+                to_normal(out, i, shift, one, one, n_lanes, row, 0)
+                out[i, n_lanes] = offsets[i]
+            elif what == DRAW:
                 to_draw(out, i, shift, one, n_lanes, row, 0, bits, packed)
                 out[i, n_lanes] = offsets[i]
             else:
@@ -269,6 +273,7 @@ def _fetch(training, parity, n_lanes, member):
     """Copy what the other threads drew into this thread's own states.
 
     Threads share draws as bits, not as states. This divides the traffic between caches by 32.
+    Draws of Gaussian units are shared as states.
     """
     if member.n_threads == 1:
         return
@@ -279,8 +284,14 @@ def _fetch(training, parity, n_lanes, member):
         reads_states = _reads_states(stack, layer, packed)
         block = block_rows(stack, layer)
         for b in range((out.shape[0] + block - 1) // block):
-            if b % member.n_threads != member.thread:
+            owner = b % member.n_threads
+            if owner != member.thread:
                 for i in range(b * block, min(b * block + block, out.shape[0])):
+                    if stack.unit_types[layer] == GAUSSIAN:
+                        drawn = training.workspace.local[layer][owner]
+                        for lane in range(out.shape[1]):
+                            out[i, lane] = drawn[i, lane]
+                        continue
                     if packed.shape[0] > 0:
                         pack_from_bits(bits, packed, i)
                     if reads_states:

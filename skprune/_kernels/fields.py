@@ -12,8 +12,9 @@ from .compile import inlined, kernel, kernel_with_arrays, part
 from .dense import add_dense
 from .draws import row_key
 from .edges import add_edges
+from .normal import to_linear, to_normal
 from .packing import NO_BITS, NO_PACKED, add_edges_by_table
-from .records import BINARY, SOFTMAX, Neighbour, Stretch
+from .records import BINARY, GAUSSIAN, SOFTMAX, Neighbour, Stretch
 from .team import stopped
 from .units import exp, to_draw, to_mean
 
@@ -153,8 +154,13 @@ def update_layer(stack, layer, chains, sample, stream):
         field_rows(stack, layer, below, above, out, start, stop, None)
         for i in range(start, stop):
             bias = stack.biases[layer][i]
-            if sample:
-                row = row_key(stream, layer, i)
+            row = row_key(stream, layer, i)
+            if stack.unit_types[layer] == GAUSSIAN:
+                if sample:
+                    to_normal(out, i, bias, one, one, n_lanes, row, lane_0)
+                else:
+                    to_linear(out, i, bias, n_lanes)
+            elif sample:
                 to_draw(out, i, bias, one, n_lanes, row, lane_0, NO_BITS, own_packed)
             else:
                 to_mean(out, i, bias, one, n_lanes)

@@ -80,7 +80,8 @@ class KernelLevel(NamedTuple):
 
 
 # Types of units. The type says how the mean of a unit follows from its input, which includes its
-# bias. Energies, chains and contrastive training know binary units only. Networks know all types.
+# bias. In Boltzmann machines, the visible units may be Gaussian, and all others are binary. Networks
+# know all types.
 BINARY = np.int64(0)  # 0 or 1, and 1 with the probability logistic(input)
 GAUSSIAN = np.int64(1)  # a number of variance 1, whose mean is the input: a linear unit
 SOFTMAX = np.int64(2)  # 0 or 1, and exactly one unit of the layer is 1
@@ -103,6 +104,24 @@ class Stack(NamedTuple):
     levels: tuple
     biases: tuple
     unit_types: tuple
+
+
+class Base(NamedTuple):
+    """The base-rate model, from which annealing and tempering start.
+
+    It has the layers of the machine, but no connections.
+
+    Attributes
+    ----------
+    biases : tuple of ndarray of shape (n_units,)
+        Biases of each layer. Those of the odd layers are not used.
+    precision : ndarray of shape (n_visible,)
+        Inverse variance of the visible units, if they are Gaussian. The mean of such a unit is its
+        bias divided by its precision.
+    """
+
+    biases: tuple
+    precision: np.ndarray
 
 
 class Stream(NamedTuple):

@@ -9,10 +9,12 @@ import numpy as np
 
 from .._kernels import chains as chain_kernels
 from .._kernels import packing
-from .._kernels.records import Chains, Stack, Stream
+from .._kernels.records import Base, Chains, Stack, Stream
+from .._support.options import check_number
 from .._support.random import derived_key
 from .._support.threads import Team, blocks
 from . import inference
+from .levels import reads_edges
 
 CHAIN_BLOCK = 64  # chains per block; fixed, so that results do not depend on the threads
 
@@ -26,19 +28,63 @@ EXCHANGE_LENGTH, MOST_REPLICAS = 1.0, 100
 MEANS_CHAINS, MEANS_SWEEPS = 100, 100  # of the estimate of the model's means
 
 
-def base_rates(stack: Stack, visible_means) -> tuple:
-    """Return the biases of the base-rate model.
+def base_rates(stack: Stack, visible_means, visible_variances=None, softening=0.0) -> Base:
+    """Return the base-rate model of a machine, whose units are independent.
 
-    Visible biases are the log-odds of the data means, and hidden biases are 0.
+    Parameters
+    ----------
+    stack : Stack
+        Weights and biases of the machine.
+    visible_means : array-like of shape (n_visible,)
+        Means of the data.
+    visible_variances : array-like of shape (n_visible,), default=None
+        Variances of the data, for Gaussian units. If None, those of the machine are estimated. The
+        variance of a unit given the hidden units is 1, so smaller variances are set to 1.
+    softening : float in [0, 1], default=0.0
+        How far the base-rate model is moved from the data. For binary units, the means are moved
+        towards 1/2. For Gaussian units, the standard deviations are multiplied by
+        ``1 + softening``.
+
+    Returns
+    -------
+    base : Base
+        Biases of all layers, and precisions of Gaussian visible units. Hidden biases are 0.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If ``softening`` is not a number in [0, 1].
     """
+    softening = check_number(softening, "softening", low=0, high=1)
     dtype = stack.biases[0].dtype
-    means = np.clip(np.asarray(visible_means, np.float64), 1e-3, 1 - 1e-3)
-    base = [np.zeros(bias.size, dtype) for bias in stack.biases]
-    base[0] = np.log(means / (1 - means)).astype(dtype)
-    return tuple(base)
+    means = np.asarray(visible_means, np.float64)
+    biases = [np.zeros(bias.size, dtype) for bias in stack.biases]
+    if not inference.has_gaussian_units(stack):
+        means = np.clip(means + softening * (0.5 - means), 1e-3, 1 - 1e-3)
+        biases[0] = np.log(means / (1 - means)).astype(dtype)
+        return Base(tuple(biases), np.zeros(0, dtype))
+    if visible_variances is None:
+        visible_variances = independent_moments(stack)[1]
+    variances = np.maximum(np.asarray(visible_variances, np.float64), 1) * (1 + softening) ** 2
+    biases[0] = (means / variances).astype(dtype)
+    return Base(tuple(biases), (1 / variances).astype(dtype))
 
 
-def temperature_path(stack: Stack, base, key) -> tuple[np.ndarray, np.ndarray]:
+def independent_moments(stack: Stack) -> tuple[np.ndarray, np.ndarray]:
+    """Return the means and variances of Gaussian units if hidden units were fair coins."""
+    level, bias = stack.levels[0], stack.biases[0].astype(np.float64)
+    total, squares = np.zeros(bias.size), np.zeros(bias.size)
+    if reads_edges(level):
+        lower, weights = level.edges.indices, level.values.astype(np.float64)
+        total = np.bincount(lower, weights, bias.size)
+        squares = np.bincount(lower, weights**2, bias.size)
+    else:
+        total = level.weights.sum(axis=0, dtype=np.float64)
+        squares = np.square(level.weights, dtype=np.float64).sum(axis=0)
+    return bias + total / 2, 1 + squares / 4
+
+
+def temperature_path(stack: Stack, base: Base, key) -> tuple[np.ndarray, np.ndarray]:
     """Measure the path from the base-rate model to the machine.
 
     The length of the path up to beta is the integral of the standard deviation of
@@ -81,8 +127,8 @@ class TemperedEnsemble:
     ----------
     stack : Stack
         Weights and biases of the machine.
-    base : tuple of ndarray
-        Biases of the base-rate model, which is the machine at inverse temperature 0.
+    base : Base
+        The base-rate model, which is the machine at inverse temperature 0.
     betas : ndarray of shape (n_temperatures,)
         Inverse temperatures in ascending order, the last of which is 1.
     n_chains : int
@@ -91,7 +137,7 @@ class TemperedEnsemble:
         Key of the random numbers.
     """
 
-    def __init__(self, stack: Stack, base, betas, n_chains, key):
+    def __init__(self, stack: Stack, base: Base, betas, n_chains, key):
         self.base, self.betas, self.n_chains, self.key = base, betas, n_chains, key
         self._keys = [derived_key(key, 1 + number) for number in range(betas.size)]
         self._n_sweeps = 0
@@ -139,7 +185,7 @@ class TemperedEnsemble:
 
 
 def tempered_samples(
-    stack: Stack, base, key, team: Team, n_chains=100, n_sweeps=1000, betas=None
+    stack: Stack, base: Base, key, team: Team, n_chains=100, n_sweeps=1000, betas=None
 ) -> list:
     """Draw independent states from the model by parallel tempering.
 
@@ -147,8 +193,8 @@ def tempered_samples(
     ----------
     stack : Stack
         Weights and biases of the machine.
-    base : tuple of ndarray
-        Biases of the base-rate model.
+    base : Base
+        The base-rate model.
     key : numpy.uint64
         Key of the random numbers.
     team : Team
@@ -183,27 +229,37 @@ def tempered_samples(
 def model_means(stack: Stack, key, team: Team) -> list:
     """Return estimates of the mean of each unit under the model, one array per layer.
 
-    They are means over independent tempered chains, and lie between 0 and 1, exclusively.
+    They are means over independent tempered chains. Those of binary units lie between 0 and 1,
+    exclusively.
     """
-    base = base_rates(stack, np.full(stack.biases[0].size, 0.5))
+    start = np.full(stack.biases[0].size, 0.5)
+    if inference.has_gaussian_units(stack):
+        start, _ = independent_moments(stack)
+    base = base_rates(stack, start)
     states = tempered_samples(stack, base, key, team, MEANS_CHAINS, MEANS_SWEEPS)
-    return [
-        ((layer.sum(axis=0) + 0.5) / (len(layer) + 1)).astype(bias.dtype)
-        for layer, bias in zip(states, stack.biases, strict=True)
-    ]
+    means = [(layer.sum(axis=0) + 0.5) / (len(layer) + 1) for layer in states]
+    if inference.has_gaussian_units(stack):
+        means[0] = states[0].mean(axis=0)
+    return [mean.astype(bias.dtype) for mean, bias in zip(means, stack.biases, strict=True)]
 
 
-def base_log_partition(stack: Stack, base) -> float:
+def base_log_partition(stack: Stack, base: Base) -> float:
     """Return the logarithm of the partition function of the base-rate model, in nats.
 
     Units of odd layers contribute log 2 each: the path scales their biases by beta, which is 0.
     """
-    return sum(
-        float(np.logaddexp(0, base[layer].astype(np.float64)).sum())
-        if layer % 2 == 0
-        else stack.biases[layer].size * np.log(2)
-        for layer in range(len(base))
-    )
+    total = 0.0
+    for layer, bias in enumerate(base.biases):
+        bias = bias.astype(np.float64)
+        if layer % 2:
+            total += bias.size * np.log(2)
+        elif layer == 0 and inference.has_gaussian_units(stack):
+            precision = base.precision.astype(np.float64)
+            total += bias.size * inference.LOG_NORMAL
+            total += float((bias**2 / precision - np.log(precision)).sum()) / 2
+        else:
+            total += float(np.logaddexp(0, bias).sum())
+    return total
 
 
 def log_weights_along(stack, base, betas, key, team, n_chains, start=None) -> np.ndarray:
@@ -231,15 +287,15 @@ def log_weights_along(stack, base, betas, key, team, n_chains, start=None) -> np
     return log_weights
 
 
-def temperatures(stack: Stack, base, n_temperatures, spacing, key) -> np.ndarray:
+def temperatures(stack: Stack, base: Base, n_temperatures, spacing, key) -> np.ndarray:
     """Return the inverse temperatures of a path, from 0 to 1.
 
     Parameters
     ----------
     stack : Stack
         Weights and biases of the machine.
-    base : tuple of ndarray
-        Biases of the base-rate model.
+    base : Base
+        The base-rate model.
     n_temperatures : int
         Number of steps. It is ignored if ``spacing`` is an array.
     spacing : {"adaptive", "linear"} or array-like of shape (n_temperatures + 1,)

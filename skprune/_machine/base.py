@@ -19,15 +19,17 @@ from .._support.options import check_number
 from .._support.random import derived_key, new_key
 from .._support.ranges import OneWarningTransformer
 from .._support.stored import check_array, check_list, check_vectors, check_whole
-from .._support.validation import check_clamped, check_data, restored_on_error
+from .._support.validation import restored_on_error
 from .._training.contrastive import MEAN_RATE, ContrastiveTrainer, new_state, new_velocity
 from .._training.passes import check_rate_schedule, run_passes
+from .._training.variances import Variances
 from ..likelihood import LogPartition, check_kept
 from ..samplers import check_gibbs_steps, check_negative_phase
 from . import inference
-from .annealing import MEANS_CHAINS, MEANS_SWEEPS, model_means
+from .annealing import MEANS_CHAINS, MEANS_SWEEPS, base_rates, model_means
 from .layered import Layered
-from .levels import Layers, check_binary, check_parameter, read_only
+from .levels import Layers, check_machine_units, check_parameter, read_only
+from .visible import BinaryUnits
 
 LEAST_CHAINS = 100  # minimum if n_chains is None, see docs/design_notes.md
 
@@ -57,10 +59,22 @@ class BoltzmannMachine(
     @property
     def layers_(self) -> Layers:
         """Fitted levels and biases, for code that works with several machines."""
-        return check_binary(super().layers_)
+        return check_machine_units(super().layers_)
 
     def _stack(self):
-        return check_binary(super()._stack())
+        return check_machine_units(super()._stack())
+
+    @property
+    def _visible(self):
+        """What the visible units are, BinaryUnits or GaussianUnits."""
+        return BinaryUnits()
+
+    def _unit_types(self) -> tuple:
+        return (self._visible.unit_type, *super()._unit_types()[1:])
+
+    def _read(self, X):
+        """Validate data, and return them as states of the visible units."""
+        return self._visible.states(self._visible.read(self, X))
 
     @property
     def activity_(self) -> list:
@@ -107,11 +121,7 @@ class BoltzmannMachine(
         if visible_means is not None:
             size, dtype = layers.biases[0].size, layers.biases[0].dtype
             means = check_parameter(visible_means, (size,), dtype, "visible_means")
-            if not ((means >= 0) & (means <= 1)).all():
-                raise ValueError(
-                    f"visible_means must be in [0, 1], got values from {means.min():g} to "
-                    f"{means.max():g}."
-                )
+            self._visible.check_means(means)
             with layers.team(1) as team:
                 above = inference.mean_field(
                     layers.stack(), means[None], team, *(self._mean_field_limits() or ())
@@ -329,7 +339,8 @@ class BoltzmannMachine(
         state = new_state(stack, batch_size, n_chains, chains, self.activity_, velocity)
         sampler = None
         if negative.chains == "own":
-            sampler = negative.prepare(stack, state.chains, n_chains, self.activity_[0], self._key)
+            base = base_rates(stack, self.activity_[0], self._visible.variances)
+            sampler = negative.prepare(stack, state.chains, n_chains, base, self._key)
         return ContrastiveTrainer(
             stack=stack,
             state=state,
@@ -344,7 +355,8 @@ class BoltzmannMachine(
             n_chains=n_chains,
             centered=self.centered,
             shuffle=shuffle,
-            binary=inference.is_binary(X),
+            binary=self._visible.scale is None and inference.is_binary(X),
+            variances=self._variances_to_train(),
             mean_field=self._mean_field_limits(),
             X=X,
             n_passes=n_passes,
@@ -353,6 +365,10 @@ class BoltzmannMachine(
             team=team,
         )
 
+    def _variances_to_train(self) -> Variances | None:
+        """Return the variances of Gaussian visible units, on a copy. None for binary units."""
+        return None
+
     @with_callbacks
     def fit(self, X, y=None):
         """Fit the machine to data.
@@ -360,7 +376,7 @@ class BoltzmannMachine(
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data with values in [0, 1]. bool and uint8 data are read as they are.
+            Training data, with values in [0, 1] for binary units.
         y : None
             Ignored.
 
@@ -377,7 +393,7 @@ class BoltzmannMachine(
         self._check_parameters()
         with restored_on_error(self):
             going_on = self.warm_start and hasattr(self, "_levels")
-            X = check_data(self, X, reset=not going_on)
+            X = self._visible.read(self, X, reset=not going_on)
             if going_on:
                 self._check_sizes()
             else:
@@ -399,7 +415,7 @@ class BoltzmannMachine(
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data with values in [0, 1].
+            Training data, with values in [0, 1] for binary units.
         y : None
             Ignored.
 
@@ -411,7 +427,7 @@ class BoltzmannMachine(
         self._check_parameters()
         with restored_on_error(self):
             first = not hasattr(self, "_levels")
-            X = check_data(self, X, reset=first)
+            X = self._visible.read(self, X, reset=first)
             if first:
                 self._initialize(X, check_random_state(self.random_state))
             else:
@@ -428,8 +444,7 @@ class BoltzmannMachine(
 
             def watch(row):
                 if self.verbose and len(trainer.stack.levels) == 1:
-                    values = likelihood.stack_pseudo_log_likelihood(trainer.stack, watched, team)
-                    row["pseudo_log_likelihood"] = float(values.mean())
+                    row.update(self._quality(trainer, watched, team))
 
             history = run_passes(
                 trainer,
@@ -444,6 +459,16 @@ class BoltzmannMachine(
         self._step = trainer.n_steps
         self.n_iter_ = len(next(iter(history.values()), ()))
         return history
+
+    def _quality(self, trainer, X, team) -> dict:
+        """Return how well a machine with one level in training fits some rows."""
+        if self._visible.scale is None:
+            values = likelihood.stack_pseudo_log_likelihood(trainer.stack, X, team)
+            return {"pseudo_log_likelihood": float(values.mean())}
+        states = X / np.exp(trainer.variances.logs / 2)
+        hidden = inference.mean_field(trainer.stack, states, team)[-1]
+        errors = states - inference.conditional_means(trainer.stack, 0, None, hidden)
+        return {"reconstruction_error": float(np.square(errors).mean())}
 
     def _learned(self, trainer, copy=False) -> dict:
         """Return the current values of the fitted attributes from the trainer."""
@@ -476,7 +501,7 @@ class BoltzmannMachine(
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data with values in [0, 1]. bool and uint8 data are read as they are.
+            Data, with values in [0, 1] for binary units.
 
         Returns
         -------
@@ -484,7 +509,7 @@ class BoltzmannMachine(
             Probabilities in the floating-point type of the fitted machine.
         """
         check_is_fitted(self)
-        X = check_data(self, X, reset=False)
+        X = self._read(X)
         with self._team(X.shape[0]) as team:
             return inference.mean_field(self._stack(), X, team)[-1]
 
@@ -497,7 +522,7 @@ class BoltzmannMachine(
         Parameters
         ----------
         method : {"auto", "exact", "ais", "reverse_ais", "bracket"}, default="auto"
-            "exact" sums over the states of the side with fewer units (at most 24). "ais" is
+            "exact" sums over the states of the side with fewer binary units (at most 24). "ais" is
             annealed importance sampling from the base-rate model, which underestimates log Z on
             average (Salakhutdinov & Murray 2008). "reverse_ais" anneals from independent tempered
             chains back to the base-rate model, and overestimates log Z on average (Burda et al.
@@ -514,6 +539,8 @@ class BoltzmannMachine(
             divergence can leave modes far from the data. Chains that start from softened base
             rates (0.25) find them. Chains that start from the data means (0) can miss them by many
             nats, and the standard error does not show it. More softening costs more temperatures.
+            For Gaussian units, the standard deviations of the base-rate model are those of the
+            data times ``1 + softening``.
         n_tempered_sweeps : int, default=1000
             Number of parallel-tempering sweeps before the reverse chains start.
         random_state : int, RandomState instance or None, default=None
@@ -539,10 +566,12 @@ class BoltzmannMachine(
         n_temperatures = check_number(n_temperatures, "n_temperatures", numbers.Integral, low=1)
         key = self._key if random_state is None else new_key(random_state)
         with self._team(n_chains * n_temperatures) as team:
-            return likelihood.stack_log_partition(
-                self._stack(), self.activity_[0], key, team, method, n_chains, n_temperatures,
-                spacing, softening, n_tempered_sweeps,
-            )  # fmt: skip
+            stack = self._stack()
+            base = base_rates(stack, self.activity_[0], self._visible.variances, softening)
+            of_states = likelihood.stack_log_partition(
+                stack, base, key, team, method, n_chains, n_temperatures, spacing, n_tempered_sweeps
+            )
+        return likelihood.shifted(of_states, self._visible.log_constants(self._biases[0])[1])
 
     def _kept_log_partition(self) -> LogPartition:
         """Return log Z of the fitted parameters, which is computed on the first call."""
@@ -558,7 +587,7 @@ class BoltzmannMachine(
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Test data with values in [0, 1].
+            Test data, with values in [0, 1] for binary units.
         y : None
             Ignored.
 
@@ -573,7 +602,7 @@ class BoltzmannMachine(
 
     def _start(self, n_samples, rng) -> list:
         """Return initial states, with visible units drawn from the means of the data."""
-        visible = rng.uniform(size=(n_samples, self._biases[0].size)) < self.activity_[0]
+        visible = self._visible.first_states(self._stack(), self.activity_[0], n_samples, rng)
         dtype = self._biases[0].dtype
         states = [np.zeros((n_samples, bias.size), dtype) for bias in self._biases]
         states[0] = visible.astype(dtype)
@@ -599,12 +628,13 @@ class BoltzmannMachine(
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
-            Binary states of the visible units, or the values of clamped units.
+            States of the visible units, or the values of clamped units.
 
         Raises
         ------
         ValueError
-            If ``clamped`` has the wrong shape or columns, or holds a value outside [0, 1].
+            If ``clamped`` has the wrong shape or columns, or holds a value outside [0, 1] for a
+            binary unit.
         TypeError
             If ``clamped`` is sparse.
         """
@@ -614,13 +644,15 @@ class BoltzmannMachine(
         rng = check_random_state(random_state)
         states = self._start(n_samples, rng)
         if clamped is not None:
-            clamped = check_clamped(self, clamped, n_samples, self._biases[0].dtype)
+            dtype = self._biases[0].dtype
+            clamped = self._visible.read_clamped(self, clamped, n_samples, dtype)
             states[0] = np.where(np.isnan(clamped), states[0], clamped)
         with self._team(n_samples * n_gibbs_steps) as team:
-            return inference.gibbs(
+            states = inference.gibbs(
                 self._stack(), states, n_gibbs_steps, n_samples, new_key(rng), team,
                 clamped=clamped,
-            )[0]  # fmt: skip
+            )  # fmt: skip
+        return self._visible.data(states[0])
 
     def layer_samples(self, X=None, *, n_samples=1000, n_steps_between=10, random_state=None):
         """Return states of all layers. This method is part of the pruning protocol.
@@ -640,7 +672,8 @@ class BoltzmannMachine(
         Returns
         -------
         layers : list of ndarray of shape (n_samples, n_units)
-            States of each layer, visible layer first.
+            States of each layer, visible layer first. Those of Gaussian visible units are in units
+            of their standard deviation.
         """
         check_is_fitted(self)
         n_samples = check_number(n_samples, "n_samples", numbers.Integral, low=1)
@@ -649,7 +682,7 @@ class BoltzmannMachine(
         key = new_key(rng)
         stack = self._stack()
         if X is not None:
-            X = check_data(self, X, reset=False)
+            X = self._read(X)
             with self._team(X.shape[0]) as team:
                 means = inference.mean_field(stack, X, team, *(self._mean_field_limits() or ()))
             visible = X.toarray() if sparse.issparse(X) else X

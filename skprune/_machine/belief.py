@@ -13,6 +13,7 @@ from .._kernels.records import Stack
 from .._support.random import RowUniforms, derived_key, new_key
 from ..likelihood import LogPartition
 from . import inference
+from .annealing import base_rates
 from .directed import means_below, summed_bound
 from .labels import joined, labelled_chains
 from .levels import Layers, Level, stack_of
@@ -87,13 +88,14 @@ class UndirectedTop:
             return logsumexp(self.label_scores(below, team), axis=1)
         return -inference.free_energy(self.stack, below, team)
 
-    def log_partition_by_label(self, key, team, method, **options) -> LogPartition:
+    def log_partition_by_label(self, key, team, method, softening=0.25, **options) -> LogPartition:
         """Return log Z in nats, where Z is the sum of one estimate per label."""
         parts, logs = [], []
         for number, (stack, bias) in enumerate(self.classes):
+            base = base_rates(stack, self.means[: stack.biases[0].size], softening=softening)
             part = likelihood.stack_log_partition(
                 stack,
-                self.means[: stack.biases[0].size],
+                base,
                 derived_key(key, number),
                 team,
                 method,

@@ -14,7 +14,7 @@ from scipy import sparse
 from .._kernels import chains as chain_kernels
 from .._kernels import fields as field_kernels
 from .._kernels import loading, packing, scores, simd
-from .._kernels.records import Chains, SparseRows, Stack, Stream
+from .._kernels.records import BINARY, GAUSSIAN, Chains, SparseRows, Stack, Stream
 from .._support.threads import BLOCK, blocks
 from .levels import Connections, reads_edges
 
@@ -73,8 +73,9 @@ def reads_packed(dtype, n_samples) -> bool:
 def new_packed(stack: Stack, n_samples, layers) -> tuple:
     """Return packed states, all 0, of the layers that kernels read by table look-up.
 
-    They are empty for layers that are not in ``layers``, for layers without an adjacent pruned
-    level, and if :func:`reads_packed` is False. Kernels then read the states instead.
+    They are empty for layers that are not in ``layers``, for layers whose units are not binary, for
+    layers without an adjacent pruned level, and if :func:`reads_packed` is False. Kernels then read
+    the states instead.
     """
     usable = reads_packed(stack.biases[0].dtype, n_samples)
     words = 16 * -(-n_samples // simd.WORD_LANES)
@@ -82,6 +83,7 @@ def new_packed(stack: Stack, n_samples, layers) -> tuple:
     for layer, bias in enumerate(stack.biases):
         adjacent = stack.levels[max(0, layer - 1) : layer + 1]
         packs = usable and layer in layers and any(reads_edges(level) for level in adjacent)
+        packs = packs and stack.unit_types[layer] == BINARY
         result.append(aligned_zeros((bias.size, words), np.uint32) if packs else packing.NO_PACKED)
     return tuple(result)
 
@@ -186,8 +188,15 @@ def load(X, rows, out) -> None:
         loading.load_dense(X, rows, out)
 
 
+def has_gaussian_units(stack: Stack) -> bool:
+    """Return whether the visible units of a machine are Gaussian."""
+    return stack.unit_types[0] == GAUSSIAN
+
+
 def looks_up(stack: Stack) -> bool:
     """Return whether the first level reads 0/1 rows of data by table look-up."""
+    if has_gaussian_units(stack):
+        return False
     return reads_packed(stack.biases[0].dtype, TABLE_SAMPLES) and reads_edges(stack.levels[0])
 
 
@@ -293,7 +302,8 @@ def energy(stack: Stack, *layers) -> np.ndarray:
 
     .. math:: E(s) = -\\sum_l b_l^T s_l - \\sum_l s_{l+1}^T W_l s_l
 
-    For one hidden layer this is eq. 1 of Zuo et al. (2019).
+    For one hidden layer this is eq. 1 of Zuo et al. (2019). Gaussian visible units add
+    :math:`s_0^T s_0 / 2`.
 
     Parameters
     ----------
@@ -310,6 +320,8 @@ def energy(stack: Stack, *layers) -> np.ndarray:
     n_samples = layers[0].shape[0]
     total = np.zeros(n_samples)
     states = load_states(stack, *layers)
+    if has_gaussian_units(stack):
+        total += half_squares(layers[0])
     for number, bias in enumerate(stack.biases):
         total -= row_products(layers[number], bias)
         if number:
@@ -321,6 +333,9 @@ def energy(stack: Stack, *layers) -> np.ndarray:
             scores.add_row_pair_products(below, upper, products)
             total -= products
     return total
+
+
+LOG_NORMAL = 0.5 * math.log(2 * math.pi)  # log of the integral of exp(-x^2 / 2)
 
 
 def summed_free_energy(stack: Stack, states, n_samples, summed=1, packed=None) -> np.ndarray:
@@ -355,10 +370,18 @@ def summed_free_energy(stack: Stack, states, n_samples, summed=1, packed=None) -
         if layer % 2 == summed:
             field_kernels.fields(stack, layer, states, packed, states[layer])
     for layer, bias in enumerate(stack.biases):
-        if layer % 2 == summed:
-            scores.add_softplus(states[layer], total)
-        else:
+        gaussian = stack.unit_types[layer] == GAUSSIAN
+        if layer % 2 != summed:
             scores.add_products(states[layer], bias.astype(np.float64), total)
+            if gaussian:
+                scores.add_pair_products(
+                    states[layer], states[layer] * bias.dtype.type(-0.5), total
+                )
+        elif gaussian:
+            total += bias.size * LOG_NORMAL
+            scores.add_pair_products(states[layer], states[layer] * bias.dtype.type(0.5), total)
+        else:
+            scores.add_softplus(states[layer], total)
     return -total
 
 
@@ -366,6 +389,8 @@ def free_energy(stack: Stack, X, team) -> np.ndarray:
     """Return the free energy of an RBM, in nats, for each row of X.
 
     .. math:: F(v) = -b^T v - \\sum_j \\log(1 + e^{c_j + W_j v})
+
+    Gaussian visible units add :math:`v^T v / 2`.
     """
     return free_energies([stack], X, team)[:, 0]
 
@@ -385,6 +410,8 @@ def free_energies(stacks, X, team) -> np.ndarray:
         for own, total in zip(stacks, totals, strict=True):
             scores.add_softplus(states[1] + own.biases[1][:, None], total)
         result[rows] = -totals.T - row_products(take_rows(X, rows), below)[:, None]
+        if has_gaussian_units(base):
+            result[rows] += half_squares(take_rows(X, rows))[:, None]
 
     team.map(one_block, row_blocks(base, X, team))
     return result
@@ -406,8 +433,20 @@ def row_products(X, vector) -> np.ndarray:
     return result
 
 
+def half_squares(X) -> np.ndarray:
+    """Return half the sum of squares of each row of an array, in float64.
+
+    The result of a row does not depend on the other rows.
+    """
+    result = np.zeros(X.shape[0])
+    for block in blocks(X.shape[0]):
+        rows = rows_of(X, block, np.float64)
+        scores.add_row_pair_products(rows, rows, result[block])
+    return result / 2
+
+
 def conditional_means(stack: Stack, layer, *layers) -> np.ndarray:
-    """Return the probabilities that the units of one layer are on, given the adjacent layers.
+    """Return the means of the units of one layer, given the adjacent layers.
 
     Parameters
     ----------
@@ -421,7 +460,7 @@ def conditional_means(stack: Stack, layer, *layers) -> np.ndarray:
     Returns
     -------
     means : ndarray of shape (n_samples, n_units)
-        Probabilities of the units of the layer.
+        Means of the units of the layer, which are probabilities for binary units.
     """
     n_samples = next(x.shape[0] for x in layers if x is not None)
     states = load_states(stack, *layers)
@@ -534,7 +573,11 @@ def gibbs(stack: Stack, states, n_sweeps, n_samples, key, team, first_step=0, cl
             load(source, rows, target)
         held = np.empty((0, 0), stack.biases[0].dtype)
         packed = unpacked(stack)
-        even = states[0::2]
+        even = [
+            layer
+            for layer, unit_type in zip(states[0::2], stack.unit_types[0::2], strict=True)
+            if unit_type == BINARY
+        ]
         if clamped is None and all(is_binary(layer[block]) for layer in even):
             packed = new_packed(stack, rows.size, range(len(states)))
             for source, target in zip(lanes_of_block, packed, strict=True):

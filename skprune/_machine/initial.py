@@ -7,21 +7,21 @@ import numpy as np
 LEAST_POWER = 1e-10  # sum of squared variances below which the lower units count as constant
 
 
-def random_weights(mask, lower_means, rng) -> np.ndarray:
+def random_weights(mask, lower_variances, rng) -> np.ndarray:
     """Return random initial weights of a level.
 
     They are scaled so that the input of an upper unit has about unit variance if the lower units
-    are independent and have the given means. Upper units then start different from each other, and
+    are independent and have the given variances. Upper units then start different from each other, and
     neither saturated nor linear (docs/design_notes.md). An upper unit whose lower units are all
-    constant, as in a batch of one row, gets the weights for means of 1/2. Weights of 0 would be a
-    saddle point, which training never leaves.
+    constant, as in a batch of one row, gets the weights for variances of 1/4, those of fair coins.
+    Weights of 0 would be a saddle point, which training never leaves.
 
     Parameters
     ----------
     mask : ndarray of bool of shape (n_upper, n_lower)
         Existing connections.
-    lower_means : ndarray of shape (n_lower,)
-        Means of the lower units.
+    lower_variances : ndarray of shape (n_lower,)
+        Variances of the lower units.
     rng : numpy.random.RandomState
         Random number generator.
 
@@ -30,11 +30,10 @@ def random_weights(mask, lower_means, rng) -> np.ndarray:
     weights : ndarray of shape (n_upper, n_lower)
         Weights. Those of absent connections are not 0.
     """
-    variances = np.clip(lower_means, 0, 1) * (1 - np.clip(lower_means, 0, 1))
     draws = rng.standard_normal(mask.shape)
-    power = mask @ variances**2
+    power = mask @ lower_variances**2
     scale = 1 / np.sqrt(np.maximum(power, 1.0))
-    weights = scale[:, None] * np.sqrt(variances) * draws
+    weights = scale[:, None] * np.sqrt(lower_variances) * draws
     unknown = power < LEAST_POWER
     if unknown.any():
         power = mask[unknown].sum(axis=1) / 16

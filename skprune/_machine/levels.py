@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._kernels.records import BINARY, Edges, KernelLevel, Stack
+from .._kernels.records import BINARY, GAUSSIAN, Edges, KernelLevel, Stack
 from .._support.stored import check_array, check_list
 from .._support.threads import Team
 from ..connectivity import as_dense, check_mask
@@ -491,11 +491,11 @@ def all_binary(n_layers) -> tuple:
     return (BINARY,) * n_layers
 
 
-def check_binary(layers):
-    """Return a stack or layers whose units are all binary.
+def check_machine_units(layers):
+    """Return the stack or the layers of a Boltzmann machine, whose hidden units must be binary.
 
-    Those of every Boltzmann machine are checked, because the kernels for energies, chains and
-    contrastive training do not look at unit types.
+    Those of every machine are checked, because the kernels for energies, chains and contrastive
+    training know Gaussian units in the visible layer only.
 
     Raises
     ------
@@ -503,10 +503,10 @@ def check_binary(layers):
         If a layer has units of another type.
     """
     for layer, unit_type in enumerate(layers.unit_types):
-        if unit_type != BINARY:
+        if unit_type != BINARY and not (layer == 0 and unit_type == GAUSSIAN):
             raise ValueError(
-                "Boltzmann machines must have binary units in all layers, but the units of layer "
-                f"{layer} have type {unit_type}."
+                "Boltzmann machines must have binary hidden units, and binary or Gaussian visible "
+                f"units, but the units of layer {layer} have type {unit_type}."
             )
     return layers
 

@@ -27,6 +27,10 @@ class Prunable(Protocol):
         Mask of existing connections of each level, lowest level first.
     components_ : ndarray or list of ndarray of shape (n_upper, n_lower)
         Weights of each level, lowest level first. With one level, this may be a single array.
+    sigma_ : ndarray of shape (n_features,)
+        Standard deviations of real-valued visible units given the hidden units (optional).
+        Criteria then see the weights of the first level divided by it, and ``layer_samples``
+        returns the states of these units divided by it.
     """
 
     connectivity_: list

@@ -288,6 +288,21 @@ def targets_of(sparsity, sizes, n_start, kind) -> list:
     return targets
 
 
+def weights_to_score(estimator) -> tuple:
+    """Return the weights of each level as criteria see them, and the types of the lower units.
+
+    Weights of real-valued visible units are divided by the standard deviations ``sigma_`` of these
+    units.
+    """
+    weights = estimator.components_
+    weights = list(weights) if isinstance(weights, list | tuple) else [weights]
+    types = ["binary"] * len(weights)
+    sigma = getattr(estimator, "sigma_", None)
+    if sigma is not None:
+        weights[0], types[0] = weights[0] / sigma, "gaussian"
+    return weights, types
+
+
 def decide(plan, kind, estimator, levels, n_start, targets, number, rng, states) -> Step:
     """Return what to remove from some levels in this round, and what to add to them.
 
@@ -322,13 +337,12 @@ def decide(plan, kind, estimator, levels, n_start, targets, number, rng, states)
     ValueError
         If a criterion returns invalid scores, or a level would be left empty.
     """
-    weights = estimator.components_
-    weights = weights if isinstance(weights, list | tuple) else [weights]
+    weights, lower_types = weights_to_score(estimator)
     masks = [np.asarray(mask) for mask in estimator.connectivity_]
     sign = 1.0 if plan.remove == "least" else -1.0
     views = [
-        LevelView(w, mask, rng, partial(states.of_level, level))
-        for level, (w, mask) in enumerate(zip(weights, masks, strict=True))
+        LevelView(w, mask, rng, partial(states.of_level, level), lower_type)
+        for level, (w, mask, lower_type) in enumerate(zip(weights, masks, lower_types, strict=True))
     ]
     present = {k: kind.present(masks, k) for k in levels}
     scores = {k: kind.scores(plan.criterion, views, k, states) for k in levels}

@@ -72,6 +72,9 @@ def resolve_function(value, registry: dict, parameter: str):
     return function
 
 
+LARGEST = float(np.finfo(np.float32).max)
+
+
 def check_number(value, parameter, kind=numbers.Real, low=None, high=None, closed="both"):
     """Return a Python number if a value is finite, of the right type and within the limits.
 
@@ -101,7 +104,8 @@ def check_number(value, parameter, kind=numbers.Real, low=None, high=None, close
     TypeError
         If ``value`` has the wrong type.
     ValueError
-        If ``value`` is not finite, is outside the limits, or is an integer beyond 64 bits.
+        If ``value`` is not finite, is outside the limits, is an integer beyond 64 bits, or is
+        larger than any float32. Machines for float32 data compute with float32.
     """
     noun = "an integer" if kind is numbers.Integral else "a number"
     left = "[" if closed in ("both", "left") else "("
@@ -124,6 +128,11 @@ def check_number(value, parameter, kind=numbers.Real, low=None, high=None, close
     too_high = high is not None and (number > high or (number == high and right == ")"))
     if not math.isfinite(number) or too_low or too_high:
         raise ValueError(f"{parameter} must be {noun} in {span}, got {number!r}.")
+    if abs(number) > LARGEST:
+        raise ValueError(
+            f"{parameter} must be {noun} that float32 can hold, at most {LARGEST:.3g}, got "
+            f"{number!r}."
+        )
     return number
 
 

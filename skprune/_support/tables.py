@@ -59,6 +59,12 @@ def as_array(X):
     return X
 
 
+def refuse_complex(array) -> None:
+    """Raise a ValueError if an array is complex, because NumPy would drop its imaginary part."""
+    if np.iscomplexobj(array):
+        raise ValueError("Complex data not supported. Pass an array of real numbers.")
+
+
 def _frame_values(X):
     """Return the values of a data frame, or the frame if scikit-learn reads it correctly."""
     types = list(X.dtypes)

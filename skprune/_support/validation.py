@@ -11,12 +11,12 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
 
 from .ranges import ROUNDING, one_range_warning, warn_outside
-from .tables import as_array, column_names, is_frame, is_missing
+from .tables import as_array, column_names, is_frame, is_missing, refuse_complex
 
 FLOATS = (np.float64, np.float32)
 
 
-def check_data(estimator, X, reset, *, unit_interval=True):
+def check_data(estimator, X, reset, *, unit_interval=True, accept_sparse=True):
     """Validate data for an estimator.
 
     Parameters
@@ -29,6 +29,8 @@ def check_data(estimator, X, reset, *, unit_interval=True):
         Whether to set ``n_features_in_`` and the names of the features instead of checking them.
     unit_interval : bool, default=True
         Whether the estimator assumes values in [0, 1], so that others give a warning.
+    accept_sparse : bool, default=True
+        Whether X may be sparse.
 
     Returns
     -------
@@ -47,8 +49,9 @@ def check_data(estimator, X, reset, *, unit_interval=True):
     """
     values = as_array(X)
     compact = getattr(values, "dtype", None) in (np.dtype(bool), np.dtype(np.uint8))
+    formats = "csr" if accept_sparse else False
     X = _checked(
-        estimator, X, values, reset, accept_sparse="csr", dtype=None if compact else FLOATS
+        estimator, X, values, reset, accept_sparse=formats, dtype=None if compact else FLOATS
     )
     if unit_interval:
         warn_outside(estimator, X)
@@ -69,7 +72,7 @@ def check_data(estimator, X, reset, *, unit_interval=True):
     return np.ascontiguousarray(X.view(np.uint8) if X.dtype == bool else X)
 
 
-def check_incomplete(estimator, X) -> np.ndarray:
+def check_incomplete(estimator, X, *, unit_interval=True) -> np.ndarray:
     """Validate rows with missing values.
 
     Parameters
@@ -78,6 +81,8 @@ def check_incomplete(estimator, X) -> np.ndarray:
         Fitted estimator that completes the rows.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Rows with NaN, None or ``pandas.NA`` for missing values.
+    unit_interval : bool, default=True
+        Whether values outside [0, 1] give a warning.
 
     Returns
     -------
@@ -88,7 +93,8 @@ def check_incomplete(estimator, X) -> np.ndarray:
     if sparse.issparse(values):
         X = values = values.toarray()
     X = _checked(estimator, X, values, False, dtype=FLOATS, ensure_all_finite="allow-nan")
-    warn_outside(estimator, X)
+    if unit_interval:
+        warn_outside(estimator, X)
     return X
 
 
@@ -314,7 +320,7 @@ def restored_on_error(estimator):
         raise
 
 
-def check_clamped(estimator, clamped, n_samples, dtype) -> np.ndarray:
+def check_clamped(estimator, clamped, n_samples, dtype, *, unit_interval=True) -> np.ndarray:
     """Validate clamped visible states.
 
     Parameters
@@ -327,6 +333,8 @@ def check_clamped(estimator, clamped, n_samples, dtype) -> np.ndarray:
         Number of samples.
     dtype : dtype
         Type of the result.
+    unit_interval : bool, default=True
+        Whether values outside [0, 1] are refused.
 
     Returns
     -------
@@ -337,7 +345,8 @@ def check_clamped(estimator, clamped, n_samples, dtype) -> np.ndarray:
     TypeError
         If ``clamped`` is sparse, or holds something other than numbers.
     ValueError
-        If ``clamped`` has the wrong shape or column names, or holds a value outside [0, 1].
+        If ``clamped`` has the wrong shape or column names, is complex, or holds a value outside
+        [0, 1].
     """
     shape = (n_samples, estimator.n_features_in_)
     frame = clamped
@@ -349,11 +358,12 @@ def check_clamped(estimator, clamped, n_samples, dtype) -> np.ndarray:
             "clamped is sparse, so free units cannot be told apart from units clamped to 0. Pass a "
             "dense array with NaN where a visible unit is free."
         )
+    refuse_complex(values)
     try:
         values = np.asarray(values, dtype=dtype)
     except (TypeError, ValueError) as error:
         raise TypeError(
-            f"clamped must hold numbers in [0, 1], with NaN where a visible unit is free ({error})."
+            f"clamped must hold numbers, with NaN where a visible unit is free ({error})."
         ) from error
     if values.shape not in (shape, shape[1:]):
         raise ValueError(
@@ -362,6 +372,10 @@ def check_clamped(estimator, clamped, n_samples, dtype) -> np.ndarray:
         )
     if column_names(frame) is not None:
         validate_data(estimator, frame, skip_check_array=True, reset=False)
+    if not unit_interval:
+        if np.isinf(values).any():
+            raise ValueError("clamped holds an infinite value. Use NaN for units that are free.")
+        return np.ascontiguousarray(np.broadcast_to(values, shape))
     given = values[~np.isnan(values)]
     if ((given < -ROUNDING) | (given > 1 + ROUNDING)).any():
         raise ValueError(

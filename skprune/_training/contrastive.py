@@ -25,6 +25,7 @@ from .._machine.levels import parameters, reads_edges
 from .._support.threads import Team
 from ..samplers import gibbs_steps_at
 from .passes import BUFFER, load_minibatches, minibatch_rates, minibatch_sizes
+from .variances import Variances
 
 MEAN_RATE = 0.01  # rate of the running means for the centred gradient (Melchior et al. 2016)
 
@@ -148,6 +149,8 @@ class ContrastiveTrainer:
         Whether to shuffle the rows in each pass.
     binary : bool
         Whether all data are 0 or 1, so that they can be loaded as bits.
+    variances : Variances or None
+        Variances of Gaussian visible units. None for binary units.
     mean_field : (float, int) or None
         Tolerance and maximum number of updates of the mean field of a deep machine. None for an
         RBM.
@@ -177,6 +180,7 @@ class ContrastiveTrainer:
     centered: bool
     shuffle: bool
     binary: bool
+    variances: Variances | None
     mean_field: tuple | None
     X: Any
     n_passes: int
@@ -214,10 +218,15 @@ class ContrastiveTrainer:
             rows = order[done : done + int(sizes[part].sum())]
             done += rows.size
             load_minibatches(self.X, rows, sizes[part], buffer, bits, self.team)
+            if self.variances:
+                self.variances.scale(buffer)
             if self.mean_field:
                 self._infer(self.X[rows])
             minibatches = Minibatches(buffer, bits, sizes[part], rates[part].astype(buffer.dtype))
             self._step(minibatches, n_gibbs_steps, self.n_steps + first, workspace)
+            if self._learns_variances:
+                rate, hidden = float(minibatches.rates[0]), self.state.positive[1]
+                self.variances.step(self.stack, buffer[0], hidden, rows.size, rate)
         self.n_steps += n_minibatches
         return {
             "learning_rate": float(rates[-1]),
@@ -225,13 +234,17 @@ class ContrastiveTrainer:
             "moment_gap": float(self.state.gap.mean() / n_minibatches),
         }
 
+    @property
+    def _learns_variances(self) -> bool:
+        return self.variances is not None and self.variances.learned
+
     def _buffers(self, n_minibatches) -> tuple:
         """Return two arrays for a group of minibatches, of states and of bits. One is empty."""
         dtype, n_visible = self.stack.biases[0].dtype, self.stack.biases[0].size
         stride = inference.lanes(self.batch_size + SPARE_LANES, dtype)
         n_words = -(-stride // 16) if self.binary else 0
         n_bytes = n_visible * (2 * n_words or stride * dtype.itemsize)
-        single = self.sampler or self.drop_connect or self.mean_field
+        single = self.sampler or self.drop_connect or self.mean_field or self._learns_variances
         at_once = 1 if single else max(1, min(n_minibatches, BUFFER // n_bytes, MOST_AT_ONCE))
         n_states = 0 if self.binary else at_once
         buffer = inference.states_array(n_states * n_visible, stride, dtype)
@@ -275,6 +288,10 @@ class ContrastiveTrainer:
 
         The rows are computed in two blocks.
         """
+        if self.variances:
+            X = np.array(X.T, self.stack.biases[0].dtype)
+            self.variances.scale(X)
+            X = np.ascontiguousarray(X.T)
         half = -(-X.shape[0] // 2)
         means = inference.mean_field(self.stack, X, self.team, *self.mean_field, block=half)
         for states, mean in zip(self.state.positive[1:], means, strict=True):

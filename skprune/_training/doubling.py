@@ -50,7 +50,7 @@ def random_levels(X, masks, below, rng) -> list:
             # sum is not halved, because biases of a shared layer are averaged later.
             lower = lower - matrix.sum(axis=0)
         else:
-            matrix = random_weights(mask, means, rng)
+            matrix = random_weights(mask, np.clip(means, 0, 1) * (1 - np.clip(means, 0, 1)), rng)
         levels.append((matrix, lower, np.zeros(n_upper)))
         means, lower = np.full(n_upper, 0.5), np.zeros(n_upper)
     return levels

@@ -38,6 +38,7 @@ SHOWN = {  # format of the columns of the history that are printed
     "loss": "loss = {:.4f}",
     "validation_score": "validation score = {:.4f}",
     "pseudo_log_likelihood": "pseudo-log-likelihood = {:.2f}",
+    "reconstruction_error": "reconstruction error = {:.4f}",
 }
 
 
