@@ -83,7 +83,7 @@ def test_what_is_no_integer_is_refused(value, error, sentence):
 @pytest.mark.parametrize("value", [1e39, -1e300, fractions.Fraction(10**40)])
 def test_numbers_beyond_float32_are_refused(value):
     """Machines for float32 data would compute with infinity instead."""
-    with pytest.raises(ValueError, match="n must be a number that float32 can hold, at most 3.4e"):
+    with pytest.raises(ValueError, match="number that float32 can hold"):
         check_number(value, "n")
 
 
