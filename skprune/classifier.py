@@ -353,5 +353,24 @@ default=(100, 100)
         numbers_ = self.predict_proba(X).argmax(axis=1)
         return self.classes_[numbers_]
 
+    def score(self, X, y, sample_weight=None) -> float:
+        """Return the share of rows whose class is predicted correctly.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data to classify.
+        y : array-like of shape (n_samples,)
+            Class of each row.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row.
+
+        Returns
+        -------
+        score : float
+            Accuracy.
+        """
+        return super().score(X, check_labels(y), sample_weight)
+
 
 SHALLOW["supervised"] = SparseDBNClassifier

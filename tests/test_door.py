@@ -336,6 +336,12 @@ def holes():
     return given
 
 
+def test_a_missing_class_is_refused_when_scoring():
+    machine = MAKERS["classifier"]().fit(ROWS, Y)
+    with pytest.raises(ValueError, match="Input y contains NaN"):
+        machine.score(ROWS, np.where(np.arange(len(Y)) > 3, 1.0, np.nan))
+
+
 @pytest.mark.parametrize("make", [rbm, MAKERS["dbm"], MAKERS["pruner"]])
 def test_complex_numbers_are_refused(make):
     """NumPy would drop their imaginary parts."""
