@@ -13,6 +13,7 @@ from skprune import (
     DBMTransformer,
     IterativePruner,
     PrunedBernoulliRBM,
+    PrunedGaussianRBM,
     SparseDBN,
     SparseDBNAutoencoder,
     SparseDBNClassifier,
@@ -73,6 +74,24 @@ def rbms(dtype):
 
 
 SCORES = ("transform", "score_samples", "pseudo_log_likelihood", "free_energy")
+
+
+def real_numbers(dtype):
+    """Restricted machines with Gaussian units."""
+    X = np.random.RandomState(0).normal(size=(N_ROWS, N_VISIBLE)).astype(dtype)
+    options = [
+        {}, {"negative_phase": "cd", "n_gibbs_steps": 2, "sigma": "learned"},
+        {"negative_phase": "tempering", "batch_size": 40, "n_chains": 37},
+    ]  # fmt: skip
+    for sparsity, option in itertools.product((0.0, 0.3, 0.8), options):
+        rbm = PrunedGaussianRBM(
+            N_HIDDEN, n_iter=1, initial_sparsity=sparsity, random_state=0, **option
+        ).fit(X)
+        estimate = rbm.log_partition("bracket", n_chains=35, n_temperatures=90, n_tempered_sweeps=9)
+        yield f"Gaussian RBM {sparsity} {option}", [
+            rbm.components_, rbm.sigma_, rbm.transform(X), rbm.score_samples(X), estimate[0],
+            rbm.gibbs(X), rbm.sample(33, n_gibbs_steps=2, random_state=0),
+        ]  # fmt: skip
 
 
 def deep_machines(dtype):
@@ -139,7 +158,7 @@ def exercise(dtypes=(np.float32, np.float64)):
     """Do all of the work; return the results as a dict of lists of arrays."""
     found = {}
     for dtype in [np.dtype(name).type for name in dtypes]:
-        for part in (rbms, deep_machines, networks, pruners):
+        for part in (rbms, real_numbers, deep_machines, networks, pruners):
             for name, arrays in part(dtype):
                 found[f"{name} {np.dtype(dtype)}"] = [np.array(array) for array in arrays]
     return found

@@ -19,6 +19,7 @@ from skprune import (
     IterativePruner,
     IterativePrunerCV,
     PrunedBernoulliRBM,
+    PrunedGaussianRBM,
     SparseDBN,
     SparseDBNAutoencoder,
     SparseDBNClassifier,
@@ -29,6 +30,7 @@ FOLDER = pathlib.Path(__file__).parent / "stored"
 RBM = PrunedBernoulliRBM(6, n_iter=2, momentum=0.5, random_state=0)
 ESTIMATORS = {
     "rbm": RBM,
+    "gaussian-rbm": PrunedGaussianRBM(6, sigma="learned", n_iter=2, random_state=0),
     "pruned-rbm": PrunedBernoulliRBM(6, n_iter=2, initial_sparsity=0.7, random_state=0),
     "dbm": DBMTransformer((6, 4), n_iter=2, random_state=0),
     "dbn": SparseDBN((6, 4), rbm=RBM, join_labels=True, fine_tune="up_down", random_state=0),

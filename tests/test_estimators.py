@@ -8,6 +8,7 @@ from skprune import (
     IterativePruner,
     IterativePrunerCV,
     PrunedBernoulliRBM,
+    PrunedGaussianRBM,
     SparseDBN,
     SparseDBNAutoencoder,
     SparseDBNClassifier,
@@ -40,7 +41,10 @@ def very_sparse(shape, rng):
         PrunedBernoulliRBM(random_state=0),
         PrunedBernoulliRBM(initial_sparsity=0.5, random_state=0),
         PrunedBernoulliRBM(connectivity=very_sparse, random_state=0),
+        PrunedGaussianRBM(random_state=0),
+        PrunedGaussianRBM(sigma="learned", initial_sparsity=0.5, random_state=0),
         IterativePruner(PrunedBernoulliRBM(random_state=0)),
+        IterativePruner(PrunedGaussianRBM(random_state=0)),
         IterativePruner(
             PrunedBernoulliRBM(random_state=0), target="units", criterion="fisher", sparsity=0.5
         ),
@@ -71,6 +75,7 @@ def test_scikit_learn_checks(estimator, check):
     "name",
     [
         "PrunedBernoulliRBM",
+        "PrunedGaussianRBM",
         "DBMTransformer",
         "SparseDBN",
         "SparseDBNClassifier",

@@ -21,7 +21,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import given as given_by
 from scipy import sparse
 from sklearn.base import clone
@@ -31,6 +31,7 @@ from skprune import (
     IterativePruner,
     IterativePrunerCV,
     PrunedBernoulliRBM,
+    PrunedGaussianRBM,
     SparseDBN,
     SparseDBNAutoencoder,
     SparseDBNClassifier,
@@ -52,6 +53,7 @@ def profile(quick, long):
         deadline=None,
         derandomize=not LONG,
         database=None,
+        phases=[Phase.explicit, Phase.generate] if LONG else list(Phase),  # shrinking takes minutes
         print_blob=True,
         suppress_health_check=list(HealthCheck),
     )
@@ -95,6 +97,7 @@ RBM = {
     "warm_start": st.booleans(),
     "random_state": SEED,
 }
+GAUSSIAN = {**RBM, "sigma": st.sampled_from([1.0, 0.1, "learned", [1.0, 2.0, 0.5]])}
 SIZES = st.sampled_from([3, (2,), (4, 3), [3, 2, 2]])
 DBM = {
     "hidden_layer_sizes": SIZES,
@@ -148,6 +151,7 @@ MACHINES = st.sampled_from(
     [
         PrunedBernoulliRBM(4, n_iter=1, random_state=0),
         PrunedBernoulliRBM(3, n_iter=1, negative_phase="cd", momentum=0.5),
+        PrunedGaussianRBM(3, n_iter=1, random_state=0),
         DBMTransformer((3, 2), n_iter=1, pretrain=False, random_state=0),
         SparseDBN((3, 2), rbm=PrunedBernoulliRBM(n_iter=1), random_state=0),
         SparseDBNClassifier((3,), pretrain=None, n_iter=1, random_state=0),
@@ -192,6 +196,7 @@ AUTOENCODER = {
 }
 ESTIMATORS = {
     "PrunedBernoulliRBM": (PrunedBernoulliRBM, RBM),
+    "PrunedGaussianRBM": (PrunedGaussianRBM, GAUSSIAN),
     "DBMTransformer": (DBMTransformer, DBM),
     "SparseDBN": (SparseDBN, DBN),
     "SparseDBNClassifier": (SparseDBNClassifier, CLASSIFIER),

@@ -22,6 +22,7 @@ from skprune import (
     IterativePruner,
     IterativePrunerCV,
     PrunedBernoulliRBM,
+    PrunedGaussianRBM,
     SparseDBN,
     SparseDBNAutoencoder,
     SparseDBNClassifier,
@@ -54,6 +55,9 @@ def make_estimators():
         "pruned RBM": rbm(initial_sparsity=0.7).fit(X),
         "masked RBM": rbm(initial_sparsity=0.3).fit(X),
         "RBM without means": rbm().fit(X).set_parameters(np.ones((5, 8))),
+        "Gaussian RBM": scored(
+            PrunedGaussianRBM(5, sigma="learned", n_iter=1, momentum=0.5, random_state=0).fit(X)
+        ),
         "DBM": scored(dbm.fit(X)),
         "DBN": SparseDBN((5, 3), rbm=template, random_state=0).fit(X),
         "fine-tuned DBN": SparseDBN(
