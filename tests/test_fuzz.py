@@ -584,4 +584,9 @@ def test_every_call_gives_a_result_or_a_sentence(name):
             warnings.simplefilter("ignore")
             run(source.draw, name)
 
+    first = sum(N_CALLS.values())
     fuzz()
+    while LONG and sum(N_CALLS.values()) - first < LEAST_CALLS / len(ESTIMATORS):
+        fuzz()
+    if LONG:
+        print(f"\n{name}: {sum(N_CALLS.values()) - first} calls")
