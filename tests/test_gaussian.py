@@ -7,8 +7,10 @@ from scipy.special import expit, logsumexp, ndtri
 
 from skprune import IterativePruner, PrunedGaussianRBM, criteria
 from skprune._kernels import normal
+from skprune._machine import annealing
 from skprune._support import threads
 from tests import oracles
+from tests.machines import looks_up, without_look_up
 
 N_VISIBLE, N_HIDDEN = 3, 4
 RNG = np.random.RandomState(0)
@@ -232,24 +234,56 @@ def test_training_finds_a_mixture():
         assert machine.score(X) > start + 0.3
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("phase", ["cd", "pcd"])
-def test_threads_and_forms_of_a_level_agree(phase, dtype):
+def many_features(dtype, **options):
+    """A pruned machine whose training is shared between threads, fitted to random rows."""
     X = np.random.RandomState(0).normal(size=(500, 70)).astype(dtype)
     mask = np.random.RandomState(1).uniform(size=(64, 70)) < 0.2
     options = {
-        "connectivity": mask, "n_iter": 3, "batch_size": 50, "negative_phase": phase,
-        "random_state": 0, "momentum": 0.5, "n_gibbs_steps": 2,
+        "connectivity": mask, "n_iter": 3, "batch_size": 50, "random_state": 0, "momentum": 0.5,
+        "n_gibbs_steps": 2, **options,
     }  # fmt: skip
+    machine = PrunedGaussianRBM(64, **options).fit(X)
+    assert np.isfinite(machine.components_).all()
+    assert (machine.components_[~mask] == 0).all()
+    return machine
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("phase", ["cd", "pcd"])
+def test_same_bits_for_any_number_of_threads(phase, dtype, force_threads):
     machines = []
-    for n in (1, 2):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(threads, "allowed_threads", lambda n=n: n)
-            machines.append(PrunedGaussianRBM(64, **options).fit(X))
-    one, two = machines
-    np.testing.assert_array_equal(one.components_, two.components_)
-    assert np.isfinite(one.components_).all()
-    assert (one.components_[~mask] == 0).all()
+    for n_threads in (1, 2, 3):
+        force_threads(n_threads)
+        machines.append(many_features(dtype, negative_phase=phase))
+    for machine in machines[1:]:
+        np.testing.assert_array_equal(machine.components_, machines[0].components_)
+        np.testing.assert_array_equal(machine.h_samples_, machines[0].h_samples_)
+
+
+@looks_up
+@pytest.mark.parametrize("phase", ["cd", "pcd"])
+def test_packed_hidden_states_train_as_plain_ones_do(phase, monkeypatch):
+    packed = many_features(np.float32, negative_phase=phase)
+    without_look_up(monkeypatch)
+    plain = many_features(np.float32, negative_phase=phase)
+    assert (packed.components_ != plain.components_).any()
+    np.testing.assert_allclose(packed.components_, plain.components_, atol=2e-4)
+
+
+def test_tempered_samples_have_the_moments_of_the_mixture():
+    """Exchanges between temperatures keep the distribution of the coldest chains."""
+    weights, hidden, visible = parameters(scale=0.7)
+    machine = machine_of(weights, hidden, visible, 1.0)
+    mean, variance, on = Mixture(weights, hidden, visible, 1.0).moments()
+    stack = machine.layers_.stack()
+    base = annealing.base_rates(stack, visible, [20.0, 30.0, 10.0])
+    with threads.Team() as team:
+        x, h = annealing.tempered_samples(
+            stack, base, np.uint64(3), team, 8000, 60, np.linspace(0, 1, 6)
+        )
+    np.testing.assert_allclose(x.mean(axis=0), mean, atol=5 * np.sqrt(variance.max() / 8000))
+    np.testing.assert_allclose(x.var(axis=0), variance, rtol=0.08)
+    np.testing.assert_allclose(h.mean(axis=0), on, atol=0.03)
 
 
 def test_normal_draws_are_normal():
