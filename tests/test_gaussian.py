@@ -6,8 +6,10 @@ from scipy import sparse, stats
 from scipy.special import expit, logsumexp, ndtri
 
 from skprune import IterativePruner, PrunedGaussianRBM, criteria
+from skprune._kernels import chains as chain_kernels
 from skprune._kernels import normal
-from skprune._machine import annealing
+from skprune._kernels.records import Chains, Stream
+from skprune._machine import annealing, inference
 from skprune._support import threads
 from tests import oracles
 from tests.machines import looks_up, without_look_up
@@ -268,6 +270,32 @@ def test_packed_hidden_states_train_as_plain_ones_do(phase, monkeypatch):
     plain = many_features(np.float32, negative_phase=phase)
     assert (packed.components_ != plain.components_).any()
     np.testing.assert_allclose(packed.components_, plain.components_, atol=2e-4)
+
+
+def test_slopes_of_a_tempered_sweep_are_derivatives_along_the_path():
+    weights, hidden, visible = parameters()
+    machine = machine_of(weights, hidden, visible, 1.0)
+    stack = machine.layers_.stack()
+    base = annealing.base_rates(stack, [1.0, 0.0, -1.0], [4.0, 2.0, 1.0])
+    states = inference.new_states(stack, 40)
+    chains = Chains(states, inference.unpacked(stack), 40, 0)
+    slopes = np.zeros(40)
+    chain_kernels.tempered_sweep(stack, base, 0.4, chains, slopes, Stream(np.uint64(1), 0))
+    x, h = (np.ascontiguousarray(layer[:, :40].T) for layer in states)
+    machine_end = x @ visible - (x**2).sum(axis=1) / 2 + h @ hidden + (h @ weights * x).sum(axis=1)
+    base_end = x @ [0.25, 0.0, -1.0] - x**2 @ [0.125, 0.25, 0.5]
+    np.testing.assert_allclose(slopes, machine_end - base_end, atol=1e-12)
+
+
+def test_base_rates_have_the_moments_of_the_data():
+    stack = machine_of(*parameters(), 1.0).layers_.stack()
+    base = annealing.base_rates(stack, [1.0, 0.0, -2.0], [4.0, 0.5, 2.0], softening=0.5)
+    np.testing.assert_allclose(1 / base.precision, np.array([4.0, 1.0, 2.0]) * 1.5**2)
+    np.testing.assert_allclose(base.biases[0] / base.precision, [1.0, 0.0, -2.0])
+    weights, _, visible = parameters()
+    means, variances = annealing.independent_moments(stack)
+    np.testing.assert_allclose(means, visible + weights.sum(axis=0) / 2)
+    np.testing.assert_allclose(variances, 1 + (weights**2).sum(axis=0) / 4)
 
 
 def test_tempered_samples_have_the_moments_of_the_mixture():
