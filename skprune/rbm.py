@@ -302,6 +302,9 @@ class PrunedBernoulliRBM(RestrictedMachine):
             return likelihood.stack_pseudo_log_likelihood(self._stack(), X, team)
 
 
+SIGMAS = (1e-15, 1e15)  # limits of sigma, whose square float32 can hold
+
+
 class PrunedGaussianRBM(RestrictedMachine):
     """Restricted Boltzmann machine for real numbers whose connections can be pruned.
 
@@ -546,12 +549,13 @@ class PrunedGaussianRBM(RestrictedMachine):
                 )
             return None if data_variances is None else np.log(data_variances)
         if np.ndim(sigma) == 0:
-            value = check_number(sigma, "sigma", low=0, closed="right")
+            value = check_number(sigma, "sigma", low=SIGMAS[0], high=SIGMAS[1])
             return None if n_features is None else np.full(n_features, 2 * np.log(value))
         values = check_rows(np.reshape(sigma, (1, -1)), "sigma", dtype=np.float64)[0]
-        if np.ndim(sigma) != 1 or not (values > 0).all():
+        if np.ndim(sigma) != 1 or values.min() < SIGMAS[0] or values.max() > SIGMAS[1]:
             raise ValueError(
-                "sigma must be positive, and 1D with one number per feature if it is an array."
+                "sigma must be a number, or 1D with one number per feature. Each must be between "
+                f"{SIGMAS[0]:g} and {SIGMAS[1]:g}."
             )
         if n_features is not None and values.size != n_features:
             raise ValueError(
@@ -587,6 +591,7 @@ class PrunedGaussianRBM(RestrictedMachine):
         self.planned_levels(X.shape[1])
         self._data_variances = feature_variances(self, X)
         self._log_variances = self._first_log_variances(X.shape[1], self._data_variances)
+        self._visible.check_scale()
         super()._initialize(X, rng)
 
     def _variances_to_train(self) -> Variances:

@@ -384,14 +384,26 @@ def test_errors_say_what_to_do():
         PrunedGaussianRBM(2).fit(sparse.csr_array(DATA))
     for sigma, message in [
         (0.0, "sigma"), (-1.0, "sigma"), ("all", "sigma='all' is not known"), ([1.0, 2.0], "sigma has 2 entries"),
-        ([1.0, -2.0, 1.0], "must be positive"), (np.nan, "sigma"),
+        ([1.0, -2.0, 1.0], "must be between 1e-15"), (np.nan, "sigma"), (1e-300, "sigma"),
+        (1e-9, "too far apart to train"), (1e9, "too far apart to train"),
     ]:  # fmt: skip
         with pytest.raises(ValueError, match=message):
             PrunedGaussianRBM(2, sigma=sigma).fit(DATA)
     with pytest.raises(ValueError, match="Training diverged"):
-        PrunedGaussianRBM(2, learning_rate=1e38, n_iter=30, momentum=0.9, random_state=0).fit(
-            DATA * 1e6
-        )
+        X = DATA.astype(np.float32)
+        PrunedGaussianRBM(2, learning_rate=1e38, n_iter=30, random_state=0).fit(X)
+
+
+def test_huge_values_are_refused():
+    machine = PrunedGaussianRBM(2, sigma=1e-3, n_iter=0, random_state=0).fit(
+        DATA.astype(np.float32)
+    )
+    huge = np.full((1, 3), 1e37, np.float32)
+    for use in (machine.transform, machine.score_samples, lambda X: machine.sample(1, clamped=X)):
+        with pytest.raises(ValueError, match="too large for float32 if it is divided by sigma"):
+            use(huge)
+    with pytest.raises(ValueError, match="infinite"):
+        machine.sample(1, clamped=[1e300, 0.0, 0.0])
 
 
 def test_no_warning_about_the_range_of_real_data(recwarn):

@@ -12,6 +12,7 @@ from .._support.validation import check_clamped, check_data, check_incomplete
 from . import inference
 from .initial import log_odds
 
+LARGEST_RATIO = 1e6  # of the standard deviations of data and sigma, or the reverse
 SMALLEST_SHARE = 1e-3  # of the variance of a feature that is left to a unit if it is learned
 
 
@@ -102,6 +103,16 @@ class GaussianUnits:
         """Variances of the states of the training data."""
         return self.data_variances / self.sigma**2
 
+    def check_scale(self) -> None:
+        """Raise a ValueError if ``sigma`` is far from the standard deviations of the data."""
+        ratios = np.sqrt(self.variances)
+        if not (ratios.max() <= LARGEST_RATIO and ratios.min() >= 1 / LARGEST_RATIO):
+            raise ValueError(
+                f"The standard deviations of the features are {ratios.min():.3g} to "
+                f"{ratios.max():.3g} times sigma, which is too far apart to train. Standardize the "
+                "data, or set sigma to an array with one number per feature."
+            )
+
     def read(self, estimator, X, reset=False):
         """Validate real-valued data, which must be dense."""
         return check_data(estimator, X, reset, unit_interval=False, accept_sparse=False)
@@ -120,7 +131,14 @@ class GaussianUnits:
             return X
         X = X.toarray() if sparse.issparse(X) else np.asarray(X)
         dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.float32
-        return np.ascontiguousarray(X / self.sigma, dtype=dtype)
+        with np.errstate(over="ignore"):
+            states = np.ascontiguousarray(X / self.sigma, dtype=dtype)
+        if np.isinf(states).any():
+            raise ValueError(
+                f"A value of {np.nanmax(np.abs(X)):.3g} is too large for {np.dtype(dtype)} if it is "
+                f"divided by sigma, which is {self.sigma.min():.3g} or more. Standardize the data."
+            )
+        return states
 
     def data(self, states) -> np.ndarray:
         """Return states, weights, biases or means as they are in the units of the data."""

@@ -360,7 +360,8 @@ def check_clamped(estimator, clamped, n_samples, dtype, *, unit_interval=True) -
         )
     refuse_complex(values)
     try:
-        values = np.asarray(values, dtype=dtype)
+        with np.errstate(over="ignore"):
+            values = np.asarray(values, dtype=dtype)
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"clamped must hold numbers, with NaN where a visible unit is free ({error})."
