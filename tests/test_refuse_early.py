@@ -13,6 +13,7 @@ from skprune import (
     IterativePruner,
     IterativePrunerCV,
     PrunedBernoulliRBM,
+    PrunedGaussianRBM,
     SparseDBN,
     SparseDBNAutoencoder,
     SparseDBNClassifier,
@@ -238,6 +239,11 @@ DBNS = [
     ({"fine_tune": UpDown(l2=-1)}, "l2 of UpDown must be"),
     ({"rbm": rbm(hidden_activity_target=(0.1, -1))}, "the strength in hidden_activity_target"),
     ({"n_iter": 2.5}, "n_iter must be an integer"),
+    ({"rbm": PrunedGaussianRBM(n_iter=1)}, "cannot be a level of a deep network"),
+    (
+        {"pruner": IterativePruner(PrunedGaussianRBM(n_iter=1))},
+        "cannot be a level of a deep network",
+    ),
 ]
 
 

@@ -127,8 +127,6 @@ class GaussianUnits:
 
     def states(self, X) -> np.ndarray:
         """Return data, weights, biases or means, with one column per feature, in units of sigma."""
-        if X is None:
-            return X
         X = X.toarray() if sparse.issparse(X) else np.asarray(X)
         dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.float32
         with np.errstate(over="ignore"):

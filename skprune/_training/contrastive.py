@@ -224,7 +224,7 @@ class ContrastiveTrainer:
                 self._infer(self.X[rows])
             minibatches = Minibatches(buffer, bits, sizes[part], rates[part].astype(buffer.dtype))
             self._step(minibatches, n_gibbs_steps, self.n_steps + first, workspace)
-            if self._learns_variances:
+            if self.variances is not None and self.variances.learned:
                 rate, hidden = float(minibatches.rates[0]), self.state.positive[1]
                 self.variances.step(self.stack, buffer[0], hidden, rows.size, rate)
         self.n_steps += n_minibatches
@@ -234,17 +234,14 @@ class ContrastiveTrainer:
             "moment_gap": float(self.state.gap.mean() / n_minibatches),
         }
 
-    @property
-    def _learns_variances(self) -> bool:
-        return self.variances is not None and self.variances.learned
-
     def _buffers(self, n_minibatches) -> tuple:
         """Return two arrays for a group of minibatches, of states and of bits. One is empty."""
         dtype, n_visible = self.stack.biases[0].dtype, self.stack.biases[0].size
         stride = inference.lanes(self.batch_size + SPARE_LANES, dtype)
         n_words = -(-stride // 16) if self.binary else 0
         n_bytes = n_visible * (2 * n_words or stride * dtype.itemsize)
-        single = self.sampler or self.drop_connect or self.mean_field or self._learns_variances
+        learns = self.variances is not None and self.variances.learned
+        single = self.sampler or self.drop_connect or self.mean_field or learns
         at_once = 1 if single else max(1, min(n_minibatches, BUFFER // n_bytes, MOST_AT_ONCE))
         n_states = 0 if self.binary else at_once
         buffer = inference.states_array(n_states * n_visible, stride, dtype)

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._machine.labels import joined
 from .._machine.levels import Layers
+from .._machine.restricted import RestrictedMachine
 from .._support.options import check_layer_sizes
 from .._support.random import new_seeds
 from .._support.stored import (
@@ -139,6 +140,14 @@ def check_levels(levels, machine_type, *, join_labels, transpose, tuning) -> Non
             raise TypeError(
                 f"Level {number}, a {type(machine).__name__}, has no transform method. Each level "
                 "must be a transformer."
+            )
+        fitted = (
+            getattr(machine, "estimator", None) if isinstance(machine, FrozenEstimator) else machine
+        )
+        if isinstance(fitted, RestrictedMachine) and not isinstance(fitted, machine_type):
+            raise TypeError(
+                f"Level {number}, a {type(fitted).__name__}, cannot be a level of a deep network, "
+                "whose layers are binary. Put it before the network in a Pipeline."
             )
     trained = [
         level if isinstance(level, FrozenEstimator) else machine

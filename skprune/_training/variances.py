@@ -67,4 +67,6 @@ class Variances:
         x = visible[:, :n_rows].astype(np.float64)
         gradient = ((x * (x - means[:, :n_rows])).mean(axis=1) - 1) / 2
         step = np.clip(rate * gradient, -LARGEST_STEP, LARGEST_STEP)
-        np.maximum(self.logs + step, self.least, out=self.logs)
+        self.logs += step
+        if self.least is not None:
+            np.maximum(self.logs, self.least, out=self.logs)
