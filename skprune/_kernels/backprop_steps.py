@@ -109,6 +109,8 @@ def _descend_level(training, number, n_data, rate, member):
     block = descent_rows(stack, number + 1)
     n_lower = lower.shape[0]
     for b in range(member.thread, (biases.size + block - 1) // block, member.n_threads):
+        if stopped(member.barrier):
+            return
         start, stop = b * block, min(b * block + block, biases.size)
         _level_gradient(level, lower, upper, start, stop, scale, work, workspace.blas)
         if reads_matrix(level):
@@ -187,6 +189,8 @@ def _forward(training, n_data, stream, member):
         n_units = stack.biases[layer].size
         block = block_rows(stack, layer)
         for b in range(thread, (n_units + block - 1) // block, n_threads):
+            if stopped(barrier):  # the team meets next, and notices it too
+                return
             start, stop = b * block, min(b * block + block, n_units)
             activate_rows(stack, layer, states, start, stop, n_data, training.workspace.blas)
             if options.dropout > 0 and layer < last and stack.unit_types[layer] == BINARY:
@@ -222,6 +226,8 @@ def _backward(training, n_data, rate, member):
             n_units = stack.biases[number].size
             block = block_rows(stack, number)
             for b in range(thread, (n_units + block - 1) // block, n_threads):
+                if stopped(barrier):
+                    return
                 start, stop = b * block, min(b * block + block, n_units)
                 _backward_rows(training, number, start, stop, n_data)
             meet(barrier, n_threads)

@@ -200,6 +200,8 @@ def _team_layer(training, layer, neighbours, what, out, n_lanes, stream, member)
     block = block_rows(stack, layer)
     one = out.dtype.type(1)
     for b in range(member.thread, (out.shape[0] + block - 1) // block, member.n_threads):
+        if stopped(member.barrier):  # the team meets next, and notices it too
+            return
         start, stop = b * block, min(b * block + block, out.shape[0])
         field_rows(stack, layer, below, above, out, start, stop, workspace.blas)
         for i in range(start, stop):
@@ -364,6 +366,8 @@ def _update_level(training, number, batch, member):
     velocity, work = state.velocity[number], workspace.gradient[thread]
     block = block_rows(stack, number + 1)
     for b in range(thread, (n_upper + block - 1) // block, member.n_threads):
+        if stopped(member.barrier):
+            return
         start, stop = b * block, min(b * block + block, n_upper)
         if reads_matrix(level):
             blas = workspace.blas

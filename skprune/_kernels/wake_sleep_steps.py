@@ -36,6 +36,8 @@ def _directed_draw(side, neighbour, means, drawn, n_lanes, stream, blas, member)
     biases, one = side.biases, means.dtype.type(1)
     n_blocks = (biases.size + DIRECTED_BLOCK - 1) // DIRECTED_BLOCK
     for b in range(member.thread, n_blocks, member.n_threads):
+        if stopped(member.barrier):  # the team meets next, and notices it too
+            return
         start, stop = b * DIRECTED_BLOCK, min((b + 1) * DIRECTED_BLOCK, biases.size)
         _directed_rows(side, neighbour, means, start, stop, blas)
         for i in range(start, stop):
@@ -51,6 +53,8 @@ def _directed_error(side, neighbour, target, error, n_lanes, rate, blas, member)
     scale = rate / error.dtype.type(n_lanes)
     n_blocks = (biases.size + DIRECTED_BLOCK - 1) // DIRECTED_BLOCK
     for b in range(member.thread, n_blocks, member.n_threads):
+        if stopped(member.barrier):  # the team meets next, and notices it too
+            return
         start, stop = b * DIRECTED_BLOCK, min((b + 1) * DIRECTED_BLOCK, biases.size)
         _directed_rows(side, neighbour, error, start, stop, blas)
         for i in range(start, stop):
@@ -71,6 +75,8 @@ def _delta_rule(level, lower, upper, n_data, rate, work, blas, member):
         n_upper, n_lower = level.weights.shape
         n_blocks = (n_upper + DIRECTED_BLOCK - 1) // DIRECTED_BLOCK
         for b in range(member.thread, n_blocks, member.n_threads):
+            if stopped(member.barrier):
+                return
             start, stop = b * DIRECTED_BLOCK, min((b + 1) * DIRECTED_BLOCK, n_upper)
             weights = level.weights.reshape(level.weights.size)
             first, count = start * n_lower, (stop - start) * n_lower
@@ -86,6 +92,8 @@ def _delta_rule(level, lower, upper, n_data, rate, work, blas, member):
         return
     indptr, indices = level.edges.indptr, level.edges.indices
     for i in range(member.thread, indptr.size - 1, member.n_threads):
+        if stopped(member.barrier):
+            return
         first, count = indptr[i], indptr[i + 1] - indptr[i]
         work[:count] = 0
         add_edge_products(work, 0, upper, i, lower, Stretch(indices, first, count), scale)
