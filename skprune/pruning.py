@@ -29,7 +29,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
-from ._pruning.cross_validation import fold_scores
+from ._pruning.cross_validation import checked_splits, fold_scores
 from ._pruning.delegation import FittedPruner
 from ._pruning.early import check_before, check_labels_given, check_scorer, number_of_features
 from ._pruning.loop import prune_in_rounds
@@ -40,6 +40,7 @@ from ._support.compat import with_callbacks
 from ._support.options import check_number
 from ._support.ranges import one_range_warning
 from ._support.stored import check_history, check_real, check_whole
+from ._support.validation import check_labels
 
 __all__ = ["IterativePruner", "IterativePrunerCV", "Rewind", "Units", "pruning_path"]
 
@@ -532,8 +533,11 @@ class IterativePrunerCV(FittedPruner):
         scorer = check_scorer(self.estimator, self.scoring, y, needs_y=True)
         metadata = fit_metadata(self, fit_params, scorer, splits=True)
         X, y = indexable(X, y)
-        splitter = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
-        splits = list(splitter.split(X, y, **metadata.split))
+        classifies = is_classifier(self.estimator)
+        if classifies and y is not None:
+            check_labels(y)
+        splitter = check_cv(self.cv, y, classifier=classifies)
+        splits = checked_splits(splitter, X, y, metadata.split)
         context = self._init_callback_context(max_subtasks=None)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         scores = np.array(

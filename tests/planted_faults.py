@@ -96,7 +96,7 @@ FAULTS: list[Fault] = [
         2,
         "_kernels/backprop_steps.py",
         "gradient[e] *= mask[e]",
-        "gradient[e] *= one",
+        "gradient[e] *= scale / scale",
         "tests/test_network.py::test_masked_levels_learn_as_edges_do[sgd]",
     ),
     # 9: what a minibatch leaves behind for a smaller one

@@ -167,6 +167,29 @@ def test_pruners_refuse_before_training(nothing_trains, options, sentence, way):
 SHARED = ("estimator", "criterion", "scope", "target", "remove", "retrain", "n_retrain_iter")
 
 
+def test_a_missing_class_is_refused_before_the_splits(nothing_trains):
+    search = IterativePrunerCV(SparseDBNClassifier((3,), pretrain=None))
+    with pytest.raises(ValueError, match="Input y contains NaN"):
+        search.fit(X, np.where(np.arange(len(X)) % 3, 1.0, np.nan))
+
+
+@pytest.mark.parametrize(
+    ("cv", "sentence"),
+    [
+        ([], "cv must give at least one split"),
+        ({}, "cv must give at least one split"),
+        ([([0, 1], [2]), "ab"], "Each split of cv must be a pair"),
+        ([([0, 1], [])], "Each split of cv must be a pair"),
+        ([([0.0, 1.0], [2])], "Each split of cv must be a pair"),
+        ([([0, 1], [2, 999])], "must hold rows from 0 to"),
+        ([([-1, 1], [2])], "must hold rows from 0 to"),
+    ],
+)
+def test_invalid_splits_are_refused_before_training(nothing_trains, cv, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        IterativePrunerCV(rbm(), cv=cv).fit(X)
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

@@ -2,17 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import check_scoring
 from sklearn.utils.metaestimators import _safe_split
-from sklearn.utils.validation import _check_method_params
+from sklearn.utils.validation import _check_method_params, _num_samples
 
 from .._support.ranges import one_range_warning
 from .loop import prune_in_rounds
 from .metadata import Metadata
 from .plan import check_pruner
 from .rounds import score_with
+
+
+def checked_splits(splitter, X, y, params) -> list:
+    """Return the splits of a splitter as pairs of arrays of row indices.
+
+    Parameters
+    ----------
+    splitter : object
+        Cross-validation splitter.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Data.
+    y : array-like of shape (n_samples,) or None
+        Target.
+    params : dict
+        Further arguments of ``split``.
+
+    Returns
+    -------
+    splits : list of (ndarray of int, ndarray of int)
+        Indices of the training and the test rows of each split.
+
+    Raises
+    ------
+    ValueError
+        If there are no splits, or one is not a pair of valid, nonempty lists of rows.
+    """
+    n_rows, splits = _num_samples(X), []
+    for split in splitter.split(X, y, **params):
+        parts = [np.asarray(rows) for rows in split] if isinstance(split, Sequence) else []
+        parts = [np.flatnonzero(rows) if rows.dtype == bool else rows for rows in parts]
+        if len(parts) != 2 or not all(
+            rows.ndim == 1 and rows.size and rows.dtype.kind in "iu" for rows in parts
+        ):
+            raise ValueError(
+                "Each split of cv must be a pair of lists of row indices, for training and testing, "
+                f"got {split!r}."
+            )
+        low, high = min(rows.min() for rows in parts), max(rows.max() for rows in parts)
+        if low < 0 or high >= n_rows:
+            raise ValueError(
+                f"The splits of cv must hold rows from 0 to {n_rows - 1}, got {low} to {high}."
+            )
+        splits.append(tuple(parts))
+    if not splits:
+        raise ValueError(f"cv must give at least one split, but {splitter!r} gives none.")
+    return splits
 
 
 @one_range_warning(quiet=True)
