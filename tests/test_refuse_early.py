@@ -168,7 +168,7 @@ SHARED = ("estimator", "criterion", "scope", "target", "remove", "retrain", "n_r
 
 
 def test_a_missing_class_is_refused_before_the_splits(nothing_trains):
-    search = IterativePrunerCV(SparseDBNClassifier((3,), pretrain=None))
+    search = IterativePrunerCV(SparseDBNClassifier((3,), pretrain=None), sparsities=(0.5,))
     with pytest.raises(ValueError, match="Input y contains NaN"):
         search.fit(X, np.where(np.arange(len(X)) % 3, 1.0, np.nan))
 
