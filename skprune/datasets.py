@@ -1,7 +1,7 @@
 """Load or generate the data sets of the experiments.
 
 A real data set is one compressed NumPy archive. It is read from the first of these directories
-that has it: ``SKPRUNE_DATA``, ``../shared/data`` beside the checkout, and scikit-learn's data home
+that has it: ``SKPRUNE_DATA`` and scikit-learn's data home
 (:func:`sklearn.datasets.get_data_home`). If none has it, it is downloaded into the data home, also
 by several processes at once. Downloads and archives are verified by checksum.
 """
@@ -90,7 +90,6 @@ def _find(name):
                 "data sets, or unset it to download them."
             )
         folders.append(pathlib.Path(chosen))
-    folders.append(pathlib.Path(__file__).resolve().parents[2] / "shared" / "data")
     home = pathlib.Path(get_data_home()) / "skprune"
     for folder in [*folders, home]:
         if (folder / f"{name}.npz").exists():
