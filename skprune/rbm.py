@@ -594,6 +594,15 @@ class PrunedGaussianRBM(RestrictedMachine):
         self._visible.check_scale()
         super()._initialize(X, rng)
 
+    def _check_sizes(self):
+        super()._check_sizes()
+        logs = self._first_log_variances(self.n_features_in_)
+        if logs is not None and not np.allclose(logs, self._log_variances):
+            raise ValueError(
+                "sigma cannot change between fits that continue, except to 'learned'. Use "
+                "warm_start=False to fit from scratch."
+            )
+
     def _variances_to_train(self) -> Variances:
         least = None
         if isinstance(self.sigma, str):

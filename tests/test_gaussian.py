@@ -394,6 +394,16 @@ def test_errors_say_what_to_do():
         PrunedGaussianRBM(2, learning_rate=1e38, n_iter=30, random_state=0).fit(X)
 
 
+def test_sigma_does_not_change_when_training_goes_on():
+    machine = PrunedGaussianRBM(2, n_iter=1, warm_start=True, random_state=0).fit(DATA)
+    again = machine.set_params(sigma="learned").fit(DATA)
+    assert (again.sigma_ != 1).all()
+    for use in (machine.fit, machine.partial_fit):
+        with pytest.raises(ValueError, match="sigma cannot change between fits that continue"):
+            machine.set_params(sigma=[1.0, 2.0, 3.0])
+            use(DATA)
+
+
 def test_huge_values_are_refused():
     machine = PrunedGaussianRBM(2, sigma=1e-3, n_iter=0, random_state=0).fit(
         DATA.astype(np.float32)
