@@ -796,7 +796,7 @@ def test_more_errors():
     with pytest.raises(TypeError, match="needs a top level of type"):
         SparseDBN([("a", BernoulliRBM(4))], join_labels=True).fit(X, np.arange(60) % 2)
     with pytest.raises(ValueError, match="diverged"), np.errstate(all="ignore"):
-        SparseDBN((4, 3), fine_tune=UpDown(learning_rate=1e39), n_iter=1).fit(X.astype(np.float32))
+        SparseDBN((4, 3), fine_tune=UpDown(learning_rate=1e38), n_iter=1).fit(X.astype(np.float32))
 
 
 def test_progress_is_shown(capsys):
@@ -948,7 +948,7 @@ def test_fine_tuning_goes_on_or_says_why_not():
     with pytest.raises(ValueError, match="undirected_top cannot change"):
         dbn.fit(X)
     assert dbn.score(X) == before
-    dbn.set_params(fine_tune=UpDown(n_iter=1, learning_rate=1e39))
+    dbn.set_params(fine_tune=UpDown(n_iter=1, learning_rate=1e38))
     with pytest.raises(ValueError, match="diverged"), np.errstate(all="ignore"):
         dbn.fit(X)
     assert dbn.score(X) == before
